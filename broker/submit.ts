@@ -1,0 +1,35 @@
+/**
+ * What the broker is given: one way in for everything that a connection says. The broker knows nothing of chains;
+ * whoever answers knows nothing of MQTT.
+ */
+export interface Submit {
+  /** Called once per MQTT connection, before its first message. Opening has no effect in the database. */
+  open(deviceId: string): Place
+}
+
+/** One connection's place in front of the fence (PROTOCOL §5). */
+export interface Place {
+  /**
+   * Resolves in order of arrival per place, only after what it answers is committed and on disk.
+   * It never rejects: a database that is away is waited for.
+   */
+  submit(message: Message): Promise<Answer>
+  /** The connection is gone: what is not yet in a transaction need not be judged. */
+  close(): void
+}
+
+export type Message =
+  | { readonly kind: "statement"; readonly bytes: Uint8Array }
+  /** Larger than a statement may be; its bytes were read and thrown away. */
+  | { readonly kind: "too-large"; readonly sizeBytes: number }
+  /** A subscription to one's receipts, or an empty message: where is my head? */
+  | { readonly kind: "question" }
+
+export type Answer =
+  /**
+   * `receipt` is the encoded receipt. `refused`: send the receipt whether or not the device subscribed, give no PUBACK,
+   * and close once it is flushed. Otherwise give the PUBACK; `receipt` goes first, to devices that subscribed (or asked).
+   */
+  | { readonly kind: "receipt"; readonly code: number; readonly receipt: Uint8Array; readonly refused: boolean }
+  /** Not judged, not counted: this connection is fenced off, or stands behind a refusal of its own. Close it at once. */
+  | { readonly kind: "dropped" }
