@@ -1,0 +1,83 @@
+import type { Series } from "../../chain/series.ts"
+import type { Random } from "../random.ts"
+import { ecg, ecgSamples } from "./electrocardiogram.ts"
+import { drawPerson } from "./person.ts"
+import { vitals, type VitalName } from "./vital.ts"
+
+/** A device on a wrist, as its readings come: every pack goes on where the one before ended. */
+export interface WornDevice {
+  /**
+   * The next `readings` readings, exactly so many over all metrics, each metric at its own rate, in the order of time;
+   * a series per metric that has one.
+   */
+  nextPack(readings: number): Series[]
+  /** The next `samples` samples of an ECG, as one waveform: it has its own time, beginning at `startsAt` too. */
+  waveformPack(samples: number): Series[]
+}
+
+export interface Wearing {
+  /** Unix seconds. Whole seconds give times that encode in 5 bytes. */
+  readonly startsAt: number
+  readonly metrics?: readonly VitalName[]
+}
+
+const everything = Object.keys(vitals) as VitalName[]
+
+/** Dresses a person, drawn from `random`, with a device. */
+export function wearDevice(random: Random, wearing: Wearing): WornDevice {
+  const metrics = [...new Set(wearing.metrics ?? everything)]
+  if (metrics.length === 0) throw new RangeError("wearDevice: a device measures at least one metric")
+  const person = drawPerson(random.fork("person"))
+  const schedule = metrics.map((metric) => {
+    const stream = random.fork(metric)
+    // Each metric has its own moment in its period, as sensors are read one after another.
+    return { metric, stream, nextAt: wearing.startsAt + stream.int(0, vitals[metric].periodSeconds - 1) }
+  })
+  const ecgStream = random.fork("ecg")
+  let samplesTaken = 0
+
+  return {
+    nextPack(readings) {
+      requireCount(readings)
+      const pack = schedule.map(() => ({ times: [] as number[], values: [] as number[] }))
+      for (let i = 0; i < readings; i++) {
+        const turn = earliest(schedule)
+        const due = schedule[turn]
+        if (due === undefined) break
+        const vital = vitals[due.metric]
+        pack[turn]?.times.push(due.nextAt)
+        pack[turn]?.values.push(vital.valueAt(due.stream, person, due.nextAt))
+        due.nextAt += vital.periodSeconds
+      }
+      return schedule.flatMap(({ metric }, turn): Series[] => {
+        const readingsOfMetric = pack[turn]
+        if (readingsOfMetric === undefined || readingsOfMetric.values.length === 0) return []
+        return [{ kind: "number", name: metric, unit: vitals[metric].unit, ...readingsOfMetric }]
+      })
+    },
+    waveformPack(samples) {
+      requireCount(samples)
+      const startsAt = wearing.startsAt + (samplesTaken * ecg.periodMs) / 1000
+      samplesTaken += samples
+      const taken = ecgSamples(ecgStream, person, startsAt, samples)
+      return [{ kind: "waveform", name: "ecg", startsAt, ...ecg, samples: taken }]
+    },
+  }
+}
+
+function earliest(schedule: readonly { readonly nextAt: number }[]): number {
+  let first = 0
+  let firstAt = Infinity
+  for (const [turn, { nextAt }] of schedule.entries()) {
+    if (nextAt < firstAt) {
+      first = turn
+      firstAt = nextAt
+    }
+  }
+  return first
+}
+
+function requireCount(count: number): void {
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new RangeError("a pack has a whole number of readings, at least 1")
+}
