@@ -1,0 +1,105 @@
+/** The heads map of a block (PROTOCOL §6): one place per device, so that one head per device and block can be shown. */
+import { hmac } from "@noble/hashes/hmac.js"
+import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js"
+import { compareBytes, encodeUtf8, joinBytes } from "./bytes.ts"
+import { encodeCbor } from "./cbor.ts"
+import { type Hash, type Sha256, hashSize, sha256, zeroHash } from "./hash.ts"
+
+/** A device as a block leaves it. */
+export interface SealedHead {
+  readonly device: string
+  /** 0 before its first statement. */
+  readonly seq: number
+  /** Zeros before its first statement. */
+  readonly entry: Hash
+  /** Entry of the last registry statement about the device. */
+  readonly registry: Hash
+}
+
+/** HMAC-SHA-256. Native in the service, noble's elsewhere. */
+export type Hmac = (key: Uint8Array, message: Uint8Array) => Uint8Array
+
+export const hmacSha256: Hmac = (key, message) => hmac(nobleSha256, key, message)
+
+/** A place of the map: 32 bytes of key, read from the top bit on, and a value. */
+export interface MapPlace {
+  readonly key: Hash
+  readonly value: Hash
+}
+
+/** The key of a device: SHA-256 of its id. */
+export function headKey(device: string, hash: Sha256 = sha256): Hash {
+  return hash(encodeUtf8(device))
+}
+
+/** HMAC-SHA-256(heads secret, cbor([height, device])): shown only in that device's evidence. */
+export function blindOf(
+  headsSecret: Uint8Array,
+  height: number,
+  device: string,
+  mac: Hmac = hmacSha256,
+): Uint8Array {
+  return mac(headsSecret, encodeCbor([height, device]))
+}
+
+/** SHA-256(blind ‖ cbor([device, seq, entry, registry])) */
+export function headValue(head: SealedHead, blind: Uint8Array, hash: Sha256 = sha256): Hash {
+  return hash(joinBytes(blind, encodeCbor([head.device, head.seq, head.entry, head.registry])))
+}
+
+/** The root of the map over these devices, in any order; each at most once. 32 zero bytes for none. */
+export function headsRootOf(
+  heads: Iterable<SealedHead>,
+  headsSecret: Uint8Array,
+  height: number,
+  hash: Sha256 = sha256,
+  mac: Hmac = hmacSha256,
+): Hash {
+  const places: MapPlace[] = []
+  for (const head of heads) {
+    const blind = blindOf(headsSecret, height, head.device, mac)
+    places.push({ key: headKey(head.device, hash), value: headValue(head, blind, hash) })
+  }
+  return mapRootOf(places, hash)
+}
+
+/**
+ * The root of a map: a subtree with one place is SHA-256(02 ‖ key ‖ value), else SHA-256(03 ‖ left ‖ right), an empty
+ * side being 32 zero bytes. Throws a RangeError where a key stands twice.
+ */
+export function mapRootOf(places: readonly MapPlace[], hash: Sha256 = sha256): Hash {
+  const sorted = places.toSorted((a, b) => compareBytes(a.key, b.key))
+  for (let index = 1; index < sorted.length; index++) {
+    if (compareBytes(sorted[index - 1]!.key, sorted[index]!.key) === 0)
+      throw new RangeError("a device stands twice")
+  }
+  return subtreeRoot(sorted, 0, sorted.length, 0, hash)
+}
+
+function subtreeRoot(
+  sorted: readonly MapPlace[],
+  from: number,
+  to: number,
+  depth: number,
+  hash: Sha256,
+): Hash {
+  if (from === to) return zeroHash
+  if (to - from === 1) return tagged(2, sorted[from]!.key, sorted[from]!.value, hash)
+  let middle = from
+  while (middle < to && bitOf(sorted[middle]!.key, depth) === 0) middle += 1
+  const left = subtreeRoot(sorted, from, middle, depth + 1, hash)
+  const right = subtreeRoot(sorted, middle, to, depth + 1, hash)
+  return tagged(3, left, right, hash)
+}
+
+function bitOf(key: Hash, depth: number): number {
+  return (key[depth >> 3]! >> (7 - (depth & 7))) & 1
+}
+
+function tagged(tag: number, left: Hash, right: Hash, hash: Sha256): Hash {
+  const message = new Uint8Array(1 + 2 * hashSize)
+  message[0] = tag
+  message.set(left, 1)
+  message.set(right, 1 + hashSize)
+  return hash(message)
+}

@@ -1,0 +1,260 @@
+/** The Merkle tree of RFC 9162 §2.1. No I/O: what must be stored is handed out, what is stored is asked for. */
+import { equalBytes } from "./bytes.ts"
+import { type Hash, type Sha256, hashSize, sha256 } from "./hash.ts"
+
+/** A complete subtree: level 0 is a leaf, and a node of level l covers the 2^l leaves from index * 2^l on. */
+export interface NodePlace {
+  readonly level: number
+  readonly index: number
+}
+
+/** The stored hash of a complete subtree. */
+export type ReadNode = (place: NodePlace) => Hash
+
+/** MTH({}) (RFC 9162 §2.1.1). */
+export function emptyRoot(hash: Sha256 = sha256): Hash {
+  return hash(new Uint8Array(0))
+}
+
+/** SHA-256(00 ‖ leaf) */
+export function hashLeaf(leaf: Uint8Array, hash: Sha256 = sha256): Hash {
+  const message = new Uint8Array(1 + leaf.length)
+  message.set(leaf, 1)
+  return hash(message)
+}
+
+/** SHA-256(01 ‖ left ‖ right) */
+export function hashNode(left: Hash, right: Hash, hash: Sha256 = sha256): Hash {
+  const message = new Uint8Array(1 + 2 * hashSize)
+  message[0] = 1
+  message.set(left, 1)
+  message.set(right, 1 + hashSize)
+  return hash(message)
+}
+
+/**
+ * A tree that grows leaf by leaf in memory of its logarithm: the roots of its complete subtrees, largest first.
+ */
+export class Frontier {
+  private readonly hash: Sha256
+  private readonly roots: { readonly level: number; readonly hash: Hash }[] = []
+  private count = 0
+
+  constructor(hash: Sha256 = sha256) {
+    this.hash = hash
+  }
+
+  /** The frontier of a stored tree of this many leaves. */
+  static resume(size: number, readNode: ReadNode, hash: Sha256 = sha256): Frontier {
+    const frontier = new Frontier(hash)
+    for (const place of coverRange(0, size))
+      frontier.roots.push({ level: place.level, hash: readNode(place) })
+    frontier.count = size
+    return frontier
+  }
+
+  get size(): number {
+    return this.count
+  }
+
+  /** A second frontier that grows on its own. */
+  copy(): Frontier {
+    const copy = new Frontier(this.hash)
+    copy.roots.push(...this.roots)
+    copy.count = this.count
+    return copy
+  }
+
+  /**
+   * Adds a leaf hash.
+   *
+   * @param keep is given every node that this leaf completes, itself included: what a store must keep to prove and resume
+   */
+  append(leafHash: Hash, keep?: (place: NodePlace, hash: Hash) => void): void {
+    let node = leafHash
+    let level = 0
+    let index = this.count
+    keep?.({ level, index }, node)
+    while (this.roots.at(-1)?.level === level) {
+      node = hashNode(this.roots.pop()!.hash, node, this.hash)
+      level += 1
+      index = (index - 1) / 2
+      keep?.({ level, index }, node)
+    }
+    this.roots.push({ level, hash: node })
+    this.count += 1
+  }
+
+  root(): Hash {
+    const last = this.roots.at(-1)
+    if (last === undefined) return emptyRoot(this.hash)
+    let root = last.hash
+    for (let place = this.roots.length - 2; place >= 0; place--)
+      root = hashNode(this.roots[place]!.hash, root, this.hash)
+    return root
+  }
+}
+
+/** Root over some leaves. */
+export function rootOf(leaves: Iterable<Uint8Array>, hash: Sha256 = sha256): Hash {
+  const frontier = new Frontier(hash)
+  for (const leaf of leaves) frontier.append(hashLeaf(leaf, hash))
+  return frontier.root()
+}
+
+/** The complete subtrees that cover leaves `from` to `to` - 1, in order; `from` is a multiple of a power of two ≥ the rest. */
+export function coverRange(from: number, to: number): NodePlace[] {
+  const places: NodePlace[] = []
+  let start = from
+  while (start < to) {
+    let level = 0
+    let width = 1
+    while (start % (2 * width) === 0 && start + 2 * width <= to) {
+      width *= 2
+      level += 1
+    }
+    places.push({ level, index: start / width })
+    start += width
+  }
+  return places
+}
+
+/** MTH(D[from:to]) of RFC 9162 §2.1.1, from stored nodes. */
+function rangeRoot(from: number, to: number, readNode: ReadNode, hash: Sha256): Hash {
+  const places = coverRange(from, to)
+  let root = readNode(places.at(-1)!)
+  for (let place = places.length - 2; place >= 0; place--)
+    root = hashNode(readNode(places[place]!), root, hash)
+  return root
+}
+
+/** The largest power of two below n, for n above 1. */
+function splitPoint(n: number): number {
+  let k = 1
+  while (2 * k < n) k *= 2
+  return k
+}
+
+function checkTreePlace(index: number, size: number): void {
+  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) {
+    throw new RangeError(`a tree of ${size} leaves has no leaf ${index}`)
+  }
+}
+
+/** PATH(index, D_size) of RFC 9162 §2.1.3.1: from the leaf's sibling up. Throws a RangeError on a leaf that is not there. */
+export function proveInclusion(
+  index: number,
+  size: number,
+  readNode: ReadNode,
+  hash: Sha256 = sha256,
+): Hash[] {
+  checkTreePlace(index, size)
+  const path: Hash[] = []
+  let from = 0
+  let to = size
+  while (to - from > 1) {
+    const middle = from + splitPoint(to - from)
+    if (index < middle) {
+      path.unshift(rangeRoot(middle, to, readNode, hash))
+      to = middle
+    } else {
+      path.unshift(rangeRoot(from, middle, readNode, hash))
+      from = middle
+    }
+  }
+  return path
+}
+
+/** RFC 9162 §2.1.3.2. */
+export function checkInclusion(
+  leafHash: Hash,
+  index: number,
+  size: number,
+  path: readonly Hash[],
+  root: Hash,
+  hash: Sha256 = sha256,
+): boolean {
+  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return false
+  let fn = index
+  let sn = size - 1
+  let node = leafHash
+  for (const sibling of path) {
+    if (sn === 0 || sibling.length !== hashSize) return false
+    if (fn % 2 === 1 || fn === sn) {
+      node = hashNode(sibling, node, hash)
+      while (fn % 2 === 0 && fn !== 0) {
+        fn = Math.floor(fn / 2)
+        sn = Math.floor(sn / 2)
+      }
+    } else node = hashNode(node, sibling, hash)
+    fn = Math.floor(fn / 2)
+    sn = Math.floor(sn / 2)
+  }
+  return sn === 0 && equalBytes(node, root)
+}
+
+/** PROOF(size1, D_size2) of RFC 9162 §2.1.4.1; empty where the sizes are equal. Throws a RangeError unless 0 < size1 <= size2. */
+export function proveConsistency(
+  size1: number,
+  size2: number,
+  readNode: ReadNode,
+  hash: Sha256 = sha256,
+): Hash[] {
+  if (size1 < 1 || size1 > size2) throw new RangeError(`there is no proof from ${size1} to ${size2} leaves`)
+  const path: Hash[] = []
+  let from = 0
+  let to = size2
+  let isWholeOld = true
+  while (size1 !== to) {
+    const middle = from + splitPoint(to - from)
+    if (size1 <= middle) {
+      path.unshift(rangeRoot(middle, to, readNode, hash))
+      to = middle
+    } else {
+      path.unshift(rangeRoot(from, middle, readNode, hash))
+      from = middle
+      isWholeOld = false
+    }
+  }
+  // The old root itself is known to who asks, so it is left out where the old tree is a complete subtree.
+  if (!isWholeOld) path.unshift(rangeRoot(from, to, readNode, hash))
+  return path
+}
+
+/** RFC 9162 §2.1.4.2. An empty old tree has nothing to prove and is not consistent with anything here. */
+export function checkConsistency(
+  size1: number,
+  size2: number,
+  root1: Hash,
+  root2: Hash,
+  proof: readonly Hash[],
+  hash: Sha256 = sha256,
+): boolean {
+  if (!Number.isSafeInteger(size1) || !Number.isSafeInteger(size2) || size1 < 1 || size1 > size2) return false
+  if (size1 === size2) return proof.length === 0 && equalBytes(root1, root2)
+  const isPowerOfTwo = splitPoint(2 * size1) === size1
+  const path = isPowerOfTwo ? [root1, ...proof] : proof
+  if (path.length === 0 || path.some((node) => node.length !== hashSize)) return false
+  let fn = size1 - 1
+  let sn = size2 - 1
+  while (fn % 2 === 1) {
+    fn = Math.floor(fn / 2)
+    sn = Math.floor(sn / 2)
+  }
+  let old = path[0]!
+  let fresh = path[0]!
+  for (const node of path.slice(1)) {
+    if (sn === 0) return false
+    if (fn % 2 === 1 || fn === sn) {
+      old = hashNode(node, old, hash)
+      fresh = hashNode(node, fresh, hash)
+      while (fn % 2 === 0 && fn !== 0) {
+        fn = Math.floor(fn / 2)
+        sn = Math.floor(sn / 2)
+      }
+    } else fresh = hashNode(fresh, node, hash)
+    fn = Math.floor(fn / 2)
+    sn = Math.floor(sn / 2)
+  }
+  return sn === 0 && equalBytes(old, root1) && equalBytes(fresh, root2)
+}

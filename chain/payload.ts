@@ -1,0 +1,38 @@
+/**
+ * What a statement's payload says. It never keeps a statement out (PROTOCOL §4): a fault inside it means "accepted,
+ * unread", and what is not ours to read is opaque.
+ */
+import { FormatFault } from "./cbor.ts"
+import { type Lost, decodeLost } from "./lost.ts"
+import { type Registry, decodeRegistry } from "./registry.ts"
+import { decodePack, latestOf } from "./senml.ts"
+import type { Series } from "./series.ts"
+import { type Claims, contentLost, contentRegistry, contentSenml } from "./statement.ts"
+
+export type Payload =
+  | { readonly kind: "readings"; readonly series: readonly Series[] }
+  | { readonly kind: "lost"; readonly lost: Lost }
+  | { readonly kind: "registry"; readonly registry: Registry }
+  | { readonly kind: "opaque" }
+  | { readonly kind: "unread"; readonly rule: string; readonly offset: number }
+
+export function readPayload({ content, payload }: Pick<Claims, "content" | "payload">): Payload {
+  try {
+    if (content === contentSenml) return { kind: "readings", series: decodePack(payload) }
+    if (content === contentLost) return { kind: "lost", lost: decodeLost(payload) }
+    if (content === contentRegistry) return { kind: "registry", registry: decodeRegistry(payload) }
+    return { kind: "opaque" }
+  } catch (error) {
+    if (!(error instanceof FormatFault)) throw error
+    return { kind: "unread", rule: error.rule, offset: error.offset }
+  }
+}
+
+/** Seconds that a device's clock may be ahead of the service's (PROTOCOL §4, code 4). */
+export const aheadMax = 300
+
+/** Whether iat or a reading lies more than 300 s ahead of the arrival. */
+export function isAhead(iat: number, payload: Payload, receivedAtMs: number): boolean {
+  const latest = payload.kind === "readings" ? Math.max(iat, latestOf(payload.series)) : iat
+  return latest > receivedAtMs / 1000 + aheadMax
+}

@@ -1,0 +1,184 @@
+/** Registry statements (PROTOCOL §7): who may sign for which device, on the operator's chain. */
+import { type CborInput, CborKeys, CborReader, type CborValue, encodeCbor } from "./cbor.ts"
+import { type Hash, parseHash } from "./hash.ts"
+import { type PrivateKey, type PublicKey, coseKeyMap, decodeCoseKey, thumbprintOf } from "./key.ts"
+import {
+  type VerifyEquation,
+  checkSignature,
+  signMessage,
+  signatureSize,
+  verifyEquation,
+} from "./signature.ts"
+
+export const registryActions = [
+  "enrol",
+  "rotate",
+  "revoke",
+  "suspend",
+  "resume",
+  "trust-ca",
+  "distrust-ca",
+] as const
+export type RegistryAction = (typeof registryActions)[number]
+
+/** The members that are there, by the number of PROTOCOL §7; which an action must have is for who applies it. */
+export interface Registry {
+  readonly action: RegistryAction
+  /** 2: the device, or the CA's name. */
+  readonly device: string
+  /** 3: entry of the previous registry statement about the device, zeros for the first; absent in a device's own request. */
+  readonly previous?: Hash
+  /** 4 */
+  readonly key?: PublicKey
+  /** 5: first seq of that key. */
+  readonly firstSeq?: number
+  /** 6 */
+  readonly lastGoodSeq?: number
+  /** 7: proof of the new key, 64 bytes. */
+  readonly proofOfNew?: Uint8Array
+  /** 8: proof of the old key, 64 bytes. */
+  readonly proofOfOld?: Uint8Array
+  /** 9 */
+  readonly reason?: string
+  /** 10: entry of the device's own request. */
+  readonly request?: Hash
+  /** 11: SHA-256 of the CA's certificate. */
+  readonly caDigest?: Hash
+  /** 12: make, model, firmware. */
+  readonly attributes?: ReadonlyMap<string, string>
+}
+
+/** Members by number (PROTOCOL §7). */
+const memberNames = [
+  ["action", 1],
+  ["device", 2],
+  ["previous", 3],
+  ["key", 4],
+  ["firstSeq", 5],
+  ["lastGoodSeq", 6],
+  ["proofOfNew", 7],
+  ["proofOfOld", 8],
+  ["reason", 9],
+  ["request", 10],
+  ["caDigest", 11],
+  ["attributes", 12],
+] as const
+
+export function encodeRegistry(registry: Registry): Uint8Array {
+  const members = new Map<number, CborInput>()
+  for (const [name, number] of memberNames) {
+    const value = registry[name]
+    if (value === undefined) continue
+    if (name === "action") members.set(number, registryActions.indexOf(registry.action) + 1)
+    // The COSE_Key stands as a map, not as bytes inside a string.
+    else if (name === "key") members.set(number, coseKeyMap(registry.key!))
+    else members.set(number, value as CborInput)
+  }
+  return encodeCbor(members)
+}
+
+/** Takes exactly what `encodeRegistry` makes: only the keys and items given, deterministic. Throws a FormatFault. */
+export function decodeRegistry(bytes: Uint8Array): Registry {
+  const reader = new CborReader(bytes, "deterministic")
+  const keys = new CborKeys(reader)
+  const members = new Map<number, CborValue | PublicKey>()
+  for (let left = reader.enterMap("a registry statement"); left > 0; left--) {
+    const start = reader.offset
+    const key = keys.next()
+    if (typeof key !== "number" || key < 1 || key > 12)
+      reader.fault("members of a registry statement are 1 to 12", start)
+    members.set(key as number, readMember(reader, key as number))
+  }
+  reader.leave()
+  reader.end()
+  if (!members.has(1) || !members.has(2)) reader.fault("1 (action) and 2 (device) are missing", 0)
+  // Each member was read by its own rule, so it has the type that its name says.
+  const entries = memberNames.flatMap(([name, number]) =>
+    members.has(number) ? [[name, members.get(number)]] : [],
+  )
+  return Object.fromEntries(entries) as Registry
+}
+
+function readMember(reader: CborReader, label: number): CborValue | PublicKey {
+  const start = reader.offset
+  const sized = (size: number, what: string): Uint8Array => {
+    const value = reader.readBytes(what)
+    return value.length === size ? Uint8Array.from(value) : reader.fault(`${what} has ${size} bytes`, start)
+  }
+  switch (label) {
+    case 1:
+      return registryActions[reader.readUint("an action") - 1] ?? reader.fault("an action is 1 to 7", start)
+    case 2: {
+      const device = reader.readText("a device")
+      return device.length >= 1 && device.length <= 128
+        ? device
+        : reader.fault("a name has 1 to 128 characters", start)
+    }
+    case 4: {
+      reader.readValue()
+      return decodeCoseKey(reader.bytes.subarray(start, reader.offset))
+    }
+    case 5: {
+      const seq = reader.readUint("a first seq")
+      return seq >= 1 ? seq : reader.fault("a first seq is at least 1", start)
+    }
+    case 6:
+      return reader.readUint("a last good seq")
+    case 7:
+    case 8:
+      return sized(signatureSize, "a proof")
+    case 9:
+      return reader.readText("a reason")
+    case 12: {
+      const attributes = reader.readValue()
+      const isTexts =
+        attributes instanceof Map &&
+        [...attributes].every(([name, value]) => typeof name === "string" && typeof value === "string")
+      return isTexts ? attributes : reader.fault("attributes are a map of text to text", start)
+    }
+    default:
+      return parseHash(sized(32, "an entry or a digest"))
+  }
+}
+
+/**
+ * Proof of possession of `signer`, for the enrolment of `newKey` (the same key at enrolment; the old one at rotation).
+ */
+export function proveKey(
+  signer: PrivateKey,
+  origin: string,
+  device: string,
+  firstSeq: number,
+  newKey: PublicKey,
+): Uint8Array {
+  return signMessage(signer, encodeProofMessage(signer.publicKey, origin, device, firstSeq, newKey))
+}
+
+export function checkKeyProof(
+  signer: PublicKey,
+  proof: Uint8Array,
+  origin: string,
+  device: string,
+  firstSeq: number,
+  newKey: PublicKey,
+  verify: VerifyEquation = verifyEquation,
+): boolean {
+  const message = encodeProofMessage(signer, origin, device, firstSeq, newKey)
+  return checkSignature(signer, signer.algorithm, message, proof, verify) === "good"
+}
+
+/** `["Signature1", bstr({1: alg}), "tidemark/enrol", bstr(cbor([origin, device, first seq, thumbprint]))]` (PROTOCOL §7). */
+function encodeProofMessage(
+  signer: PublicKey,
+  origin: string,
+  device: string,
+  firstSeq: number,
+  newKey: PublicKey,
+): Uint8Array {
+  return encodeCbor([
+    "Signature1",
+    encodeCbor(new Map([[1, signer.algorithm]])),
+    "tidemark/enrol",
+    encodeCbor([origin, device, firstSeq, thumbprintOf(newKey)]),
+  ])
+}
