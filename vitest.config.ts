@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/postgres-setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // A real Postgres and real sockets on two cores: two files at a time is what the machine bears.

@@ -1,0 +1,58 @@
+import { randomBytes } from "node:crypto"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Client } from "pg"
+import type { TestProject } from "vitest/node"
+import { openEmbedded, type EmbeddedDatabase } from "../ingest/database/embedded.ts"
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The server that this run's databases are made on, as its superuser. */
+    postgresUrl: string
+    /** What the names of this run's databases begin with. */
+    postgresRun: string
+  }
+}
+
+const run = `tidemark_test_${randomBytes(4).toString("hex")}`
+let server: { database: EmbeddedDatabase; folder: string } | undefined
+let url = ""
+
+/** Before the first test file: one Postgres for the whole run, or the one that TIDEMARK_TEST_DATABASE_URL names. */
+export async function setup(project: TestProject): Promise<void> {
+  const given = process.env["TIDEMARK_TEST_DATABASE_URL"]
+  if (given === undefined || given === "") {
+    const folder = await mkdtemp(join(tmpdir(), "tidemark-test-"))
+    const database = await openEmbedded({ dataFolder: folder, create: true, say: () => undefined })
+    server = { database, folder }
+    url = database.url
+  } else {
+    url = given
+  }
+  project.provide("postgresUrl", url)
+  project.provide("postgresRun", run)
+}
+
+/** After the last: nothing of ours is left, on a given server neither. */
+export async function teardown(): Promise<void> {
+  if (server !== undefined) {
+    await server.database.close()
+    await rm(server.folder, { recursive: true, force: true })
+    return
+  }
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ datname: string }>(
+      "select datname from pg_database where starts_with(datname, $1)",
+      [run],
+    )
+    for (const { datname } of rows) {
+      await client.query(`alter database ${client.escapeIdentifier(datname)} is_template false`)
+      await client.query(`drop database ${client.escapeIdentifier(datname)} with (force)`)
+    }
+  } finally {
+    await client.end()
+  }
+}
