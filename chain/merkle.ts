@@ -175,6 +175,8 @@ export function checkInclusion(
   hash: Sha256 = sha256,
 ): boolean {
   if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return false
+  // A tree of one leaf has the leaf's hash as its root: what is no hash must not prove itself.
+  if (leafHash.length !== hashSize || root.length !== hashSize) return false
   let fn = index
   let sn = size - 1
   let node = leafHash
