@@ -1,8 +1,8 @@
 import { parseLocal } from "./clock-time.ts"
 import { SignalCollector, Tally } from "./collect.ts"
-import { carriesText, localTimeRemark } from "./free-text.ts"
 import { RecordingError, type Recording } from "./recording.ts"
-import { fault, parseDecimal, readCsvRows, requireTime, type Row } from "./row.ts"
+import { localTimeRemark } from "./remark.ts"
+import { carriesText, fault, parseDecimal, readCsvRows, requireTime, type Row } from "./row.ts"
 
 const timeColumn = /^Timestamp \(YYYY-MM-DDThh:mm:ss\)$/
 // mg/dL and mmol/L are UCUM, as sent: SenML has neither, and a changed number would not be what the device said.

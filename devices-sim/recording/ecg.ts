@@ -1,4 +1,5 @@
 import { startsAtDefault, type Recording, type RecordedSignal, type RecordingOptions } from "./recording.ts"
+import { irregularRemark, noStartRemark } from "./remark.ts"
 import { decimalsOf, fault, metricNameOf, readRows, requireColumns, requireDecimal } from "./row.ts"
 import { periodOf, sampledSignals } from "./sampling.ts"
 
@@ -45,11 +46,9 @@ export async function readEcg(file: string, options: RecordingOptions): Promise<
   }
 
   const remarks: string[] = []
-  if (options.startsAt === undefined)
-    remarks.push("times since the beginning only: read as beginning at 2026-01-01T00:00:00Z")
+  if (options.startsAt === undefined) remarks.push(noStartRemark)
   const periodMs = periodOf(timesMs, decimalsOfTime)
-  if (periodMs === null && timesMs.length > 0)
-    remarks.push("times are not regular: read as points, not as a waveform")
+  if (periodMs === null && timesMs.length > 0) remarks.push(irregularRemark)
   const startsAtOfFirst = startsAt + (timesMs[0] ?? 0) / 1000
   const times = periodMs === null ? timesMs.map((ms) => startsAt + ms / 1000) : []
   const signals = (leads ?? []).flatMap(({ metric, unit, values, decimals }): RecordedSignal[] => {

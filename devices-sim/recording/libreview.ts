@@ -1,9 +1,9 @@
 import { parseAmericanLocal } from "./clock-time.ts"
 import { SignalCollector, Tally } from "./collect.ts"
 import { addGlucose } from "./dexcom.ts"
-import { carriesText, localTimeRemark } from "./free-text.ts"
 import { RecordingError, type Recording } from "./recording.ts"
-import { fault, readCsvRows, requireTime, type Row } from "./row.ts"
+import { localTimeRemark } from "./remark.ts"
+import { carriesText, fault, readCsvRows, requireTime, type Row } from "./row.ts"
 
 /** Record types whose value is in a column with the unit in its name. */
 const measured = [

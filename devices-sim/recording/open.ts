@@ -34,6 +34,10 @@ export async function openRecording(path: string, options: RecordingOptions = {}
 
 async function readerOfFile(file: string): Promise<Reader | null> {
   const head = await readHead(file)
+  if (isEmpty(head)) {
+    if (isEmpaticaName(file)) return () => readEmpatica([file])
+    throw new RecordingError(file, null, "is empty")
+  }
   // From the most to the least distinct: a column of numbers is the last resort.
   if (isDexcom(head)) return () => readDexcom(file)
   if (isLibreView(head)) return () => readLibreView(file)
@@ -66,14 +70,15 @@ async function readerOfFolder(folder: string): Promise<Reader | null> {
   const members = files.filter(isEmpaticaName)
   const sure = await filesThat(members, (file, head) => isEmpatica(file, head))
   // An empty member is normal: the sensor was off, or nothing was tagged.
-  const empty = await filesThat(members, (_, head) => head.every((line) => line.trim() === ""))
+  const empty = await filesThat(members, (_, head) => isEmpty(head))
   if (sure.length > 0)
     return () => readEmpatica(members.filter((file) => sure.includes(file) || empty.includes(file)))
   const garmin = await filesThat(garminFilesOf(files), (_, head) => isGarmin(head))
   if (garmin.length > 0) return () => readGarmin(garmin)
 
   const readers: { readonly file: string; readonly reader: Reader }[] = []
-  for (const file of files.filter((name) => /\.(csv|txt|hea)$/i.test(name))) {
+  const candidates = files.filter((name) => /\.(csv|txt|hea)$/i.test(name))
+  for (const file of await filesThat(candidates, (_, head) => !isEmpty(head))) {
     const reader = await readerOfFile(file)
     if (reader !== null) readers.push({ file, reader })
   }
@@ -82,6 +87,10 @@ async function readerOfFolder(folder: string): Promise<Reader | null> {
     throw new RecordingError(folder, null, `holds ${readers.length} recordings, name one: ${names}`)
   }
   return readers[0]?.reader ?? null
+}
+
+function isEmpty(head: readonly string[]): boolean {
+  return head.every((line) => line.trim() === "")
 }
 
 async function filesThat(

@@ -1,5 +1,4 @@
 import { parseLocal } from "./clock-time.ts"
-import { localTimeRemark } from "./free-text.ts"
 import {
   RecordingError,
   startsAtDefault,
@@ -7,12 +6,12 @@ import {
   type RecordedSignal,
   type RecordingOptions,
 } from "./recording.ts"
+import { irregularRemark, localTimeRemark, noStartRemark } from "./remark.ts"
 import { decimalsOf, parseDecimal, readRows, requireColumns, requireDecimal, requireTime } from "./row.ts"
 import { periodOf, sampledSignals } from "./sampling.ts"
 
 // Counts of a sensor's converter: no unit.
 const name = { metric: "ppg", unit: null } as const
-const noStartRemark = "times since the beginning only: read as beginning at 2026-01-01T00:00:00Z"
 
 export type PpgLayout = "timer" | "datetime" | "column"
 
@@ -57,8 +56,7 @@ async function readTimer(file: string, options: RecordingOptions): Promise<Found
   const periodMs = periodOf(timesMs, decimals.time)
   if (periodMs === null) {
     const times = timesMs.map((ms) => startsAt + ms / 1000)
-    const irregular = "times are not regular: read as points, not as a waveform"
-    return { signals: [{ kind: "points", ...name, times, values }], remarks: [...remarks, irregular] }
+    return { signals: [{ kind: "points", ...name, times, values }], remarks: [...remarks, irregularRemark] }
   }
   const sampling = { startsAt: startsAt + first / 1000, periodMs, decimals: decimals.value }
   return { signals: sampledSignals(name, sampling, values), remarks }

@@ -125,6 +125,13 @@ export function fault(row: Row, rule: string): RecordingError {
   return new RecordingError(row.file, row.line, rule)
 }
 
+const textLengthMax = 1000
+
+/** Whether a statement can carry `text`: no control characters (PROTOCOL §1), and not so long that it fills a pack. */
+export function carriesText(text: string): boolean {
+  return text.length <= textLengthMax && !/[\u0000-\u001f\u007f]/.test(text)
+}
+
 /** `HEART_RATE_VARIABILITY` or `Lead II` as the last part of a SenML name (RFC 8428 §4.5.1). */
 export function metricNameOf(label: string): string {
   return label

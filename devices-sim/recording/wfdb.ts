@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { absoluteTimeMin } from "../../chain/senml.ts"
-import { localTimeRemark } from "./free-text.ts"
 import {
   RecordingError,
   startsAtDefault,
@@ -9,6 +8,7 @@ import {
   type RecordedSignal,
   type RecordingOptions,
 } from "./recording.ts"
+import { localTimeRemark, noStartRemark } from "./remark.ts"
 import { metricNameOf } from "./row.ts"
 import { parseWfdbHeader, type WfdbHeader, type WfdbSignal } from "./wfdb-header.ts"
 
@@ -43,7 +43,7 @@ function startOf(header: WfdbHeader, options: RecordingOptions, remarks: string[
     remarks.push(localTimeRemark)
     return header.startsAt
   }
-  remarks.push("times since the beginning only: read as beginning at 2026-01-01T00:00:00Z")
+  remarks.push(noStartRemark)
   return startsAtDefault
 }
 
