@@ -1,0 +1,38 @@
+/** Plain `.sql` migrations, numbered, only forwards. */
+import { readFile, readdir } from "node:fs/promises"
+import type { Pool } from "pg"
+import { inTransaction } from "./pool.ts"
+
+const folder = new URL("migrations/", import.meta.url)
+/** Held while migrating, so that two processes that start at once do not both make a table. */
+const migrationLock = 7_201_601
+
+/** Brings a database to the schema of this version. Refuses one that a newer version has migrated. */
+export async function migrate(pool: Pool): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".sql")).toSorted()
+  await inTransaction(pool, async (client) => {
+    await client.query("select pg_advisory_xact_lock($1)", [migrationLock])
+    await client.query(
+      "create table if not exists schema_migrations (name text primary key, at timestamptz not null default now())",
+    )
+    const { rows } = await client.query<{ name: string }>("select name from schema_migrations order by name")
+    const unknown = rows.find(({ name }) => !names.includes(name))
+    if (unknown !== undefined) {
+      throw new Error(
+        `the database has migration ${unknown.name}, which this version does not know: use the newer version`,
+      )
+    }
+    const done = new Set(rows.map(({ name }) => name))
+    for (const name of names) {
+      if (done.has(name)) continue
+      await client.query(await readFile(new URL(name, folder), "utf8"))
+      await client.query("insert into schema_migrations (name) values ($1)", [name])
+    }
+  })
+  await makePartitions(pool)
+}
+
+/** Partitions for now and eight weeks ahead: called at start and at each sealing. */
+export async function makePartitions(pool: Pool): Promise<void> {
+  await pool.query("select make_partitions(now(), 8)")
+}

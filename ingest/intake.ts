@@ -1,0 +1,292 @@
+/**
+ * The way in: messages of all connections, in order of arrival, through check and group commit to their answers. Two
+ * stages: while one group commits, the next one's signatures are checked.
+ */
+import type { Pool, PoolClient } from "pg"
+import { encodeReceipt } from "../chain/receipt.ts"
+import type { DeviceRecord } from "../chain/device.ts"
+import { type Verdict, isRefusal, verdictCodes } from "../chain/verdict.ts"
+import { type Checked, type Decoded, checkCandidate, decodeCandidate } from "./candidate.ts"
+import { type GroupItem, type Outcome, type PlaceState, commitGroup } from "./group.ts"
+import { readDevices } from "./registry.ts"
+
+/** What a connection says. The same shape as the broker's `Message`: `cli/` hands one to the other. */
+export type IntakeMessage =
+  | { readonly kind: "statement"; readonly bytes: Uint8Array }
+  | { readonly kind: "too-large"; readonly sizeBytes: number }
+  | { readonly kind: "question" }
+
+export type IntakeAnswer =
+  | {
+      readonly kind: "receipt"
+      readonly code: number
+      readonly receipt: Uint8Array
+      readonly refused: boolean
+    }
+  | { readonly kind: "dropped" }
+
+export interface IntakePlace {
+  submit(message: IntakeMessage): Promise<IntakeAnswer>
+  close(): void
+}
+
+/** What happened, for counters and logs; never a value, key or payload. */
+export interface IntakeEvents {
+  /** After the commit. `rule` says why, with numbers. */
+  judged?(device: string, verdict: Verdict, rule: string, seq: number | null, readings: number): void
+  answeredQuestion?(verdict: Verdict): void
+  dropped?(): void
+  /** A group has committed. */
+  committed?(statements: number, tookMs: number): void
+  /** The database did not take a group: it is kept and tried again. Called for each failure, and with null when it works again. */
+  troubled?(error: Error | null): void
+}
+
+export interface IntakeOptions {
+  readonly pool: Pool
+  readonly digestKey: Uint8Array
+  readonly events?: IntakeEvents
+  /** For tests: called just before a group's transaction. */
+  readonly beforeCommit?: (items: number) => Promise<void>
+  /** Waits this long before a try again; a test passes its own. */
+  readonly wait?: (ms: number) => Promise<void>
+}
+
+export interface Intake {
+  open(device: string): IntakePlace
+  /** Messages that have no answer yet. */
+  waiting(): number
+  /** Resolves when everything that came in has its answer; afterwards nothing more is taken. */
+  close(): Promise<void>
+}
+
+interface Entry {
+  readonly place: PlaceState
+  readonly decoded: Decoded | { readonly kind: "question" }
+  answer(answer: IntakeAnswer): void
+}
+
+/** A group is at most this large: a transaction of 2,000 statements of 60 readings takes some 50 ms. */
+const groupItemsMax = 2_000
+const groupBytesMax = 16 * 1024 * 1024
+const recordsCachedMax = 100_000
+const retryMsMin = 50
+const retryMsMax = 2_000
+
+export function openIntake(options: IntakeOptions): Intake {
+  const { pool, digestKey, events = {} } = options
+  const wait = options.wait ?? ((ms: number) => new Promise<void>((done) => void setTimeout(done, ms)))
+  const queue: Entry[] = []
+  const records = new Map<string, DeviceRecord | null>()
+  let waiting = 0
+  let isClosing = false
+  let wake: (() => void) | null = null
+
+  const running = run()
+
+  return {
+    open: (device) => {
+      const place: PlaceState = { device, epoch: null, isStopped: false }
+      return {
+        submit: (message) => submit(place, message),
+        // What it sent before it went is judged all the same: a QoS 0 client publishes and leaves.
+        close: () => {},
+      }
+    },
+    waiting: () => waiting,
+    close: async () => {
+      isClosing = true
+      wake?.()
+      await running
+    },
+  }
+
+  function submit(place: PlaceState, message: IntakeMessage): Promise<IntakeAnswer> {
+    if (isClosing || place.isStopped) return Promise.resolve({ kind: "dropped" })
+    return new Promise((resolve) => {
+      waiting += 1
+      queue.push({
+        place,
+        decoded: decodeMessage(place.device, message),
+        answer: (answer) => {
+          waiting -= 1
+          resolve(answer)
+        },
+      })
+      wake?.()
+    })
+  }
+
+  async function run(): Promise<void> {
+    let committing: Promise<void> = Promise.resolve()
+    for (;;) {
+      if (queue.length === 0) {
+        await committing
+        if (queue.length === 0) {
+          if (isClosing) return
+          await new Promise<void>((resolve) => (wake = resolve))
+          continue
+        }
+      }
+      const group = takeGroup()
+      const checked = await check(group)
+      await committing
+      committing = settle(group, checked)
+    }
+  }
+
+  function takeGroup(): Entry[] {
+    let bytes = 0
+    let count = 0
+    while (count < queue.length && count < groupItemsMax && bytes < groupBytesMax) {
+      const { decoded } = queue[count]!
+      if (decoded.kind === "decoded") bytes += decoded.statement.bytes.length
+      count += 1
+    }
+    return queue.splice(0, count)
+  }
+
+  /** Stage one: who is it, and does the signature hold? */
+  async function check(group: readonly Entry[]): Promise<GroupItem[]> {
+    await loadRecords(group)
+    return Promise.all(
+      group.map(async ({ place, decoded }): Promise<GroupItem> => {
+        const record = records.get(place.device) ?? null
+        const checked: Checked =
+          decoded.kind === "decoded" ? await checkCandidate(decoded.statement, record, digestKey) : decoded
+        return { place, checked, record, decided: null, isUnreadable: false }
+      }),
+    )
+  }
+
+  async function loadRecords(group: readonly Entry[]): Promise<void> {
+    const missing = [...new Set(group.map(({ place }) => place.device))].filter(
+      (device) => !records.has(device),
+    )
+    if (missing.length === 0) return
+    const loaded = await persist(() => readDevices(pool, missing))
+    if (records.size + missing.length > recordsCachedMax) records.clear()
+    // Unknown devices are not remembered: anybody can make up a name.
+    for (const [device, record] of loaded) records.set(device, record)
+  }
+
+  /** Stage two: commit, then answer in order of arrival. */
+  async function settle(group: readonly Entry[], items: readonly GroupItem[]): Promise<void> {
+    const startedAt = performance.now()
+    let stored = 0
+    let entries = group
+    let checked = items
+    while (entries.length > 0) {
+      const outcomes = await commitOrSplit(checked)
+      const stale: Entry[] = []
+      for (const [index, outcome] of outcomes.entries()) {
+        const entry = entries[index]!
+        if (outcome.kind === "stale") {
+          records.delete(entry.place.device)
+          stale.push(entry)
+          continue
+        }
+        if (outcome.kind === "verdict" && isStoredNow(outcome.verdict)) stored += 1
+        report(entry, outcome)
+        entry.answer(answerOf(outcome))
+      }
+      // Before the next group, whatever it holds: order of arrival per connection is kept.
+      entries = stale
+      checked = stale.length > 0 ? await check(stale) : []
+    }
+    events.committed?.(stored, performance.now() - startedAt)
+  }
+
+  async function commitOrSplit(items: readonly GroupItem[]): Promise<Outcome[]> {
+    try {
+      return await persist(async () => {
+        await options.beforeCommit?.(items.length)
+        return withClient(pool, (client) => commitGroup(client, items))
+      })
+    } catch (error) {
+      // A row that Postgres will not take: halve the group until the culprit is alone, and store that one unread.
+      if (items.length > 1) {
+        const middle = Math.floor(items.length / 2)
+        const first = await commitOrSplit(items.slice(0, middle))
+        return [...first, ...(await commitOrSplit(items.slice(middle)))]
+      }
+      const item = items[0]!
+      if (!item.isUnreadable) {
+        item.isUnreadable = true
+        return commitOrSplit(items)
+      }
+      // Not even its bytes: no verdict can be given, so none is. The connection closes, and the others go on.
+      events.troubled?.(error as Error)
+      item.place.isStopped = true
+      return [{ kind: "dropped" }]
+    }
+  }
+
+  /** Tries until the database takes it. Rejects only on an error that lies in the rows themselves. */
+  async function persist<T>(work: () => Promise<T>): Promise<T> {
+    for (let delayMs = retryMsMin; ; delayMs = Math.min(2 * delayMs, retryMsMax)) {
+      try {
+        const result = await work()
+        if (delayMs > retryMsMin) events.troubled?.(null)
+        return result
+      } catch (error) {
+        if (isDataError(error)) throw error
+        events.troubled?.(error as Error)
+        await wait(delayMs)
+      }
+    }
+  }
+
+  function report(entry: Entry, outcome: Outcome): void {
+    if (outcome.kind !== "verdict") events.dropped?.()
+    else if (entry.decoded.kind === "question") events.answeredQuestion?.(outcome.verdict)
+    else events.judged?.(entry.place.device, outcome.verdict, outcome.rule, outcome.seq, outcome.readings)
+  }
+}
+
+function decodeMessage(device: string, message: IntakeMessage): Entry["decoded"] {
+  if (message.kind === "question") return message
+  if (message.kind === "statement") return decodeCandidate(device, message.bytes)
+  return { kind: "refused", verdict: "too-large", rule: `${message.sizeBytes} bytes`, seq: null }
+}
+
+function answerOf(outcome: Outcome): IntakeAnswer {
+  if (outcome.kind !== "verdict") return { kind: "dropped" }
+  const code = verdictCodes[outcome.verdict]
+  const receipt = encodeReceipt({
+    code,
+    seq: outcome.seq,
+    head: outcome.head,
+    now: Math.floor(outcome.nowMs / 1000),
+  })
+  return { kind: "receipt", code, receipt, refused: outcome.closes || isRefusal(outcome.verdict) }
+}
+
+function isStoredNow(verdict: Verdict): boolean {
+  return verdict === "accepted" || verdict === "accepted-unread" || verdict === "accepted-ahead"
+}
+
+/** SQLSTATE classes 22 (data exception), 23 (constraint) and 54 (limit): the same rows will fail again. */
+function isDataError(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code
+  return typeof code === "string" && /^(22|23|54)/.test(code)
+}
+
+/** A connection for one transaction: rolled back and, if that fails, thrown away, where `work` rejects. */
+async function withClient<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  client.on("error", ignore)
+  let broken: Error | undefined
+  try {
+    return await work(client)
+  } catch (error) {
+    broken = error as Error
+    await client.query("rollback").then(() => (broken = undefined), ignore)
+    throw error
+  } finally {
+    client.off("error", ignore)
+    client.release(broken)
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,117 @@
+/** The log's secrets: three Ed25519 keys and the heads secret, each in a file of its own that only its owner reads. */
+import { randomBytes } from "node:crypto"
+import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { formatHex, parseHex } from "../chain/bytes.ts"
+import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
+import { formatVkey } from "../chain/note.ts"
+import { type Policy, protocolVersion } from "../chain/policy.ts"
+import { hmacNative } from "./native.ts"
+
+export interface LogKeys {
+  readonly origin: string
+  /** Signs checkpoints. */
+  readonly log: PrivateKey
+  /** Signs the operator's chain. */
+  readonly operator: PrivateKey
+  /** Signs COSE Receipts. */
+  readonly receipt: PrivateKey
+  /** Blinds the heads map, 32 bytes. */
+  readonly headsSecret: Uint8Array
+}
+
+const secretNames = ["log", "operator", "receipt", "heads"] as const
+
+export function makeLogKeys(origin: string, random: (size: number) => Uint8Array = randomBytes): LogKeys {
+  const key = (): PrivateKey => makePrivateKey(algorithmEd25519, random(32))
+  return { origin, log: key(), operator: key(), receipt: key(), headsSecret: random(32) }
+}
+
+export function policyOf(keys: LogKeys): Policy {
+  return {
+    origin: keys.origin,
+    logVkey: formatVkey({ name: keys.origin, publicKey: keys.log.publicKey }),
+    operatorKey: keys.operator.publicKey,
+    receiptKey: keys.receipt.publicKey,
+    version: protocolVersion,
+  }
+}
+
+/** The key of `signed_digest`: made from the heads secret, so that one secret fewer must be kept. */
+export function digestKeyOf(keys: LogKeys): Uint8Array {
+  return hmacNative(keys.headsSecret, new TextEncoder().encode("tidemark/signed-bytes"))
+}
+
+/** Writes the keys into a folder that is there whole or not at all. */
+export async function writeLogKeys(folder: string, keys: LogKeys): Promise<void> {
+  const secrets: Record<(typeof secretNames)[number], Uint8Array> = {
+    log: keys.log.secret,
+    operator: keys.operator.secret,
+    receipt: keys.receipt.secret,
+    heads: keys.headsSecret,
+  }
+  const temporary = `${folder}.making`
+  await rm(temporary, { recursive: true, force: true })
+  await mkdir(temporary, { recursive: true, mode: 0o700 })
+  await chmod(temporary, 0o700)
+  for (const name of secretNames)
+    await writeDurable(join(temporary, `${name}.key`), `${formatHex(secrets[name])}\n`)
+  await writeDurable(join(temporary, "origin"), `${keys.origin}\n`)
+  await syncFolder(temporary)
+  await rename(temporary, folder)
+  await syncFolder(dirname(folder))
+}
+
+/** The keys of a folder; null where there is none. Throws an Error that names the file and never its content. */
+export async function readLogKeys(folder: string): Promise<LogKeys | null> {
+  const origin = await readText(join(folder, "origin"))
+  if (origin === null) return null
+  const secrets = new Map<string, Uint8Array>()
+  for (const name of secretNames) {
+    const text = await readText(join(folder, `${name}.key`))
+    const secret = text === null ? null : parseHex(text.trim())
+    if (secret?.length !== 32)
+      throw new Error(
+        `the log's key ${name}.key is missing or damaged in ${folder}: restore it from a backup`,
+      )
+    secrets.set(name, secret)
+  }
+  const key = (name: string): PrivateKey => makePrivateKey(algorithmEd25519, secrets.get(name)!)
+  return {
+    origin: origin.trim(),
+    log: key("log"),
+    operator: key("operator"),
+    receipt: key("receipt"),
+    headsSecret: secrets.get("heads")!,
+  }
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8")
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
+    throw error
+  }
+}
+
+/** Writes a file of mode 0600 and waits until it is on disk. */
+export async function writeDurable(path: string, text: string): Promise<void> {
+  const file = await open(path, "w", 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** A rename is on disk only when its folder is. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r")
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

@@ -1,0 +1,145 @@
+/** A log's beginning, and the check at every start that keys and database belong together. */
+import { rename, rm } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import type { Pool } from "pg"
+import { equalBytes } from "../chain/bytes.ts"
+import { zeroHash } from "../chain/hash.ts"
+import { encodeCoseKey } from "../chain/key.ts"
+import { encodePolicy, findOriginFault } from "../chain/policy.ts"
+import { contentPolicy } from "../chain/statement.ts"
+import { migrate } from "./database/migration.ts"
+import { inTransaction } from "./database/pool.ts"
+import { type LogKeys, makeLogKeys, policyOf, readLogKeys, syncFolder, writeLogKeys } from "./log-keys.ts"
+import { appendOperator, lockOperator, lockSealShared } from "./operator.ts"
+import { readClock, takeIds } from "./storage.ts"
+
+/** Keys and database do not fit, or one of them is missing. The message says which and how to mend it. */
+export class LogMismatch extends Error {
+  override readonly name = "LogMismatch"
+}
+
+const keysFolder = (dataFolder: string): string => join(dataFolder, "keys")
+/** Keys of a log that is being made: they become the log's when the database has committed its policy. */
+const newKeysFolder = (dataFolder: string): string => join(dataFolder, "keys.new")
+
+/**
+ * Makes the keys and commits the policy as the first statement of the operator's chain. Refuses where a log is.
+ *
+ * @param random 32 byte secrets; the simulator passes a seeded one
+ */
+export async function initLog(
+  pool: Pool,
+  dataFolder: string,
+  origin: string,
+  random?: (size: number) => Uint8Array,
+): Promise<LogKeys> {
+  const fault = findOriginFault(origin)
+  if (fault !== null) throw new RangeError(`${origin} cannot be a log's origin: ${fault}`)
+  if ((await readLogKeys(keysFolder(dataFolder))) !== null)
+    throw new LogMismatch(`${dataFolder} holds a log's keys already`)
+  await migrate(pool)
+  // A crash after this line leaves keys that no database knows, and the next try writes over them.
+  const keys = makeLogKeys(origin, random)
+  await rm(newKeysFolder(dataFolder), { recursive: true, force: true })
+  await writeLogKeys(newKeysFolder(dataFolder), keys)
+  await commitPolicy(pool, keys)
+  // A crash here leaves a database whose keys are still called new: openLog finishes the rename.
+  await adoptNewKeys(dataFolder)
+  return keys
+}
+
+async function commitPolicy(pool: Pool, keys: LogKeys): Promise<void> {
+  const policy = policyOf(keys)
+  await inTransaction(pool, async (client) => {
+    await lockSealShared(client)
+    const { rowCount } = await client.query(
+      "insert into log (origin, vkey, operator_key, receipt_key) values ($1, $2, $3, $4) on conflict do nothing",
+      [policy.origin, policy.logVkey, encodeCoseKey(policy.operatorKey), encodeCoseKey(policy.receiptKey)],
+    )
+    if (rowCount === 0)
+      throw new LogMismatch(
+        "this database holds a log already, and its keys are not here: give it the folder that has them",
+      )
+    await client.query("insert into chain_heads (device_id, seq, entry) values ($1, 0, $2)", [
+      keys.origin,
+      zeroHash,
+    ])
+    const head = await lockOperator(client, keys.origin)
+    const receivedAtMs = await readClock(client)
+    const [id] = await takeIds(client, 1)
+    const payload = encodePolicy(policy)
+    await appendOperator(client, keys, head, [
+      { id: id!, sub: "policy", content: contentPolicy, payload, receivedAtMs },
+    ])
+  })
+}
+
+async function adoptNewKeys(dataFolder: string): Promise<void> {
+  await rename(newKeysFolder(dataFolder), keysFolder(dataFolder))
+  await syncFolder(dirname(keysFolder(dataFolder)))
+}
+
+/** Whether this folder holds a log's keys, or those of one whose making was cut short. */
+export async function hasLogKeys(dataFolder: string): Promise<boolean> {
+  return (await readLogKeys(keysFolder(dataFolder))) !== null
+}
+
+/**
+ * The keys of the log that this database holds; null where neither folder nor database has a log.
+ *
+ * @throws LogMismatch where only one of them has, or where they are of different logs
+ */
+export async function openLog(pool: Pool, dataFolder: string): Promise<LogKeys | null> {
+  const stored = await readLogRow(pool)
+  let keys = await readLogKeys(keysFolder(dataFolder))
+  if (keys === null && stored !== null) {
+    const made = await readLogKeys(newKeysFolder(dataFolder))
+    if (made !== null && isSameLog(made, stored)) {
+      await adoptNewKeys(dataFolder)
+      keys = made
+    }
+  }
+  if (keys === null && stored === null) return null
+  if (keys === null) {
+    throw new LogMismatch(
+      `the database holds the log ${stored!.origin}, whose keys are not in ${dataFolder}: give --data the folder that has them`,
+    )
+  }
+  if (stored === null) {
+    throw new LogMismatch(
+      `${dataFolder} holds the keys of the log ${keys.origin}, and the database is empty: name the right database, or restore it`,
+    )
+  }
+  if (!isSameLog(keys, stored)) {
+    throw new LogMismatch(
+      `the keys in ${dataFolder} are of the log ${keys.origin}, and the database holds ${stored.origin} with other keys`,
+    )
+  }
+  return keys
+}
+
+interface LogRow {
+  readonly origin: string
+  readonly vkey: string
+  readonly operator_key: Uint8Array
+  readonly receipt_key: Uint8Array
+}
+
+async function readLogRow(pool: Pool): Promise<LogRow | null> {
+  const { rows: tables } = await pool.query<{ exists: boolean }>(
+    "select to_regclass('log') is not null as exists",
+  )
+  if (tables[0]?.exists !== true) return null
+  const { rows } = await pool.query<LogRow>("select origin, vkey, operator_key, receipt_key from log")
+  return rows[0] ?? null
+}
+
+function isSameLog(keys: LogKeys, row: LogRow): boolean {
+  const policy = policyOf(keys)
+  return (
+    row.origin === policy.origin &&
+    row.vkey === policy.logVkey &&
+    equalBytes(row.operator_key, encodeCoseKey(policy.operatorKey)) &&
+    equalBytes(row.receipt_key, encodeCoseKey(policy.receiptKey))
+  )
+}

@@ -1,0 +1,87 @@
+/** The operator's own chain: policy, registry statements, manifests (PROTOCOL §6 and §7). */
+import type { PoolClient } from "pg"
+import { type Hash, parseHash } from "../chain/hash.ts"
+import { type Content, entryOf, signStatement, signedBytesOf } from "../chain/statement.ts"
+import { locks } from "./database/pool.ts"
+import { type LogKeys, digestKeyOf } from "./log-keys.ts"
+import { hmacNative, sha256Native } from "./native.ts"
+import { insertStatements } from "./storage.ts"
+
+/** The operator's chain, locked until the transaction ends. */
+export interface OperatorHead {
+  readonly seq: number
+  readonly entry: Hash
+}
+
+/**
+ * Locks the operator's chain. Whoever also locks devices' heads locks this one first, and those in order of device id:
+ * one order for everybody, or two transactions would wait for each other.
+ */
+export async function lockOperator(client: PoolClient, origin: string): Promise<OperatorHead> {
+  const { rows } = await client.query<{ seq: number; entry: Uint8Array }>(
+    "select seq, entry from chain_heads where device_id = $1 for update",
+    [origin],
+  )
+  const row = rows[0]
+  if (row === undefined) throw new Error(`the database has no operator's chain for ${origin}`)
+  return { seq: row.seq, entry: parseHash(row.entry) }
+}
+
+/** Every writer of statements holds this lock shared from before its first id to its commit, so that a seal can cut. */
+export async function lockSealShared(client: PoolClient): Promise<void> {
+  await client.query("select pg_advisory_xact_lock_shared($1)", [locks.seal])
+}
+
+export interface OperatorStatement {
+  readonly id: number
+  readonly sub: string
+  readonly content: Content
+  readonly payload: Uint8Array
+  readonly receivedAtMs: number
+}
+
+/** Signs and stores the operator's next statements, in order. The chain must be locked by this transaction. */
+export async function appendOperator(
+  client: PoolClient,
+  keys: LogKeys,
+  head: OperatorHead,
+  statements: readonly OperatorStatement[],
+): Promise<readonly Hash[]> {
+  let { seq, entry } = head
+  const digestKey = digestKeyOf(keys)
+  const rows = statements.map(({ id, sub, content, payload, receivedAtMs }) => {
+    const claims = {
+      content,
+      iss: keys.origin,
+      sub,
+      iat: Math.floor(receivedAtMs / 1000),
+      seq: seq + 1,
+      prev: entry,
+      payload,
+    }
+    const statement = signStatement(claims, keys.operator, keys.origin)
+    seq += 1
+    entry = entryOf(statement.bytes, sha256Native)
+    const signedDigest = hmacNative(digestKey, signedBytesOf(statement))
+    const { bytes } = statement
+    return {
+      id,
+      chain: keys.origin,
+      seq,
+      entry,
+      receivedAtMs,
+      signedDigest,
+      code: 1 as const,
+      fault: null,
+      bytes,
+      series: [],
+    }
+  })
+  await insertStatements(client, rows)
+  const { rowCount } = await client.query(
+    "update chain_heads set seq = $2, entry = $3 where device_id = $1 and seq = $4 and entry = $5",
+    [keys.origin, seq, entry, head.seq, head.entry],
+  )
+  if (rowCount !== 1) throw new Error("the operator's chain moved under its lock")
+  return rows.map((row) => row.entry)
+}

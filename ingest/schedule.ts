@@ -1,0 +1,45 @@
+/** Sealing by the clock: node-cron in UTC, and what was missed is made up for at the start. */
+import { createTask, validate, type ScheduledTask } from "node-cron"
+
+export interface Schedule {
+  /** Waits for a seal that is under way. */
+  stop(): Promise<void>
+}
+
+export interface ScheduleOptions {
+  /** Five fields of cron, in UTC; `0 * * * *` is every hour. */
+  readonly expression: string
+  /** Called for each slot with its instant (Unix ms by this process's clock), never twice at the same time. */
+  readonly run: (slotMs: number) => Promise<void>
+  /** What a run threw: the schedule goes on. */
+  readonly onError: (error: Error) => void
+}
+
+/** Throws a RangeError on an expression that node-cron does not take. */
+export function checkSchedule(expression: string): void {
+  const fields = expression.trim().split(/\s+/).length
+  if (fields < 5 || fields > 6 || !validate(expression)) {
+    throw new RangeError(`"${expression}" is no schedule: five fields of cron in UTC, such as "0 * * * *"`)
+  }
+}
+
+export function startSchedule({ expression, run, onError }: ScheduleOptions): Schedule {
+  checkSchedule(expression)
+  let running: Promise<void> = Promise.resolve()
+  const task: ScheduledTask = createTask(
+    expression,
+    ({ date }) => {
+      // A slot that comes while the one before is being sealed waits for it.
+      running = running.then(() => run(date.getTime())).catch((error: unknown) => onError(error as Error))
+      return running
+    },
+    { timezone: "Etc/UTC" },
+  )
+  void task.start()
+  return {
+    stop: async () => {
+      await task.destroy()
+      await running
+    },
+  }
+}

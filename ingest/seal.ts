@@ -1,0 +1,399 @@
+/**
+ * Sealing: all that was committed and is not yet sealed becomes a block. After each step a comment says what a crash
+ * there means. Start-up, the schedule and the command run this same code; a second sealer is harmless.
+ */
+import { randomBytes } from "node:crypto"
+import { setImmediate as yieldToLoop } from "node:timers/promises"
+import type { Pool, PoolClient } from "pg"
+import {
+  BlockBuilder,
+  type BlockStatement,
+  type Manifest,
+  type Summary,
+  encodeManifest,
+  saltSize,
+} from "../chain/block.ts"
+import { signCheckpoint } from "../chain/checkpoint.ts"
+import { type Hash, parseHash } from "../chain/hash.ts"
+import type { SealedHead } from "../chain/heads.ts"
+import { Frontier, hashLeaf } from "../chain/merkle.ts"
+import { readPayload } from "../chain/payload.ts"
+import { contentBlock, contentRegistry, decodeStatement } from "../chain/statement.ts"
+import { makePartitions } from "./database/migration.ts"
+import { locks } from "./database/pool.ts"
+import type { LogKeys } from "./log-keys.ts"
+import { hmacNative, sha256Native } from "./native.ts"
+import { type OperatorHead, appendOperator, lockOperator } from "./operator.ts"
+import { checkPublished, publishCheckpoint } from "./publication.ts"
+import { readClock, takeIds } from "./storage.ts"
+import { TileWriter, readFrontier } from "./tiles.ts"
+
+export interface SealOptions {
+  readonly pool: Pool
+  readonly keys: LogKeys
+  readonly dataFolder: string
+  /** Seal only if the last block ended before this instant (Unix ms by the database's clock): a slot of the schedule. */
+  readonly slotMs?: number
+  /** Seal also when there is nothing to seal; the schedule does, so that each hour has a block. */
+  readonly isEmptyAllowed?: boolean
+  /** 16 bytes for the summary; a simulation passes its own. */
+  readonly random?: (size: number) => Uint8Array
+  /** Named steps, so that a test can fail or stop at each. */
+  readonly onStep?: (step: SealStep) => Promise<void> | void
+  readonly onProgress?: (statements: number) => void
+}
+
+export type SealStep = "sealer" | "cut" | "computed" | "stored" | "committed" | "published"
+
+export type SealResult =
+  | { readonly kind: "sealed"; readonly block: SealedBlock }
+  /** Nothing to seal, or another sealer has sealed this slot. */
+  | { readonly kind: "nothing"; readonly reason: "no-statements" | "slot-is-sealed" }
+
+export interface SealedBlock {
+  readonly manifest: Manifest
+  readonly summary: Summary
+  /** Leaves of the checkpoint: the manifest's index + 1. */
+  readonly treeSize: number
+  readonly treeRoot: Hash
+  readonly tookMs: number
+}
+
+/** Rows per query: memory stays flat whatever the block's size. */
+const pageSize = 5_000
+
+interface LastBlock {
+  readonly height: number
+  readonly toMs: number
+  readonly size: number
+  readonly manifestId: number
+}
+
+interface Cut {
+  readonly last: LastBlock | null
+  readonly operator: OperatorHead
+  readonly idMax: number
+  readonly manifestId: number
+  readonly clockMs: number
+}
+
+/** Seals what is unsealed, publishes it, and says what it did. Rejects with nothing half done: the next call goes on. */
+export async function seal(options: SealOptions): Promise<SealResult> {
+  const { pool, keys, dataFolder } = options
+  const startedAt = performance.now()
+  await checkPublished(pool, dataFolder, keys)
+  await makePartitions(pool)
+  const client = await pool.connect()
+  client.on("error", ignore)
+  let broken: Error | undefined
+  let sealed: SealedBlock | "no-statements" | "slot-is-sealed"
+  try {
+    sealed = await sealInTransaction(client, options, startedAt)
+  } catch (error) {
+    broken = error as Error
+    await client.query("rollback").then(() => (broken = undefined), ignore)
+    throw error
+  } finally {
+    client.off("error", ignore)
+    client.release(broken)
+  }
+  // A crash here: the block is the truth, and the next start or seal publishes it: same name, same bytes.
+  await publishLast(pool, dataFolder)
+  await options.onStep?.("published")
+  return typeof sealed === "string" ? { kind: "nothing", reason: sealed } : { kind: "sealed", block: sealed }
+}
+
+async function sealInTransaction(
+  client: PoolClient,
+  options: SealOptions,
+  startedAt: number,
+): Promise<SealedBlock | "no-statements" | "slot-is-sealed"> {
+  const { keys } = options
+  await client.query("begin")
+  // One sealer at a time. A second one waits here, holding nothing that a writer needs, and then finds less to do.
+  await client.query("select pg_advisory_xact_lock($1)", [locks.sealer])
+  await options.onStep?.("sealer")
+  const cut = await makeCut(client, options)
+  // A crash here: nothing happened.
+  await options.onStep?.("cut")
+  if (options.slotMs !== undefined && cut.last !== null && cut.last.toMs >= options.slotMs) {
+    await client.query("rollback")
+    return "slot-is-sealed"
+  }
+  const { count } = await countUnsealed(client, cut)
+  if (count === 0 && options.isEmptyAllowed !== true) {
+    await client.query("rollback")
+    return "no-statements"
+  }
+
+  const tree = await readFrontier(client, cut.last?.size ?? 0)
+  const tiles = await TileWriter.open(client, tree.size)
+  const start = {
+    height: cut.last === null ? 0 : cut.last.height + 1,
+    fromMs: cut.last?.toMs ?? (await readFirstArrival(client)),
+    tree,
+    blocks: await readManifestTree(client),
+    heads: await readSealedHeads(client),
+  }
+  const builder = new BlockBuilder(start, sha256Native)
+  const firstLeaf = tree.size
+  await addStatements(client, cut, builder, tiles, keys.origin, options.onProgress)
+  // A crash here: nothing happened.
+  await options.onStep?.("computed")
+
+  const salt = (options.random ?? randomBytes)(saltSize)
+  const toMs = Math.max(cut.clockMs, builder.toMsMin())
+  const manifest = builder.manifest({ toMs, salt, headsSecret: keys.headsSecret, hmac: hmacNative })
+  const payload = encodeManifest(manifest)
+  const [entry] = await appendOperator(client, keys, cut.operator, [
+    { id: cut.manifestId, sub: "block", content: contentBlock, payload, receivedAtMs: toMs },
+  ])
+  tree.append(hashLeaf(entry!, sha256Native), tiles.keep)
+  await tiles.finish()
+  const treeRoot = tree.root()
+  const summary = builder.summary()
+  await insertLeaves(client, cut, firstLeaf)
+  await insertBlock(client, manifest, summary, salt, cut.manifestId)
+  await insertSealedHeads(
+    client,
+    start.height,
+    [...builder.moved].map((device) => start.heads.get(device)!),
+  )
+  const note = signCheckpoint({ origin: keys.origin, size: tree.size, root: treeRoot }, keys.log)
+  await client.query("insert into checkpoints (height, size, root, note) values ($1, $2, $3, $4)", [
+    manifest.height,
+    tree.size,
+    treeRoot,
+    note,
+  ])
+  // A crash here: nothing happened, and nothing has left the process. The height is a primary key: of two sealers that
+  // got here by different connections one fails, and it is the compare-and-swap from the block before to this one.
+  await options.onStep?.("stored")
+  await client.query("commit")
+  // A crash here, or a lost answer to the commit: the block is the truth and is read back, never planned again.
+  await options.onStep?.("committed")
+  return { manifest, summary, treeSize: tree.size, treeRoot, tookMs: performance.now() - startedAt }
+}
+
+/**
+ * The cut: a second connection takes the seal lock exclusive, which waits for every writer that has taken an id. Only
+ * then this one locks the operator's chain and reads the highest id and the clock, each with a snapshot of its own (one
+ * connection with one snapshot would have missed a writer that it had waited for). The manifest's id is taken here too,
+ * so that id order is leaf order.
+ */
+async function makeCut(client: PoolClient, { pool, keys }: SealOptions): Promise<Cut> {
+  const barrier = await pool.connect()
+  barrier.on("error", ignore)
+  try {
+    await barrier.query("begin")
+    await barrier.query("select pg_advisory_xact_lock($1)", [locks.seal])
+    // No writer is under way, so nobody holds this lock; an enrolment that comes now waits until the block is committed
+    // (in between it would take the manifest's seq).
+    const operator = await lockOperator(client, keys.origin)
+    const last = await readLastBlock(client)
+    const { rows } = await client.query<{ id: number | null }>("select max(id) as id from entries")
+    const clockMs = await readClock(client)
+    const [manifestId] = await takeIds(client, 1)
+    return { last, operator, idMax: rows[0]?.id ?? 0, manifestId: manifestId!, clockMs }
+  } finally {
+    const isDone = await barrier.query("commit").then(
+      () => true,
+      () => false,
+    )
+    barrier.off("error", ignore)
+    // A barrier that cannot be lifted by a commit is lifted by closing its connection.
+    barrier.release(!isDone)
+  }
+}
+
+async function readLastBlock(client: PoolClient): Promise<LastBlock | null> {
+  const { rows } = await client.query<{ height: number; to_ms: number; size: number; manifest_id: number }>(
+    "select height, to_ms, size + 1 as size, manifest_id from blocks order by height desc limit 1",
+  )
+  const row = rows[0]
+  return row === undefined
+    ? null
+    : { height: row.height, toMs: row.to_ms, size: row.size, manifestId: row.manifest_id }
+}
+
+async function countUnsealed(client: PoolClient, cut: Cut): Promise<{ count: number }> {
+  const { rows } = await client.query<{ count: number }>(
+    "select count(*) as count from (select from entries where id > $1 and id <= $2 limit 1) e",
+    [cut.last?.manifestId ?? 0, cut.idMax],
+  )
+  return rows[0]!
+}
+
+/** The log begins with its policy. */
+async function readFirstArrival(client: PoolClient): Promise<number> {
+  const { rows } = await client.query<{ ms: number }>(
+    "select (extract(epoch from received_at) * 1000)::bigint as ms from entries order by id limit 1",
+  )
+  return rows[0]?.ms ?? 0
+}
+
+async function readManifestTree(client: PoolClient): Promise<Frontier> {
+  const { rows } = await client.query<{ entry: Uint8Array }>(
+    "select e.entry from blocks b join entries e on e.id = b.manifest_id order by b.height",
+  )
+  const blocks = new Frontier(sha256Native)
+  for (const { entry } of rows) blocks.append(hashLeaf(entry, sha256Native))
+  return blocks
+}
+
+/** heads(N-1): what the blocks so far committed to, never `chain_heads`, which has moved on. */
+async function readSealedHeads(client: PoolClient): Promise<Map<string, SealedHead>> {
+  const { rows } = await client.query<{
+    device_id: string
+    seq: number
+    entry: Uint8Array
+    registry: Uint8Array
+  }>(
+    `select d.device_id, h.seq, h.entry, h.registry from devices d
+     cross join lateral (select seq, entry, registry from sealed_heads s
+                         where s.device_id = d.device_id order by height desc limit 1) h`,
+  )
+  return new Map(
+    rows.map(({ device_id: device, seq, entry, registry }) => [
+      device,
+      { device, seq, entry: parseHash(entry), registry: parseHash(registry) },
+    ]),
+  )
+}
+
+interface SealedRow {
+  readonly id: number
+  readonly device_id: string
+  readonly seq: number
+  readonly entry: Uint8Array
+  readonly received_ms: number
+  readonly bytes: Uint8Array | null
+  readonly readings: number
+  readonly starts_at: number | null
+  readonly ends_at: number | null
+}
+
+async function addStatements(
+  client: PoolClient,
+  cut: Cut,
+  builder: BlockBuilder,
+  tiles: TileWriter,
+  origin: string,
+  onProgress?: (statements: number) => void,
+): Promise<void> {
+  let after = cut.last?.manifestId ?? 0
+  for (let done = 0; ;) {
+    // Of a device's statement only its series' counts are needed; of the operator's, its bytes.
+    const { rows } = await client.query<SealedRow>(
+      `select e.id, e.device_id, e.seq, e.entry, (extract(epoch from e.received_at) * 1000)::bigint as received_ms,
+              case when e.device_id = $4 then (select bytes from statements s where s.id = e.id and s.received_at = e.received_at) end as bytes,
+              v.readings, v.starts_at, v.ends_at
+       from (select * from entries where id > $1 and id <= $2 order by id limit $3) e
+       cross join lateral (
+         select coalesce(sum(coalesce(cardinality(times), cardinality(samples))), 0)::bigint as readings,
+                min(starts_at) as starts_at, max(ends_at) as ends_at
+         from series where statement_id = e.id and received_at = e.received_at) v
+       order by e.id`,
+      [after, cut.idMax, pageSize, origin],
+    )
+    for (const row of rows) builder.add(blockStatementOf(row, origin), tiles.keep)
+    await tiles.flush()
+    done += rows.length
+    onProgress?.(done)
+    if (rows.length < pageSize) return
+    after = rows.at(-1)!.id
+    // Sealing shares a process with ingest: let it breathe between pages.
+    await yieldToLoop()
+  }
+}
+
+function blockStatementOf(row: SealedRow, origin: string): BlockStatement {
+  const common = { entry: parseHash(row.entry), receivedAtMs: row.received_ms }
+  if (row.device_id !== origin) {
+    const times =
+      row.starts_at === null || row.ends_at === null ? null : { startsAt: row.starts_at, endsAt: row.ends_at }
+    const { device_id: device, seq, readings } = row
+    return { ...common, origin: { kind: "device", device, seq, readings, times } }
+  }
+  const decoded = row.bytes === null ? null : decodeStatement(row.bytes, origin)
+  if (decoded?.kind !== "statement")
+    throw new Error(`the operator's statement ${row.seq} cannot be read: run tidemark verify`)
+  if (decoded.statement.content !== contentRegistry) return { ...common, origin: { kind: "operator" } }
+  const payload = readPayload(decoded.statement)
+  if (payload.kind !== "registry")
+    throw new Error(`the registry statement ${row.seq} cannot be read: run tidemark verify`)
+  const { device, action } = payload.registry
+  return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
+}
+
+/** Leaves in id order, the manifest last. */
+async function insertLeaves(client: PoolClient, cut: Cut, firstLeaf: number): Promise<void> {
+  await client.query(
+    `insert into leaves (leaf_index, statement_id)
+     select $3::bigint + row_number() over (order by id) - 1, id from entries where id > $1 and id <= $2`,
+    [cut.last?.manifestId ?? 0, cut.manifestId, firstLeaf],
+  )
+}
+
+async function insertBlock(
+  client: PoolClient,
+  manifest: Manifest,
+  summary: Summary,
+  salt: Uint8Array,
+  manifestId: number,
+): Promise<void> {
+  await client.query(
+    `insert into blocks (height, from_ms, to_ms, first_leaf, size, root, heads_root, blocks_root, arrivals_root, summary,
+                         salt, devices, statements, readings, earliest_ms, latest_ms, manifest_id)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+    [
+      manifest.height,
+      manifest.fromMs,
+      manifest.toMs,
+      manifest.firstLeaf,
+      manifest.size,
+      manifest.root,
+      manifest.headsRoot,
+      manifest.blocksRoot,
+      manifest.arrivalsRoot,
+      manifest.summary,
+      salt,
+      summary.devices,
+      summary.statements,
+      summary.readings,
+      summary.earliestMs,
+      summary.latestMs,
+      manifestId,
+    ],
+  )
+}
+
+async function insertSealedHeads(
+  client: PoolClient,
+  height: number,
+  heads: readonly SealedHead[],
+): Promise<void> {
+  if (heads.length === 0) return
+  await client.query(
+    `insert into sealed_heads (device_id, height, seq, entry, registry)
+     select device_id, $1, seq, entry, registry
+     from unnest($2::text[], $3::bigint[], $4::bytea[], $5::bytea[]) as n(device_id, seq, entry, registry)`,
+    [
+      height,
+      heads.map(({ device }) => device),
+      heads.map(({ seq }) => seq),
+      heads.map(({ entry }) => entry),
+      heads.map(({ registry }) => registry),
+    ],
+  )
+}
+
+/** Publishes the last checkpoint. Twice is harmless: same name, same bytes. */
+export async function publishLast(pool: Pool, dataFolder: string): Promise<void> {
+  const { rows } = await pool.query<{ note: string }>(
+    "select note from checkpoints order by height desc limit 1",
+  )
+  if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
+}
+
+function ignore(): void {}

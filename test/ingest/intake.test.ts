@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { equalBytes } from "../../chain/bytes.ts"
+import { decodeReceipt } from "../../chain/receipt.ts"
+import { entryOf } from "../../chain/statement.ts"
+import { type Stand, openStand, send } from "./stand.ts"
+
+let stand: Stand
+beforeAll(async () => {
+  stand = await openStand()
+})
+afterAll(() => stand.close())
+
+test("an accepted statement is answered with its own head, and stands in the database with its series", async () => {
+  const device = await stand.enrol("k1")
+  const place = stand.intake.open("k1")
+  const statement = device.next()
+  const receipt = await send(place, statement)
+  expect(receipt).toMatchObject({ code: 1, seq: 1 })
+  expect(equalBytes(receipt.head.entry, entryOf(statement.bytes))).toBe(true)
+  const { rows } = await stand.pool.query(
+    "select s.bytes, v.metric, v.numbers, v.times from entries e join statements s using (id) join series v on v.statement_id = e.id where e.device_id = 'k1'",
+  )
+  expect(rows).toHaveLength(1)
+  expect(equalBytes(rows[0].bytes, statement.bytes)).toBe(true)
+  expect(rows[0]).toMatchObject({ metric: "heart-rate", numbers: [60, 61.5, 62] })
+})
+
+test("a question is answered with the head", async () => {
+  const device = await stand.enrol("k2")
+  const place = stand.intake.open("k2")
+  const asked = await place.submit({ kind: "question" })
+  expect(asked.kind === "receipt" && decodeReceipt(asked.receipt)).toMatchObject({
+    code: 0,
+    seq: null,
+    head: { seq: 0 },
+  })
+  await send(place, device.next())
+  const again = await place.submit({ kind: "question" })
+  expect(again.kind === "receipt" && decodeReceipt(again.receipt)).toMatchObject({
+    code: 0,
+    head: { seq: 1 },
+  })
+})
+
+test("seal", async () => {
+  const result = await stand.seal()
+  expect(result).toMatchObject({
+    kind: "sealed",
+    block: { manifest: { height: 0 }, summary: { statements: 2, readings: 6, devices: 2 } },
+  })
+  expect(await stand.seal()).toEqual({ kind: "nothing", reason: "no-statements" })
+  const d = await stand.enrol("k3")
+  const place = stand.intake.open("k3")
+  await Promise.all(Array.from({ length: 700 }, () => send(place, d.next())))
+  expect(await stand.seal()).toMatchObject({
+    kind: "sealed",
+    block: { manifest: { height: 1 }, summary: { statements: 700 } },
+  })
+  expect(await stand.seal({ isEmptyAllowed: true })).toMatchObject({
+    kind: "sealed",
+    block: { manifest: { height: 2 } },
+  })
+})
