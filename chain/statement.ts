@@ -109,8 +109,13 @@ function readHeader(encoded: Uint8Array, base: number, origin: string | null): O
   }
 }
 
+const headerRule =
+  "the protected header has alg, content type, kid and CWT claims; for a hash envelope 258 to 260 in place of the content type"
+
 function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "payload"> {
   const members = reader.enterMap("the protected header")
+  // With 3, or with 258 and up to two more.
+  if (members < 4 || members > 6) reader.fault(headerRule, 0)
   const label = (expected: number, what: string): void => {
     const start = reader.offset
     if (reader.readInt(`label ${expected} (${what})`) !== expected)
@@ -119,7 +124,7 @@ function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "pa
 
   label(1, "alg")
   const algorithmStart = reader.offset
-  const algorithm = reader.readInt("alg")
+  const algorithm = reader.readInt("alg, -19 (Ed25519) or -9 (ESP256),")
   if (algorithm !== algorithmEd25519 && algorithm !== algorithmEsp256) {
     reader.fault("alg is -19 (Ed25519) or -9 (ESP256)", algorithmStart)
   }
@@ -184,12 +189,6 @@ function readContent(reader: CborReader): Content {
 }
 
 function readHashEnvelope(reader: CborReader, members: number): HashEnvelope {
-  if (members < 4 || members > 6) {
-    reader.fault(
-      "the protected header has alg, content type, kid and CWT claims, or 258 to 260 for a hash envelope",
-      0,
-    )
-  }
   const start = reader.offset
   if (reader.readInt("label 258 (payload-hash-alg)") !== 258) {
     reader.fault("label 3 (content type) or 258 (payload-hash-alg) is missing", start)
