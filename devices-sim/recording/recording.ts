@@ -49,7 +49,7 @@ export interface RecordedTexts {
 }
 
 /** `value = sample * factor + origin`, at the file's decimals exactly. */
-export interface RecordedWaveform {
+interface RecordedWaveform {
   readonly kind: "waveform"
   readonly metric: string
   readonly unit: string | null

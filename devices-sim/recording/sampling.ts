@@ -18,7 +18,7 @@ const stretchMeanMin = 64
  * Values that need at most `decimals` digits after the point, as stretches of int16 samples that decode to them exactly
  * (rounded to `decimals`); null where that would take too many stretches.
  */
-export function fitSamples(values: readonly number[], decimals: number): Stretch[] | null {
+function fitSamples(values: readonly number[], decimals: number): Stretch[] | null {
   if (decimals > decimalsMax) return null
   const scale = 10 ** decimals
   const steps = values.map((value) => Math.round(value * scale))

@@ -6,7 +6,7 @@ import { activityAt, hourOf, isAsleep, type Person } from "./person.ts"
  * A signal that a wristband measures, as a function of its stream, its wearer and the time only (Unix seconds):
  * asked again, or in other portions, it answers the same.
  */
-export type Signal = (random: Random, person: Person, time: number) => number
+type Signal = (random: Random, person: Person, time: number) => number
 
 interface Vital {
   /** SenML unit (RFC 8428 §12.1): a saturation is a ratio in `/`, since `%` is one there too. */
