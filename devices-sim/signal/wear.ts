@@ -8,10 +8,10 @@ import { vitals, type VitalName } from "./vital.ts"
 export interface WornDevice {
   /**
    * The next `readings` readings, exactly so many over all metrics, each metric at its own rate, in the order of time;
-   * a series per metric that has one.
+   * a series per metric that has one. A reading takes about 9 bytes of a payload: 7,000 fit into a statement.
    */
   nextPack(readings: number): Series[]
-  /** The next `samples` samples of an ECG, as one waveform: it has its own time, beginning at `startsAt` too. */
+  /** The next `samples` samples of an ECG, as one waveform: it has its own time, beginning at `startsAt` too. 32,000 fit. */
   waveformPack(samples: number): Series[]
 }
 
