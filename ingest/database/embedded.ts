@@ -1,3 +1,4 @@
+import { setTimeout as wait } from "node:timers/promises"
 import { adviseOn, EmbeddedDatabaseError } from "./embedded/fault.ts"
 import { roleName } from "./embedded/cluster.ts"
 import { Holder } from "./embedded/holder.ts"
@@ -36,6 +37,8 @@ export interface EmbeddedOptions {
   readonly elsewhere?: string
 }
 
+const reviveAgainMs = 2_000
+
 /**
  * Starts, attaches to, or adopts the Postgres of this data folder.
  *
@@ -51,16 +54,27 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedDa
   }
 }
 
+/**
+ * A held server. While it is open, a server that was killed is started again, on the same port: who writes to it sees
+ * broken connections, connects again and finds what was committed.
+ */
 class OpenDatabase implements EmbeddedDatabase {
   readonly #located: LocatedCluster
-  readonly #server: HeldServer
+  #server: HeldServer
   readonly #say: (line: string) => void
+  readonly #closed = new AbortController()
   #closing: Promise<void> | undefined
+  #reviving: Promise<void> = Promise.resolve()
+  readonly attached: boolean
+  readonly adopted: boolean
 
   constructor(located: LocatedCluster, server: HeldServer, say: (line: string) => void) {
     this.#located = located
     this.#server = server
     this.#say = say
+    this.attached = server.attached
+    this.adopted = server.adopted
+    void this.#watch()
   }
 
   get url(): string {
@@ -68,25 +82,43 @@ class OpenDatabase implements EmbeddedDatabase {
     return `postgres://${roleName}:${encodeURIComponent(password)}@127.0.0.1:${port}/${roleName}`
   }
 
-  get attached(): boolean {
-    return this.#server.attached
-  }
-
-  get adopted(): boolean {
-    return this.#server.adopted
-  }
-
   get pid(): number {
     return this.#server.pid
   }
 
+  async #watch(): Promise<void> {
+    await this.#server.holder.whenLost
+    if (!this.#closed.signal.aborted) this.#reviving = this.#revive()
+  }
+
+  async #revive(): Promise<void> {
+    const { port } = this.#server
+    this.#say("The connection to Postgres broke (it crashed, or was stopped): looking for it")
+    while (!this.#closed.signal.aborted) {
+      try {
+        this.#server = await holdServer(this.#located, this.#say, port)
+        if (this.#server.port !== port) this.#say(`Postgres has port ${this.#server.port} now, not ${port}`)
+        this.#say("Postgres answers again")
+        void this.#watch()
+        return
+      } catch (error) {
+        this.#say(error instanceof Error ? error.message : String(error))
+      }
+      const pause = { signal: this.#closed.signal, ref: false }
+      await wait(reviveAgainMs, undefined, pause).catch(() => undefined)
+    }
+  }
+
   close(): Promise<void> {
+    this.#closed.abort()
     this.#closing ??= this.#close()
     return this.#closing
   }
 
   async #close(): Promise<void> {
     const { home, marks } = this.#located
+    // A start that is under way cannot be called back: it is waited for, and its server stopped.
+    await this.#reviving
     const pidFile = await readPidFile(home)
     const holder = await this.#letGo()
     if (holder !== undefined) {

@@ -57,7 +57,11 @@ const failures: readonly (readonly [RegExp, StartFailure])[] = [
 
 /** Reads a reason out of the log's last lines; "start" when none is known. */
 export function readStartFailure(log: string): StartFailure {
-  for (const [pattern, failure] of failures) if (pattern.test(log)) return failure
+  // What it only remarks on (LOG) is not why it gave up: after a crash that looks like damage, and is none.
+  const last = log.split("\n").filter((line) => /\b(FATAL|PANIC): |^(initdb|postgres): /.test(line))
+  for (const [pattern, failure] of failures) {
+    if (last.some((line) => pattern.test(line))) return failure
+  }
   return { kind: "fault", fault: "start" }
 }
 

@@ -19,14 +19,19 @@ export interface ServerIdentity {
 export class Holder {
   readonly #client: Client
   #lost = false
+  /** Resolves when the connection is gone, and the lock with it. */
+  readonly whenLost: Promise<void>
 
   private constructor(client: Client) {
     this.#client = client
-    const lose = (): void => {
-      this.#lost = true
-    }
-    client.on("error", lose)
-    client.on("end", lose)
+    this.whenLost = new Promise((resolve) => {
+      const lose = (): void => {
+        this.#lost = true
+        resolve()
+      }
+      client.on("error", lose)
+      client.on("end", lose)
+    })
   }
 
   /** Connects. Fails as `pg` does: the server may be starting (57P03), stopping, or gone. */
@@ -52,7 +57,6 @@ export class Holder {
     return holder
   }
 
-  /** True once the connection is gone, and the lock with it. */
   get lost(): boolean {
     return this.#lost
   }

@@ -1,5 +1,6 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process"
-import { closeSync, openSync } from "node:fs"
+import { randomInt } from "node:crypto"
+import { closeSync, fchownSync, fstatSync, openSync } from "node:fs"
 import { chmod, chown, lstat, mkdir, mkdtemp, open, readFile, rename, rm, stat } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
@@ -98,7 +99,10 @@ export async function startPostmaster(
   let child: ChildProcess
   let logStart: number
   try {
-    logStart = (await stat(home.log)).size
+    const { uid, gid } = await stat(home.folder)
+    // Started once by root, a user's database still has a log that the user can write.
+    if (account !== undefined) fchownSync(log, uid, gid)
+    logStart = fstatSync(log).size
     child = spawn(programOf(binaries, "postgres"), args, {
       ...account,
       cwd: home.folder,
@@ -219,17 +223,29 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/**
+ * A port of 127.0.0.1 that was free a moment ago. Below the range from which systems take the ports of outgoing
+ * connections (32768 on Linux, 49152 elsewhere): one of those could take it while a killed server is started again.
+ */
 export async function findFreePort(): Promise<number> {
+  for (let tries = 0; tries < 20; tries++) {
+    const port = randomInt(20_000, 32_768)
+    if (await isPortFree(port)) return port
+  }
+  throw new EmbeddedDatabaseError(
+    "start",
+    "20 ports of 127.0.0.1 between 20000 and 32767 were tried: all are taken.",
+  )
+}
+
+async function isPortFree(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.on("error", reject)
-    server.listen(0, "127.0.0.1", resolve)
+  const listens = await new Promise<boolean>((resolve) => {
+    server.on("error", () => resolve(false))
+    server.listen(port, "127.0.0.1", () => resolve(true))
   })
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === "string") throw new Error("a TCP server has a port")
-  return address.port
+  if (listens) await new Promise((resolve) => server.close(resolve))
+  return listens
 }
 
 /** A folder that only the server's account may enter: in the home, or a short one if that path is too long. */

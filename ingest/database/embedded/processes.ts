@@ -39,7 +39,7 @@ export function listProcesses(): readonly RunningProcess[] {
 /** Whether the process is a Postgres and works for this cluster: as postmaster or as a child. */
 export function isOfCluster(found: RunningProcess, marks: ClusterMarks): boolean {
   // The title of a child, or a path that ends in the program's name: a shell that stands in the folder is neither.
-  if (!/^(postgres:|(\S.*[/\\])?postgres(\.exe)?( |$))/.test(found.command)) return false
+  if (!/^(postgres:|(\S.*[/\\]bin[/\\])?postgres(\.exe)?( |$))/.test(found.command)) return false
   if (found.folder !== undefined) return found.folder === marks.cluster
   return found.command.includes(marks.clusterName) || found.command.includes(`-D ${marks.cluster}`)
 }

@@ -14,6 +14,7 @@ import {
   reminder,
   removeSocketFolder,
   startPostmaster,
+  stopPostmaster,
 } from "./postmaster.ts"
 import { isNamedProcessAlive, isPostmaster, listProcesses } from "./processes.ts"
 
@@ -34,12 +35,17 @@ const silenceMsMax = 60_000
  * Holds the cluster's server: the one that runs, or a new one. Safe to be called by many processes at once: the
  * cluster's own pid file admits one postmaster, and whoever comes second finds it.
  *
+ * @param portBefore where clients look for it
  * @throws EmbeddedDatabaseError
  */
-export async function holdServer(located: LocatedCluster, say: (line: string) => void): Promise<HeldServer> {
+export async function holdServer(
+  located: LocatedCluster,
+  say: (line: string) => void,
+  portBefore?: number,
+): Promise<HeldServer> {
   const { home, marks } = located
   const password = await readPassword(located)
-  let portWanted: number | undefined
+  let portWanted = portBefore
   for (let tries = 1; ; tries++) {
     const pidFile = await readPidFile(home)
     if (pidFile !== undefined && isPostmasterAlive(pidFile.pid, marks)) {
@@ -57,8 +63,20 @@ export async function holdServer(located: LocatedCluster, say: (line: string) =>
     const binaries = await binariesFor(located)
     const started = await startPostmaster(home, binaries, located.account, marks, pidFile?.pid, port)
     const isAlive = (): boolean => started.ended() === undefined
-    const held = await holdAnswering(located, password, started.pid, isAlive, say)
-    if (held !== undefined) return { ...held, attached: false, adopted: false }
+    try {
+      const held = await holdAnswering(located, password, started.pid, isAlive, say)
+      if (held !== undefined) return { ...held, attached: false, adopted: false }
+    } catch (error) {
+      // It runs and nobody can use it: what we started does not stay behind.
+      await stopPostmaster(started.pid, home, binaries, marks, say)
+      throw error
+    }
+    // Stopped by its last other holder before we held it, or killed: neither says anything against the next try.
+    if (started.ended() === 0) {
+      tries = 0
+      continue
+    }
+    if (typeof started.ended() === "string" && tries < triesMax) continue
     const log = await started.readLog()
     const failure = readStartFailure(log)
     const fault =
