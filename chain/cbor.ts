@@ -226,9 +226,9 @@ export class CborReader {
       case majorTag: {
         const start = this.offset
         const tag = this.enterTag("a tag")
-        const value = this.readValue()
+        const value = tag === 4 ? this.readDecimal() : this.readValue()
         this.leave()
-        checkTagged(tag, value, start)
+        if (tag === 77 && !(value instanceof Uint8Array)) this.fault("tag 77 holds a byte string", start)
         return new CborTagged(tag, value)
       }
       default:
@@ -239,6 +239,16 @@ export class CborReader {
   /** Nothing may follow. */
   end(): void {
     if (this.offset !== this.bytes.length) this.fault("bytes follow after the end")
+  }
+
+  /** RFC 8949 §3.4.4: exponent and mantissa are integers, which a float of the same value is not. */
+  private readDecimal(): CborValue {
+    const start = this.offset
+    if (this.enterArray("an exponent and a mantissa") !== 2)
+      this.fault("tag 4 holds an exponent and a mantissa", start)
+    const parts = [this.readInt("an exponent"), this.readInt("a mantissa")]
+    this.leave()
+    return parts
   }
 
   private readSimple(): CborValue {
@@ -296,16 +306,6 @@ export class CborKeys {
     }
     return key
   }
-}
-
-/** What stands inside the tags that we let in (RFC 8949 §3.4.4, RFC 8746 §2). Tag 18 is checked by who reads it. */
-function checkTagged(tag: number, value: CborValue, offset: number): void {
-  if (tag === 77 && !(value instanceof Uint8Array))
-    throw new FormatFault("tag 77 holds a byte string", offset)
-  if (tag !== 4) return
-  const isPair =
-    Array.isArray(value) && value.length === 2 && value.every((part) => Number.isSafeInteger(part))
-  if (!isPair) throw new FormatFault("tag 4 holds an exponent and a mantissa", offset)
 }
 
 /** RFC 8949 Appendix D. */
