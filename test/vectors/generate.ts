@@ -1,0 +1,58 @@
+/**
+ * Writes `statements/` and `chains/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
+ * again in memory and compares. The keys are test keys: see keys.ts.
+ */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { acceptedVectors } from "./accepted.ts"
+import { chainVectors } from "./chains.ts"
+import { malformedVectors } from "./malformed.ts"
+import { refusedVectors } from "./refused.ts"
+import { aheadVectors, unreadVectors } from "./unread.ts"
+
+/** A member a line, so that a change shows in a diff and a pack of 10,000 records is still one line. */
+function formatVector(vector: object): string {
+  const lines = Object.entries(vector).map(([name, value]) =>
+    name === "before" || name === "steps" || name === "keys"
+      ? `${JSON.stringify(name)}: ${formatList(value as readonly unknown[])}`
+      : `${JSON.stringify(name)}: ${JSON.stringify(value)}`,
+  )
+  return `{\n  ${lines.join(",\n  ")}\n}\n`
+}
+
+function formatList(items: readonly unknown[]): string {
+  return items.length === 0
+    ? "[]"
+    : `[\n    ${items.map((item) => JSON.stringify(item)).join(",\n    ")}\n  ]`
+}
+
+/** Every file by its path under this folder. Throws where a name stands twice: one of the two would be lost. */
+export function makeVectorFiles(): Map<string, string> {
+  const files = new Map<string, string>()
+  const devices = new Set<string>()
+  const add = (folder: string, vectors: readonly { readonly device: string }[]): void => {
+    for (const vector of vectors) {
+      if (devices.has(vector.device)) throw new Error(`two vectors are named ${vector.device}`)
+      devices.add(vector.device)
+      // A chain's device is `chain-` and its name, so that no two files share a device.
+      files.set(`${folder}/${vector.device.replace(/^chain-/, "")}.json`, formatVector(vector))
+    }
+  }
+  add("statements/invalid", [...malformedVectors(), ...refusedVectors()])
+  add("statements/valid", [...acceptedVectors(), ...unreadVectors(), ...aheadVectors()])
+  add("chains", chainVectors())
+  return files
+}
+
+function writeVectorFiles(folder: string): void {
+  for (const old of ["statements", "chains"]) rmSync(join(folder, old), { recursive: true, force: true })
+  for (const [path, text] of makeVectorFiles()) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  writeVectorFiles(dirname(fileURLToPath(import.meta.url)))
+}
