@@ -183,7 +183,8 @@ export class CborReader {
   }
 
   /**
-   * A finite or infinite float of any width; only in the `senml` profile. Which width is the encoder's choice there.
+   * A float of any width, NaN and the infinities among them; only in the `senml` profile. Which width is the encoder's
+   * choice there.
    */
   readFloat(what: string): number {
     const start = this.offset
@@ -398,8 +399,10 @@ export class CborWriter {
     else this.writeHead(majorUint, value)
   }
 
-  /** The shortest width that keeps the value (RFC 8949 §4.2.2); NaN has no place here. */
+  /** The shortest width that keeps the value (RFC 8949 §4.2.2). */
   writeFloat(value: number): void {
+    // Its payload could be any, so it has no one encoding, and as a reading it says nothing.
+    if (Number.isNaN(value)) throw new RangeError("NaN has no place here")
     this.reserve(9)
     const half = encodeHalf(value)
     if (half !== null) {
