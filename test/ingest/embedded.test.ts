@@ -1,5 +1,6 @@
-import { spawn } from "node:child_process"
+import { execFile, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
+import { mkdtempSync, rmdirSync } from "node:fs"
 import {
   chmod,
   chown,
@@ -14,6 +15,7 @@ import {
 } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { promisify } from "node:util"
 import { Client } from "pg"
 import { afterAll, expect, onTestFinished, test, vi } from "vitest"
 import { listProcesses, readProcess } from "../../ingest/database/embedded/processes.ts"
@@ -32,6 +34,7 @@ import {
 import { HolderProcess } from "./embedded-holder.ts"
 
 const isRoot = process.geteuid?.() === 0
+const canMount = isRoot && tryMount()
 
 afterAll(removeTemplate)
 
@@ -439,6 +442,40 @@ test.runIf(isRoot)("a data folder that is not writable is named", async () => {
   })
 })
 
+test.runIf(canMount)(
+  "a full or read-only disk is named, and what was kept is there when there is room again",
+  async () => {
+    const disk = await makeFolder()
+    await promisify(execFile)("mount", ["-t", "tmpfs", "-o", "size=100m,mode=711", "tmpfs", disk])
+    try {
+      const folder = join(disk, "data")
+      const first = await open(folder)
+      await keep(first.url, "kept")
+      await first.close()
+      const disked = { kind: "disk", message: expect.stringContaining("Make room") }
+
+      const fill = join(disk, "fill")
+      await expect(writeFile(fill, new Uint8Array(100 * 1024 * 1024))).rejects.toMatchObject({
+        code: "ENOSPC",
+      })
+      await expect(open(folder)).rejects.toMatchObject(disked)
+      await expect(open(join(disk, "another"))).rejects.toMatchObject(disked)
+      expect(processesIn(disk)).toEqual([])
+      await rm(fill)
+
+      await promisify(execFile)("mount", ["-o", "remount,ro", disk])
+      await expect(open(folder)).rejects.toMatchObject(disked)
+      await promisify(execFile)("mount", ["-o", "remount,rw", disk])
+
+      const last = await open(folder)
+      expect(await readKept(last.url)).toEqual(["kept"])
+      await last.close()
+    } finally {
+      await promisify(execFile)("umount", ["-l", disk])
+    }
+  },
+)
+
 test("no process of a Postgres carries a password in its arguments", async () => {
   const folder = await makeFolderWithDatabase()
   const { url } = await openForTest(folder)
@@ -463,4 +500,13 @@ async function flipByte(path: string, at: number): Promise<void> {
   } finally {
     await file.close()
   }
+}
+
+/** Root of a machine may mount a small disk; root of a container mostly may not. */
+function tryMount(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), "tidemark-mount-"))
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).status === 0
+  if (mounted) spawnSync("umount", [folder])
+  rmdirSync(folder)
+  return mounted
 }

@@ -1,7 +1,7 @@
-import { readFile, realpath, rm } from "node:fs/promises"
+import { readFile, realpath, rm, statfs } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
-import { adviseOn, EmbeddedDatabaseError, readStartFailure } from "./fault.ts"
+import { adviseOn, EmbeddedDatabaseError, readStartFailure, type StartFailure } from "./fault.ts"
 import { Holder } from "./holder.ts"
 import { binariesFor, type LocatedCluster } from "./locate.ts"
 import {
@@ -30,6 +30,8 @@ export interface HeldServer {
 
 const triesMax = 10
 const silenceMsMax = 60_000
+/** One segment of the write-ahead log, in bytes: with less a server may not even begin. */
+const roomMin = 16 * 1024 * 1024
 
 /**
  * Holds the cluster's server: the one that runs, or a new one. Safe to be called by many processes at once: the
@@ -78,7 +80,7 @@ export async function holdServer(
     }
     if (typeof started.ended() === "string" && tries < triesMax) continue
     const log = await started.readLog()
-    const failure = readStartFailure(log)
+    const failure = await explainFailure(log, home.folder)
     const fault =
       failure.kind === "fault" ? failure.fault : failure.kind === "shared-memory" ? "orphans" : "start"
     if (failure.kind === "fault" || tries >= triesMax) {
@@ -92,6 +94,14 @@ export async function holdServer(
     if (failure.kind === "broken-lock") await removeBrokenLock(located)
     if (failure.kind !== "port-taken") await wait(tries * lookAgainMs)
   }
+}
+
+/** Why it gave up. On a full disk the log cannot say so: it is on that disk itself. */
+async function explainFailure(log: string, folder: string): Promise<StartFailure> {
+  const failure = readStartFailure(log)
+  if (failure.kind !== "fault" || failure.fault !== "start") return failure
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize < roomMin ? { kind: "fault", fault: "disk" } : failure
 }
 
 /** Holds a server that another process started; undefined when it goes away meanwhile. */
