@@ -37,7 +37,7 @@ export async function readPublished(dataFolder: string, keys: LogKeys): Promise<
 }
 
 /** Written beside, fsynced, renamed: a reader sees the old one or the new one, also after a loss of power. */
-export async function publishCheckpoint(dataFolder: string, note: string): Promise<void> {
+async function publishCheckpoint(dataFolder: string, note: string): Promise<void> {
   const folder = join(dataFolder, "log")
   await mkdir(folder, { recursive: true, mode: 0o755 })
   const temporary = join(folder, "checkpoint.new")
@@ -72,4 +72,12 @@ export async function checkPublished(
       ? `the database is behind the published log: it holds ${size} leaves, and ${published.size} were published. Was an old backup restored? Restore a newer one; nothing is sealed or accepted on top of this one`
       : `the database tells another history than the published log: at ${published.size} leaves their roots differ`,
   )
+}
+
+/** Publishes the last checkpoint. Twice is harmless: same name, same bytes. */
+export async function publishLast(pool: Pool, dataFolder: string): Promise<void> {
+  const { rows } = await pool.query<{ note: string }>(
+    "select note from checkpoints order by height desc limit 1",
+  )
+  if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
 }

@@ -23,6 +23,25 @@ export function checkSchedule(expression: string): void {
   }
 }
 
+const minuteMs = 60_000
+/** How far back a missed slot is looked for: one block spans a downtime however long, so the latest slot is enough. */
+const lookBackMinutesMax = 400 * 24 * 60
+
+/** The latest slot in (afterMs, nowMs], or null: what was missed while the service was down. Whole minutes only. */
+export function findMissedSlot(expression: string, afterMs: number, nowMs: number): number | null {
+  const task = createTask(expression, () => {}, { timezone: "Etc/UTC" })
+  try {
+    let slotMs = Math.floor(nowMs / minuteMs) * minuteMs
+    for (let left = lookBackMinutesMax; left > 0 && slotMs > afterMs; left--) {
+      if (task.match(new Date(slotMs))) return slotMs
+      slotMs -= minuteMs
+    }
+    return null
+  } finally {
+    void task.destroy()
+  }
+}
+
 export function startSchedule({ expression, run, onError }: ScheduleOptions): Schedule {
   checkSchedule(expression)
   let running: Promise<void> = Promise.resolve()

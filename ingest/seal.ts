@@ -24,7 +24,7 @@ import { locks } from "./database/pool.ts"
 import type { LogKeys } from "./log-keys.ts"
 import { hmacNative, sha256Native } from "./native.ts"
 import { type OperatorHead, appendOperator, lockOperator } from "./operator.ts"
-import { checkPublished, publishCheckpoint } from "./publication.ts"
+import { checkPublished, publishLast } from "./publication.ts"
 import { readClock, takeIds } from "./storage.ts"
 import { TileWriter, readFrontier } from "./tiles.ts"
 
@@ -386,14 +386,6 @@ async function insertSealedHeads(
       heads.map(({ registry }) => registry),
     ],
   )
-}
-
-/** Publishes the last checkpoint. Twice is harmless: same name, same bytes. */
-export async function publishLast(pool: Pool, dataFolder: string): Promise<void> {
-  const { rows } = await pool.query<{ note: string }>(
-    "select note from checkpoints order by height desc limit 1",
-  )
-  if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
 }
 
 function ignore(): void {}

@@ -1,0 +1,45 @@
+import { mkdir } from "node:fs/promises"
+import type { Command } from "commander"
+import { formatHex } from "../chain/bytes.ts"
+import { thumbprintOf } from "../chain/key.ts"
+import { findOriginFault } from "../chain/policy.ts"
+import { hasLogKeys, initLog, openLog } from "../ingest/log.ts"
+import { type LogKeys, policyOf } from "../ingest/log-keys.ts"
+import { openDatabase } from "./data-folder.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
+import { addCommand, dataOption } from "./option.ts"
+import { print, say } from "./output.ts"
+
+export function addLog(program: Command): void {
+  const log = addCommand(program, "log", "the log itself")
+  addCommand(log, "init", "make the log's keys and commit its policy; refuses where a log is")
+    .requiredOption("--origin <origin>", "the log's name, a host and a path such as example.org/log")
+    .addOption(dataOption())
+    .action(async ({ origin, data }: { origin: string; data: string }) => {
+      const fault = findOriginFault(origin)
+      if (fault !== null) throw new UsageFault(`--origin ${origin}: ${fault}`)
+      describeLog(await makeLog(data, origin), data)
+    })
+}
+
+async function makeLog(dataFolder: string, origin: string): Promise<LogKeys> {
+  if (await hasLogKeys(dataFolder))
+    throw new CommandFault(`there is a log in ${dataFolder} already`, "name another folder with --data")
+  await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+  const database = await openDatabase(dataFolder, { create: true, say })
+  try {
+    if ((await openLog(database.pool, dataFolder)) !== null)
+      throw new CommandFault(`there is a log in ${dataFolder} already`)
+    return await initLog(database.pool, dataFolder, origin)
+  } finally {
+    await database.close()
+  }
+}
+
+function describeLog(keys: LogKeys, dataFolder: string): void {
+  print(`log       ${keys.origin}`)
+  print(`vkey      ${policyOf(keys).logVkey}`)
+  print(`operator  ${formatHex(thumbprintOf(keys.operator.publicKey))}`)
+  print(`receipts  ${formatHex(thumbprintOf(keys.receipt.publicKey))}`)
+  print(`keys      ${dataFolder}/keys (keep a copy where this machine cannot lose it)`)
+}

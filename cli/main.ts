@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+/** `tidemark`: exit 0 done, 1 failed, 2 usage. */
+import { Command, CommanderError } from "commander"
+import { EmbeddedDatabaseError } from "../ingest/database/embedded.ts"
+import { LogMismatch } from "../ingest/log.ts"
+import { LogRolledBack } from "../ingest/publication.ts"
+import { addBlocks } from "./blocks.ts"
+import { addDemo } from "./demo.ts"
+import { addDevice } from "./device.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
+import { addLog } from "./log.ts"
+import { addReadings } from "./readings.ts"
+import { addSeal } from "./seal.ts"
+import { addSimulate } from "./simulate.ts"
+import { addUp } from "./up.ts"
+import { addVerify } from "./verify.ts"
+import { version } from "./version.ts"
+
+const program = new Command("tidemark")
+  .description("Wearable and IoT health data: what a device signed is what a researcher can check.")
+  .version(version, "--version")
+  // In MQTT tools -h is the host.
+  .helpOption("--help", "show help")
+  .helpCommand(false)
+  .showHelpAfterError("(--help shows what there is)")
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+  .exitOverride()
+
+for (const add of [
+  addUp,
+  addLog,
+  addDevice,
+  addSimulate,
+  addSeal,
+  addBlocks,
+  addReadings,
+  addVerify,
+  addDemo,
+])
+  add(program)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = explain(error)
+}
+
+function explain(error: unknown): number {
+  // Help and version end here too, with 0; any other of commander's has been printed and is about usage.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  const say = (line: string): void => void process.stderr.write(`${line}\n`)
+  if (error instanceof UsageFault || error instanceof RangeError) {
+    say(`tidemark: ${error.message}`)
+    return 2
+  }
+  if (error instanceof CommandFault) {
+    say(`tidemark: ${error.message}`)
+    if (error.hint !== null) say(`  ${error.hint}`)
+    return 1
+  }
+  if (
+    error instanceof EmbeddedDatabaseError ||
+    error instanceof LogMismatch ||
+    error instanceof LogRolledBack
+  ) {
+    say(`tidemark: ${error.message}`)
+    return 1
+  }
+  // Not foreseen: the trace helps whoever reports it, and carries no value, key or token.
+  say(`tidemark: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  return 1
+}

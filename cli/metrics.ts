@@ -1,0 +1,154 @@
+/** Counters and gauges in Prometheus's text format: base units, no device ids as labels. */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client"
+import { statementVerdicts } from "../chain/verdict.ts"
+import type { BrokerCounters } from "../broker/counters.ts"
+import type { IntakeEvents } from "../ingest/intake.ts"
+
+export interface Metrics {
+  readonly registry: Registry
+  readonly broker: BrokerCounters
+  readonly intake: IntakeEvents
+  sealed(block: {
+    readonly height: number
+    readonly statements: number
+    readonly tookMs: number
+    readonly toMs: number
+  }): void
+  sealFailed(): void
+}
+
+export function makeMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const received = new Counter({
+    name: "tidemark_statements_received_total",
+    help: "Statements that were judged: the sum of tidemark_verdicts_total.",
+    registers,
+  })
+  const verdicts = new Counter({
+    name: "tidemark_verdicts_total",
+    help: "Statements by verdict.",
+    labelNames: ["verdict"],
+    registers,
+  })
+  // A verdict that never came is a 0, not a missing line.
+  for (const verdict of statementVerdicts) verdicts.inc({ verdict }, 0)
+  const dropped = new Counter({
+    name: "tidemark_messages_dropped_total",
+    help: "Messages behind a refusal or an old epoch: not judged, not received, not acknowledged.",
+    registers,
+  })
+  const questions = new Counter({
+    name: "tidemark_questions_total",
+    help: "Questions for the head, by answer.",
+    labelNames: ["answer"],
+    registers,
+  })
+  const readings = new Counter({
+    name: "tidemark_readings_stored_total",
+    help: "Readings stored as series.",
+    registers,
+  })
+  const connections = new Gauge({
+    name: "tidemark_mqtt_connections",
+    help: "Devices that are connected.",
+    registers,
+  })
+  const connects = new Counter({
+    name: "tidemark_mqtt_connects_total",
+    help: "Connections that were accepted.",
+    registers,
+  })
+  const refusedConnections = new Counter({
+    name: "tidemark_mqtt_connections_refused_total",
+    help: "Connections that were refused or closed for what the client did, by reason.",
+    labelNames: ["reason"],
+    registers,
+  })
+  const unanswered = new Counter({
+    name: "tidemark_mqtt_unanswered_total",
+    help: "Messages whose connection closed before their answer could be given; they are judged all the same.",
+    registers,
+  })
+  const commitSeconds = new Histogram({
+    name: "tidemark_commit_duration_seconds",
+    help: "Time of a group commit.",
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  })
+  const commitStatements = new Histogram({
+    name: "tidemark_commit_statements",
+    help: "Statements stored by a group commit.",
+    buckets: [0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000],
+    registers,
+  })
+  const databaseFailures = new Counter({
+    name: "tidemark_database_failures_total",
+    help: "Transactions that the database did not take and that were tried again.",
+    registers,
+  })
+  const blockHeight = new Gauge({
+    name: "tidemark_block_height",
+    help: "Height of the last block sealed here; -1 before the first.",
+    registers,
+  })
+  blockHeight.set(-1)
+  const blockEnd = new Gauge({
+    name: "tidemark_block_end_timestamp_seconds",
+    help: "Where the last block ends.",
+    registers,
+  })
+  const sealSeconds = new Histogram({
+    name: "tidemark_seal_duration_seconds",
+    help: "Time to seal a block.",
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60],
+    registers,
+  })
+  const sealedStatements = new Counter({
+    name: "tidemark_statements_sealed_total",
+    help: "Devices' statements sealed here.",
+    registers,
+  })
+  const sealFailures = new Counter({
+    name: "tidemark_seal_failures_total",
+    help: "Seals that failed and will be tried again.",
+    registers,
+  })
+
+  return {
+    registry,
+    broker: {
+      connected: () => {
+        connects.inc()
+        connections.inc()
+      },
+      disconnected: () => connections.dec(),
+      refusedConnection: (reason) => refusedConnections.inc({ reason }),
+      dropped: (count) => unanswered.inc(count),
+    },
+    intake: {
+      judged: (_device, verdict, _rule, _seq, count) => {
+        received.inc()
+        verdicts.inc({ verdict })
+        readings.inc(count)
+      },
+      answeredQuestion: (answer) => questions.inc({ answer }),
+      dropped: () => dropped.inc(),
+      committed: (statements, tookMs) => {
+        commitSeconds.observe(tookMs / 1000)
+        commitStatements.observe(statements)
+      },
+      troubled: (error) => {
+        if (error !== null) databaseFailures.inc()
+      },
+    },
+    sealed: ({ height, statements, tookMs, toMs }) => {
+      blockHeight.set(height)
+      blockEnd.set(toMs / 1000)
+      sealSeconds.observe(tookMs / 1000)
+      sealedStatements.inc(statements)
+    },
+    sealFailed: () => sealFailures.inc(),
+  }
+}

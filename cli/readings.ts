@@ -1,0 +1,189 @@
+import { once } from "node:events"
+import { type Command, InvalidArgumentError, Option } from "commander"
+import type { PoolClient } from "pg"
+import { formatBase64 } from "../chain/bytes.ts"
+import { type OpenedLog, openExistingLog } from "./data-folder.ts"
+import { CommandFault } from "./fault.ts"
+import { addCommand, dataOption } from "./option.ts"
+import { ignoreBrokenPipe, say } from "./output.ts"
+
+interface ReadingsOptions {
+  readonly data: string
+  readonly device: string
+  readonly metric?: string
+  readonly from?: number
+  readonly to?: number
+  readonly format: "table" | "csv" | "ndjson"
+}
+
+interface ReadingRow {
+  readonly seconds: number
+  readonly metric: string
+  readonly kind: string
+  readonly value: number | null
+  readonly text_value: string | null
+  readonly blob: Uint8Array | null
+  readonly unit: string | null
+  readonly arrived_ms: number
+  readonly statement: number
+  readonly ahead: boolean
+  readonly block: number | null
+}
+
+export function addReadings(program: Command): void {
+  addCommand(program, "readings", "the readings of a device, by its own clock")
+    .requiredOption("--device <id>")
+    .option("--metric <metric>", "only this one, such as heart-rate")
+    .option("--from <time>", "from this instant on: ISO 8601 or Unix seconds", parseInstant)
+    .option("--to <time>", "before this instant", parseInstant)
+    .addOption(new Option("--format <format>").choices(["table", "csv", "ndjson"]).default("table"))
+    .addOption(dataOption())
+    .action(async (options: ReadingsOptions) => {
+      ignoreBrokenPipe()
+      const log = await openExistingLog(options.data)
+      try {
+        await printReadings(log, options)
+      } finally {
+        await log.close()
+      }
+    })
+}
+
+/** A time without an offset would mean another instant on another machine. */
+function parseInstant(text: string): number {
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Number(text)
+  const isDate = /^\d{4}-\d\d-\d\d$/.test(text)
+  const isWhole = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text)
+  const unixMs = isDate || isWhole ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(unixMs)) {
+    throw new InvalidArgumentError(
+      "It must be a date (UTC), a time with its offset such as 2026-01-31T12:00:00Z, or Unix seconds.",
+    )
+  }
+  return unixMs / 1000
+}
+
+const pageSize = 5_000
+
+async function printReadings({ pool }: OpenedLog, options: ReadingsOptions): Promise<void> {
+  const client = await pool.connect()
+  try {
+    const { rowCount } = await client.query("select from devices where device_id = $1", [options.device])
+    if (rowCount === 0)
+      throw new CommandFault(
+        `device ${options.device} is not enrolled`,
+        "tidemark device list shows those that are",
+      )
+    await client.query("begin read only")
+    const { count, unsealed, ahead } = await printPages(client, options)
+    await client.query("commit")
+    // Never a silent end: what was left out, and how much of it is not sealed yet, is said.
+    say(
+      `${count} readings${unsealed > 0 ? `, ${unsealed} of them not sealed yet` : ""}${ahead > 0 ? `, ${ahead} marked as ahead of their time` : ""}`,
+    )
+  } finally {
+    client.release()
+  }
+}
+
+async function printPages(client: PoolClient, { device, metric, from, to, format }: ReadingsOptions) {
+  await client.query({
+    text: `declare page no scroll cursor for
+      select r.seconds, r.metric, r.kind, r.value, r.text_value, r.blob, r.unit, r.statement, r.ahead,
+             (extract(epoch from r.arrived) * 1000)::bigint as arrived_ms,
+             (select min(height) from blocks where manifest_id >= r.statement) as block
+      from readings_between(${quote(device)}, ${metric === undefined ? "null" : quote(metric)}, ${from ?? "'-infinity'"}, ${to ?? "'infinity'"}) r
+      order by r.seconds, r.statement, r.metric`,
+  })
+  const write = writerOf(format)
+  let count = 0
+  let unsealed = 0
+  let ahead = 0
+  for (;;) {
+    const { rows } = await client.query<ReadingRow>(`fetch ${pageSize} from page`)
+    const lines = write(rows, count === 0)
+    if (lines !== "" && !process.stdout.write(lines)) await once(process.stdout, "drain")
+    count += rows.length
+    unsealed += rows.filter(({ block }) => block === null).length
+    ahead += rows.filter((row) => row.ahead).length
+    if (rows.length < pageSize) return { count, unsealed, ahead }
+  }
+}
+
+/** A cursor takes no parameters. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
+
+const columns = ["time", "metric", "value", "unit", "arrived", "block", "statement"] as const
+
+function writerOf(
+  format: ReadingsOptions["format"],
+): (rows: readonly ReadingRow[], isFirst: boolean) => string {
+  if (format === "ndjson") return (rows) => rows.map((row) => `${JSON.stringify(describe(row))}\n`).join("")
+  if (format === "csv") {
+    return (rows, isFirst) => {
+      const lines = rows.map((row) => {
+        const described = describe(row)
+        return columns.map((column) => formatCsvCell(described[column])).join(",")
+      })
+      return (isFirst ? `${columns.join(",")}\n` : "") + lines.map((line) => `${line}\n`).join("")
+    }
+  }
+  return (rows, isFirst) => {
+    const line = (cells: readonly string[]): string =>
+      `${[cells[0]!.padEnd(27), cells[1]!.padEnd(20), cells[2]!.padStart(12), cells[3]!.padEnd(9), cells[4]!.padEnd(24), cells[5]!.padStart(5)].join("  ").trimEnd()}\n`
+    const title = isFirst
+      ? line(["time (device, UTC)", "metric", "value", "unit", "arrived (UTC)", "block"])
+      : ""
+    return (
+      title +
+      rows
+        .map((row) => {
+          const { time, metric, value, unit, arrived, block } = describe(row)
+          return line([
+            time,
+            metric,
+            String(value),
+            unit ?? "",
+            arrived,
+            block === null ? "-" : String(block),
+          ])
+        })
+        .join("")
+    )
+  }
+}
+
+function describe(row: ReadingRow) {
+  const value =
+    row.kind === "boolean"
+      ? row.value === 1
+      : (row.value ?? row.text_value ?? (row.blob === null ? null : formatBase64(row.blob)))
+  return {
+    time: formatSeconds(row.seconds),
+    metric: row.metric,
+    value,
+    unit: row.unit,
+    arrived: new Date(row.arrived_ms).toISOString(),
+    block: row.block,
+    statement: row.statement,
+    ...(row.ahead ? { ahead: true } : {}),
+  }
+}
+
+/** ISO 8601 with the millisecond, and microseconds where there are any; seconds that no date reaches stay a number. */
+function formatSeconds(seconds: number): string {
+  const wholeMs = Math.floor(seconds * 1000 + 1e-4)
+  if (Math.abs(wholeMs) > 8.64e15) return String(seconds)
+  const rest = Math.round((seconds * 1000 - wholeMs) * 1000)
+  const iso = new Date(wholeMs).toISOString()
+  return rest > 0 && rest < 1000 ? `${iso.slice(0, -1)}${String(rest).padStart(3, "0")}Z` : iso
+}
+
+/** RFC 4180. */
+function formatCsvCell(value: unknown): string {
+  if (value === null || value === undefined) return ""
+  if (typeof value !== "string") return String(value)
+  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
+}

@@ -1,0 +1,267 @@
+/** The service in one process: broker, ingest, sealing, health. The only place that composes the parts. */
+import { randomBytes } from "node:crypto"
+import { mkdir } from "node:fs/promises"
+import type { Logger } from "pino"
+import { type Broker, startBroker } from "../broker/broker.ts"
+import { migrate } from "../ingest/database/migration.ts"
+import { type Intake, type IntakeEvents, openIntake } from "../ingest/intake.ts"
+import { initLog, openLog } from "../ingest/log.ts"
+import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
+import { checkPublished, publishLast } from "../ingest/publication.ts"
+import { type SealOptions, type SealResult, seal } from "../ingest/seal.ts"
+import { checkSchedule, findMissedSlot, startSchedule } from "../ingest/schedule.ts"
+import { type Database, findRunning, openDatabase, removeRunning, writeRunning } from "./data-folder.ts"
+import { CommandFault } from "./fault.ts"
+import { startHealth } from "./health.ts"
+import { makeMetrics } from "./metrics.ts"
+
+export interface ServiceOptions {
+  readonly dataFolder: string
+  /** For a new log; one is made up where it is left out. */
+  readonly origin?: string
+  readonly host: string
+  /** 0: a free one. */
+  readonly mqtt: number
+  readonly http: number
+  /** Cron in UTC; null: sealed only when somebody asks. */
+  readonly schedule: string | null
+  readonly log: Logger
+  /** For what a person must read, whatever the log's form is. */
+  readonly say: (line: string) => void
+}
+
+export interface Service {
+  readonly keys: LogKeys
+  readonly database: Database
+  readonly mqtt: number
+  readonly http: number
+  seal(options?: Partial<SealOptions>): Promise<SealResult>
+  /** Answers what came in, then closes everything. */
+  close(): Promise<void>
+}
+
+/** Starts everything, or nothing: what was opened before a failure is closed again. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { dataFolder, log, host } = options
+  if (options.schedule !== null) checkSchedule(options.schedule)
+  await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+  const other = await findRunning(dataFolder)
+  if (other !== null) {
+    throw new CommandFault(
+      `a service runs on ${dataFolder} already (process ${other.pid}, MQTT port ${other.mqtt})`,
+      "stop it, or use another --data",
+    )
+  }
+  const closers: (() => Promise<unknown>)[] = []
+  const close = async (): Promise<void> => {
+    for (const one of closers.toReversed()) await one()
+  }
+  try {
+    const database = await openDatabase(dataFolder, { create: true, say: (line) => log.info(line) })
+    closers.push(() => database.close())
+    const keys = await openOrInitLog(database, options)
+    await migrate(database.pool)
+    await checkPublished(database.pool, dataFolder, keys)
+    // A crash after a block's commit may have left it unpublished.
+    await publishLast(database.pool, dataFolder)
+
+    const metrics = makeMetrics()
+    const troubles = new Map<string, string>()
+    const sealNow = async (sealOptions: Partial<SealOptions> = {}): Promise<SealResult> => {
+      try {
+        const result = await seal({ pool: database.pool, keys, dataFolder, ...sealOptions })
+        troubles.delete("seal")
+        if (result.kind === "sealed") reportBlock(result.block)
+        return result
+      } catch (error) {
+        metrics.sealFailed()
+        troubles.set("seal", `the last seal failed: ${(error as Error).message}`)
+        throw error
+      }
+    }
+    const reportBlock = ({
+      manifest,
+      summary,
+      tookMs,
+    }: Extract<SealResult, { kind: "sealed" }>["block"]): void => {
+      const { height, toMs, size } = manifest
+      metrics.sealed({ height, statements: summary.statements, tookMs, toMs })
+      log.info(
+        {
+          height,
+          statements: summary.statements,
+          readings: summary.readings,
+          treeSize: size + 1,
+          ms: Math.round(tookMs),
+        },
+        "sealed",
+      )
+    }
+
+    const intake = openIntake({
+      pool: database.pool,
+      digestKey: digestKeyOf(keys),
+      events: joinEvents(metrics.intake, logEvents(log), watchDatabase(troubles)),
+    })
+    closers.push(() => intake.close())
+    const broker = await openBroker(options, intake, metrics.broker)
+    closers.push(() => broker.close())
+    const health = await startHealth({
+      host,
+      port: options.http,
+      registry: metrics.registry,
+      findTroubles: () => [...troubles.values()],
+    }).catch((error: unknown) => {
+      throw explainPort(error, "HTTP", options.http, "--http")
+    })
+    closers.push(() => health.close())
+
+    if (options.schedule !== null) {
+      const { schedule } = options
+      await catchUp(database, schedule, sealNow)
+      const task = startSchedule({
+        expression: schedule,
+        run: async (slotMs) => {
+          await sealNow({ slotMs, isEmptyAllowed: true })
+        },
+        onError: (error) => log.error({ error: error.message }, "sealing failed; the next slot tries again"),
+      })
+      closers.push(() => task.stop())
+    }
+    await writeRunning(dataFolder, {
+      pid: process.pid,
+      host,
+      mqtt: broker.port,
+      http: health.port,
+      origin: keys.origin,
+    })
+    closers.push(() => removeRunning(dataFolder))
+    return { keys, database, mqtt: broker.port, http: health.port, seal: sealNow, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openOrInitLog(
+  database: Database,
+  { dataFolder, origin, say }: ServiceOptions,
+): Promise<LogKeys> {
+  const keys = await openLog(database.pool, dataFolder)
+  if (keys === null) {
+    const made = origin ?? `tidemark.invalid/${randomBytes(4).toString("hex")}`
+    const fresh = await initLog(database.pool, dataFolder, made)
+    say(
+      `made a new log, ${made}${origin === undefined ? " (name your own with --origin)" : ""}; its keys are in ${dataFolder}/keys: keep a copy`,
+    )
+    return fresh
+  }
+  if (origin !== undefined && origin !== keys.origin) {
+    throw new CommandFault(
+      `the log in ${dataFolder} is ${keys.origin}, not ${origin}`,
+      "leave --origin out, or name another --data",
+    )
+  }
+  return keys
+}
+
+/** The missed hour is sealed before new statements come in; one block spans a downtime. */
+async function catchUp(
+  database: Database,
+  schedule: string,
+  sealNow: (options: Partial<SealOptions>) => Promise<SealResult>,
+): Promise<void> {
+  const { rows } = await database.pool.query<{ to_ms: number; now_ms: number }>(
+    `select coalesce((select max(to_ms) from blocks), (select (extract(epoch from min(received_at)) * 1000)::bigint from entries)) as to_ms,
+            (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms`,
+  )
+  const slotMs = findMissedSlot(schedule, rows[0]!.to_ms, rows[0]!.now_ms)
+  if (slotMs !== null) await sealNow({ slotMs, isEmptyAllowed: true })
+}
+
+async function openBroker(
+  { host, mqtt, log }: ServiceOptions,
+  intake: Intake,
+  counters: ReturnType<typeof makeMetrics>["broker"],
+): Promise<Broker> {
+  try {
+    return await startBroker({
+      submit: intake,
+      host,
+      port: mqtt,
+      counters,
+      say: (event) => {
+        if (event.kind === "fault")
+          log.error(
+            { where: event.where, device: event.deviceId, error: String(event.error) },
+            "a fault of ours closed a connection",
+          )
+        else if (event.kind === "refused-connection")
+          log.warn({ reason: event.reason, device: event.deviceId }, "connection refused")
+      },
+    })
+  } catch (error) {
+    throw explainPort(error, "MQTT", mqtt, "--mqtt")
+  }
+}
+
+function explainPort(error: unknown, what: string, port: number, flag: string): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === "EADDRINUSE")
+    return new CommandFault(
+      `${what} port ${port} is taken by another program`,
+      `name another with ${flag}, or 0 for a free one`,
+    )
+  if (code === "EACCES")
+    return new CommandFault(
+      `${what} port ${port} may not be opened by this user`,
+      `name one above 1023 with ${flag}`,
+    )
+  if (code === "EADDRNOTAVAIL")
+    return new CommandFault(`this machine does not have the address for ${what}`, "name another with --host")
+  return error
+}
+
+function joinEvents(...all: readonly IntakeEvents[]): IntakeEvents {
+  return {
+    judged: (...args) => all.forEach((events) => events.judged?.(...args)),
+    answeredQuestion: (...args) => all.forEach((events) => events.answeredQuestion?.(...args)),
+    dropped: () => all.forEach((events) => events.dropped?.()),
+    committed: (...args) => all.forEach((events) => events.committed?.(...args)),
+    troubled: (...args) => all.forEach((events) => events.troubled?.(...args)),
+  }
+}
+
+/** A line for each refusal, with the rule: what a device maker looks for first. */
+function logEvents(log: Logger): IntakeEvents {
+  return {
+    judged: (device, verdict, rule, seq) => {
+      if (verdict === "accepted" || verdict === "duplicate") return
+      log.warn(
+        { device, seq, verdict, rule },
+        verdict.startsWith("accepted") ? "accepted with a remark" : "refused",
+      )
+    },
+    troubled: (error) => {
+      if (error !== null)
+        log.error(
+          { error: error.message },
+          "the database did not take a transaction; it is kept and tried again",
+        )
+      else log.info("the database works again")
+    },
+  }
+}
+
+function watchDatabase(troubles: Map<string, string>): IntakeEvents {
+  return {
+    troubled: (error) => {
+      if (error === null) troubles.delete("database")
+      else
+        troubles.set(
+          "database",
+          "the database does not take transactions; nothing is acknowledged until it does",
+        )
+    },
+  }
+}
