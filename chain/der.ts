@@ -8,11 +8,15 @@ export interface DerItem {
 
 /** The one item that fills these bytes; null for anything else. */
 export function readDer(bytes: Uint8Array): DerItem | null {
-  const items = readItems(bytes)
+  const items = readItems(bytes, depthMax)
   return items?.length === 1 ? items[0]! : null
 }
 
-function readItems(bytes: Uint8Array): DerItem[] | null {
+/** PKCS #8 nests three deep. Each level costs a frame of the stack. */
+const depthMax = 8
+
+function readItems(bytes: Uint8Array, depthLeft: number): DerItem[] | null {
+  if (depthLeft === 0) return null
   const items: DerItem[] = []
   let offset = 0
   while (offset < bytes.length) {
@@ -29,7 +33,7 @@ function readItems(bytes: Uint8Array): DerItem[] | null {
     }
     if (offset + length > bytes.length) return null
     const content = bytes.subarray(offset, offset + length)
-    const children = (tag & 0x20) !== 0 ? readItems(content) : []
+    const children = (tag & 0x20) !== 0 ? readItems(content, depthLeft - 1) : []
     if (children === null) return null
     items.push({ tag, content, children })
     offset += length

@@ -120,6 +120,8 @@ export interface PrivateKey {
 /** Throws a RangeError on a secret that is not 32 bytes or, for P-256, not from 1 to n - 1. */
 export function makePrivateKey(algorithm: Algorithm, secret: Uint8Array): PrivateKey {
   if (secret.length !== 32) throw new RangeError(`a secret has 32 bytes, got ${secret.length}`)
+  if (algorithm === algorithmEsp256 && !p256.utils.isValidSecretKey(secret))
+    throw new RangeError("a secret of P-256 is from 1 to n - 1")
   const bytes =
     algorithm === algorithmEd25519
       ? ed25519.getPublicKey(secret)

@@ -3,6 +3,7 @@ import { equalBytes, formatBase64url, joinBytes, parseBase64, parseBase64url, pa
 import { FormatFault } from "./cbor.ts"
 import { readDer } from "./der.ts"
 import {
+  type Algorithm,
   type PrivateKey,
   type PublicKey,
   algorithmEd25519,
@@ -107,8 +108,12 @@ function decodeSec1(der: Uint8Array): PrivateKey {
   }
   const curve = parameters?.tag === 0xa0 ? parameters.children[0] : undefined
   if (curve !== undefined && !equalBytes(curve.content, oidP256)) throw new KeyFault("the curve is not P-256")
+  return makeKey(algorithmEsp256, secret.content)
+}
+
+function makeKey(algorithm: Algorithm, secret: Uint8Array): PrivateKey {
   try {
-    return makePrivateKey(algorithmEsp256, secret.content)
+    return makePrivateKey(algorithm, secret)
   } catch {
     throw new KeyFault("the private number of P-256 must be from 1 to n - 1")
   }
@@ -135,7 +140,7 @@ function parseJwk(text: string): PublicKey | PrivateKey {
     key = { algorithm: algorithmEsp256, bytes: joinBytes(member("x"), member("y")) }
   } else throw new KeyFault("a JWK must be OKP with Ed25519, or EC with P-256")
   if (jwk["d"] === undefined) return key
-  const privateKey = makePrivateKey(key.algorithm, member("d"))
+  const privateKey = makeKey(key.algorithm, member("d"))
   if (!equalKeys(privateKey.publicKey, key))
     throw new KeyFault("the JWK's public and private halves do not fit")
   return privateKey
