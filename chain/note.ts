@@ -40,7 +40,7 @@ const signaturesMax = 100
 const dash = "\u2014"
 
 export function isNoteName(name: string): boolean {
-  return name !== "" && !/[\s+\x00-\x1f\x7f]/u.test(name) && name.isWellFormed()
+  return name !== "" && !/[\s\p{White_Space}+\x00-\x1f\x7f]/u.test(name) && name.isWellFormed()
 }
 
 export function noteKeyHash({ name, publicKey }: NoteKey): Uint8Array {
