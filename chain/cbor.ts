@@ -337,6 +337,16 @@ function encodeHalf(value: number): number | null {
   return decodeHalf(half) === value ? half : null
 }
 
+/** What `read` reads of bytes that stand inside others: its fault names a byte of the whole, which begins `base` before. */
+export function readInside<Value>(base: number, read: () => Value): Value {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof FormatFault) throw new FormatFault(error.rule, base + error.offset)
+    throw error
+  }
+}
+
 /** One item and nothing after it. Throws a FormatFault. */
 export function decodeCbor(bytes: Uint8Array, profile: CborProfile): CborValue {
   const reader = new CborReader(bytes, profile)

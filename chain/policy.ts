@@ -1,5 +1,5 @@
 /** The first leaf of every log: whose log it is (PROTOCOL §6). */
-import { type CborInput, CborReader, FormatFault, encodeCbor } from "./cbor.ts"
+import { type CborInput, CborReader, FormatFault, encodeCbor, readInside } from "./cbor.ts"
 import { type PublicKey, algorithmEd25519, coseKeyMap, decodeCoseKey, equalKeys } from "./key.ts"
 import { isNoteName, parseVkey } from "./note.ts"
 import { devicePattern } from "./statement.ts"
@@ -53,7 +53,7 @@ export function decodePolicy(bytes: Uint8Array): Policy {
     label(expected)
     const start = reader.offset
     reader.readValue()
-    return decodeCoseKey(reader.bytes.subarray(start, reader.offset))
+    return readInside(start, () => decodeCoseKey(reader.bytes.subarray(start, reader.offset)))
   }
   const operatorKey = key(3)
   const receiptKey = key(4)

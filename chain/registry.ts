@@ -1,5 +1,5 @@
 /** Registry statements (PROTOCOL §7): who may sign for which device, on the operator's chain. */
-import { type CborInput, CborKeys, CborReader, type CborValue, encodeCbor } from "./cbor.ts"
+import { type CborInput, CborKeys, CborReader, type CborValue, encodeCbor, readInside } from "./cbor.ts"
 import { type Hash, parseHash } from "./hash.ts"
 import { type PrivateKey, type PublicKey, coseKeyMap, decodeCoseKey, thumbprintOf } from "./key.ts"
 import {
@@ -116,7 +116,7 @@ function readMember(reader: CborReader, label: number): CborValue | PublicKey {
     }
     case 4: {
       reader.readValue()
-      return decodeCoseKey(reader.bytes.subarray(start, reader.offset))
+      return readInside(start, () => decodeCoseKey(reader.bytes.subarray(start, reader.offset)))
     }
     case 5: {
       const seq = reader.readUint("a first seq")

@@ -1,6 +1,14 @@
 /** A SenML pack in CBOR (RFC 8428, RFC 8798, RFC 9100, RFC 9193) to series and back, by the profile of PROTOCOL §3. */
-import { type CborKey, CborKeys, CborReader, CborTagged, CborWriter, FormatFault } from "./cbor.ts"
-import { type Series, countReadings, timesOf } from "./series.ts"
+import {
+  type CborKey,
+  CborKeys,
+  CborReader,
+  CborTagged,
+  CborWriter,
+  FormatFault,
+  readInside,
+} from "./cbor.ts"
+import { type Series, type Waveform, countReadings, timesOf } from "./series.ts"
 import { decodeWaveform, encodeWaveform } from "./waveform.ts"
 
 export const recordsMax = 10_000
@@ -72,7 +80,8 @@ export function decodePack(bytes: Uint8Array): readonly Series[] {
   for (let index = 0; index < records; index++) {
     const start = reader.offset
     const record = readRecord(reader, bases, index === 0)
-    const fault = collector.add(record)
+    const inside = record.value instanceof Uint8Array ? record.value.byteOffset - bytes.byteOffset : start
+    const fault = readInside(inside, () => collector.add(record))
     if (fault !== null) reader.fault(fault, start)
   }
   reader.leave()
@@ -91,7 +100,10 @@ class Collector {
     if (value instanceof Uint8Array) {
       if (record.content === contentCbor) {
         const { name, unit, time: startsAt } = record
-        this.series.push({ kind: "waveform", name, unit, startsAt, ...decodeWaveform(value) })
+        const waveform: Waveform = { kind: "waveform", name, unit, startsAt, ...decodeWaveform(value) }
+        // A database would stumble over such a time for everybody who asks.
+        if (!Number.isFinite(timesOf(waveform).endsAt)) return "the time of the last sample is finite"
+        this.series.push(waveform)
       } else this.append("bytes", record, Uint8Array.from(value))
     } else if (typeof value === "number") this.append("number", record, value)
     else if (typeof value === "boolean") this.append("boolean", record, value)
@@ -197,8 +209,8 @@ function readRecord(reader: CborReader, bases: Bases, isFirst: boolean): PackRec
     time: bases.time + time,
     unit: unit ?? bases.unit,
     content: content ?? bases.content,
-    value: typeof value === "number" ? value + bases.value : value,
-    sum: sum === null ? null : sum + bases.sum,
+    value: typeof value === "number" ? addBase(bases.value, value) : value,
+    sum: sum === null ? null : addBase(bases.sum, sum),
   }
   if (!namePattern.test(record.name))
     reader.fault("a resolved name is letters, digits and - : . / _ (RFC 8428 §4.5.1)", start)
@@ -209,6 +221,11 @@ function readRecord(reader: CborReader, bases: Bases, isFirst: boolean): PackRec
     reader.fault("resolved numbers are finite", start)
   }
   return record
+}
+
+/** Where there is no base, nothing is added: -0 + 0 is 0, and no value is ever rewritten. */
+function addBase(base: number, value: number): number {
+  return base === 0 ? value : base + value
 }
 
 function isFiniteOrAbsent(value: unknown): boolean {

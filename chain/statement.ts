@@ -1,6 +1,6 @@
 /** The statement: what a device, or the log's operator, says once and signs (PROTOCOL §1). */
 import { encodeUtf8, joinBytes } from "./bytes.ts"
-import { type CborInput, CborReader, CborWriter, FormatFault, encodeCbor } from "./cbor.ts"
+import { type CborInput, CborReader, CborWriter, FormatFault, encodeCbor, readInside } from "./cbor.ts"
 import { type Hash, type Sha256, parseHash, sha256, zeroHash } from "./hash.ts"
 import { type Algorithm, type PrivateKey, algorithmEd25519, algorithmEsp256, kidOf, kidSize } from "./key.ts"
 import { signMessage, signatureSize } from "./signature.ts"
@@ -84,7 +84,9 @@ function readStatement(bytes: Uint8Array, origin: string | null): Statement {
 
   const protectedBytes = reader.readBytes("the protected header")
   const protectedEnd = reader.offset
-  const header = readHeader(protectedBytes, protectedEnd - protectedBytes.length, origin)
+  const header = readInside(protectedEnd - protectedBytes.length, () =>
+    readClaims(new CborReader(protectedBytes, "deterministic"), origin),
+  )
 
   if (reader.enterMap("the unprotected header") !== 0)
     reader.fault("the unprotected header is empty", protectedEnd)
@@ -97,16 +99,6 @@ function readStatement(bytes: Uint8Array, origin: string | null): Statement {
   reader.leave()
   reader.end()
   return { ...header, payload, signature, bytes, protectedEnd }
-}
-
-function readHeader(encoded: Uint8Array, base: number, origin: string | null): Omit<Claims, "payload"> {
-  try {
-    return readClaims(new CborReader(encoded, "deterministic"), origin)
-  } catch (error) {
-    // Offsets name a byte of the statement, not of the header inside it.
-    if (error instanceof FormatFault) throw new FormatFault(error.rule, base + error.offset)
-    throw error
-  }
 }
 
 const headerRule =

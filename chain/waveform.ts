@@ -34,7 +34,8 @@ export function decodeWaveform(bytes: Uint8Array): Samples {
   const factor = number("factor")
   const origin = number("origin")
   const periodMs = number("period")
-  if (periodMs <= 0) reader.fault("period is above 0", 0)
+  // In seconds too, as which it is added to times: 5e-324 ms are 0 s.
+  if (periodMs / 1000 <= 0) reader.fault("period is above 0", 0)
   const data = members.get("data")
   if (
     !(data instanceof CborTagged) ||
