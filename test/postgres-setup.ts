@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Client } from "pg"
 import type { TestProject } from "vitest/node"
 import { openEmbedded, type EmbeddedDatabase } from "../ingest/database/embedded.ts"
+import { isNamedProcessAlive, nameProcess } from "../ingest/database/embedded/processes.ts"
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -23,7 +24,8 @@ let url = ""
 export async function setup(project: TestProject): Promise<void> {
   const given = process.env["TIDEMARK_TEST_DATABASE_URL"]
   if (given === undefined || given === "") {
-    const folder = await mkdtemp(join(tmpdir(), "tidemark-test-"))
+    await sweepKilledRuns()
+    const folder = await mkdtemp(join(tmpdir(), `tidemark-test-${nameProcess(process.pid)}-`))
     const database = await openEmbedded({ dataFolder: folder, create: true, say: () => undefined })
     server = { database, folder }
     url = database.url
@@ -32,6 +34,21 @@ export async function setup(project: TestProject): Promise<void> {
   }
   project.provide("postgresUrl", url)
   project.provide("postgresRun", run)
+}
+
+/** Ends the servers of runs that were killed before their teardown: they live on, as they are made to. */
+async function sweepKilledRuns(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const starter = /^tidemark-test-(\d+-\d+)-\w+$/.exec(name)?.[1]
+    if (starter === undefined || isNamedProcessAlive(starter)) continue
+    const folder = join(tmpdir(), name)
+    try {
+      await (await openEmbedded({ dataFolder: folder, create: false, say: () => undefined })).close()
+      await rm(folder, { recursive: true, force: true })
+    } catch {
+      // Another run sweeps it at this moment, or it is another user's: no reason to fail ours.
+    }
+  }
 }
 
 /** After the last: nothing of ours is left, on a given server neither. */

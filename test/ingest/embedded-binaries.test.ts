@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import { chmod, lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
-import { expect, test } from "vitest"
+import { expect, onTestFinished, test } from "vitest"
 import { rootsAccount } from "../../ingest/database/embedded/account.ts"
 import {
   findInstalledBinaries,
@@ -46,6 +46,7 @@ test("from a package folder that the account cannot enter or we cannot write, a 
   const [closed, place] = [await makeFolder(), await makeFolder()]
   const installed = await installWithoutScripts(closed)
   await chmod(isRoot ? closed : join(installed.folder, "lib"), isRoot ? 0o700 : 0o500)
+  onTestFinished(() => chmod(join(installed.folder, "lib"), 0o700))
   const umask = process.umask(0o077)
   const copies = await Promise.all([1, 2, 3].map(() => prepareBinaries(installed, place, account)))
   process.umask(umask)
