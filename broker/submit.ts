@@ -30,6 +30,11 @@ export type Answer =
    * `receipt` is the encoded receipt. `refused`: send the receipt whether or not the device subscribed, give no PUBACK,
    * and close once it is flushed. Otherwise give the PUBACK; `receipt` goes first, to devices that subscribed (or asked).
    */
-  | { readonly kind: "receipt"; readonly code: number; readonly receipt: Uint8Array; readonly refused: boolean }
+  | {
+      readonly kind: "receipt"
+      readonly code: number
+      readonly receipt: Uint8Array
+      readonly refused: boolean
+    }
   /** Not judged, not counted: this connection is fenced off, or stands behind a refusal of its own. Close it at once. */
   | { readonly kind: "dropped" }

@@ -1,0 +1,76 @@
+/** Why a connection was refused or closed by us for what its client did. */
+export type RefusedReason =
+  | "too-many-connections"
+  | "not-mqtt" // the first byte is not that of a CONNECT
+  | "connect-timeout"
+  | "protocol-version" // CONNACK 1: only MQTT 3.1.1 is spoken
+  | "identifier" // CONNACK 2: the client id is not a device id
+  | "packet-too-large"
+  | "wrong-topic"
+  | "keepalive"
+  | "slow-reader"
+  | "protocol" // anything else that MQTT forbids
+
+/** Callbacks of whoever counts; one that throws is ignored. */
+export interface BrokerCounters {
+  /** A CONNACK 0 went out. */
+  connected?(): void
+  /** A connection that was counted as connected is gone. */
+  disconnected?(): void
+  /** Outside of received (PROTOCOL §5): nothing that such a connection still had in flight was judged here. */
+  refusedConnection?(reason: RefusedReason): void
+  /** `count` messages were submitted by a connection that closed before their answers could be given. */
+  dropped?(count: number): void
+}
+
+/** What is worth a line in a log. Never a payload. */
+export type BrokerEvent =
+  | { readonly kind: "listening"; readonly port: number }
+  | { readonly kind: "refused-connection"; readonly reason: RefusedReason; readonly deviceId: string | null }
+  /** A fault of ours or of `submit`: the connection concerned was closed, the broker goes on. */
+  | {
+      readonly kind: "fault"
+      readonly where: string
+      readonly deviceId: string | null
+      readonly error: unknown
+    }
+
+/** The counters and the log behind one wall: what they throw never reaches a connection. */
+export class Witness {
+  readonly #counters: BrokerCounters
+  readonly #say: (event: BrokerEvent) => void
+
+  constructor(counters: BrokerCounters = {}, say: (event: BrokerEvent) => void = () => {}) {
+    this.#counters = counters
+    this.#say = say
+  }
+
+  connected(): void {
+    unharmed(() => this.#counters.connected?.())
+  }
+
+  disconnected(): void {
+    unharmed(() => this.#counters.disconnected?.())
+  }
+
+  dropped(count: number): void {
+    if (count > 0) unharmed(() => this.#counters.dropped?.(count))
+  }
+
+  refusedConnection(reason: RefusedReason, deviceId: string | null): void {
+    unharmed(() => this.#counters.refusedConnection?.(reason))
+    this.say({ kind: "refused-connection", reason, deviceId })
+  }
+
+  say(event: BrokerEvent): void {
+    unharmed(() => this.#say(event))
+  }
+}
+
+function unharmed(tell: () => void): void {
+  try {
+    tell()
+  } catch {
+    // Who counts badly must not close a device's connection, and there is nobody left to tell.
+  }
+}

@@ -1,0 +1,215 @@
+import type { ConnectPacket, PublishPacket } from "aedes"
+import type { Budget } from "./budget.ts"
+import type { RefusedReason, Witness } from "./counters.ts"
+import type { Gate } from "./gate.ts"
+import { encodeReceiptPacket } from "./receipt-packet.ts"
+import type { Answer, Message, Place, Submit } from "./submit.ts"
+import { isDeviceId, receiptsTopic, statementsTopic } from "./topic.ts"
+
+/** A message that was submitted and waits for its turn to be answered. */
+interface Turn {
+  /** Whether the receipt goes out in any case: it was asked for. */
+  readonly asked: boolean
+  /** Lets aedes write the PUBACK or PUBREC. */
+  readonly acknowledge: () => void
+  answer: Answer | null
+}
+
+const payloadTaken = Buffer.alloc(0)
+const connack = (returnCode: number): Uint8Array => Uint8Array.of(0x20, 0x02, 0x00, returnCode)
+
+export interface SessionOptions {
+  readonly gate: Gate
+  readonly submit: Submit
+  readonly budget: Budget
+  readonly witness: Witness
+}
+
+/** One connection's conversation, from CONNECT to its end: what it says goes to `submit`, the answers go out in order. */
+export class Session {
+  readonly #options: SessionOptions
+  readonly #turns: Turn[] = []
+  #deviceId: string | null = null
+  #place: Place | null = null
+  #subscribed = false
+  #refusing = false
+  #ended = false
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+  }
+
+  /** Null until a CONNECT with a good client id was taken. */
+  get deviceId(): string | null {
+    return this.#deviceId
+  }
+
+  get gate(): Gate {
+    return this.#options.gate
+  }
+
+  /** CONNACK went out, and the device was counted as connected. */
+  get hasBegun(): boolean {
+    return this.#place !== null
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended
+  }
+
+  /**
+   * Judges CONNECT, and takes out of it what this service does not keep. False where it was refused by a CONNACK:
+   * the gate then closes by itself.
+   */
+  connect(packet: ConnectPacket & { bridgeMode?: boolean }): boolean {
+    if (packet.protocolVersion !== 4 || packet.protocolId !== "MQTT" || packet.bridgeMode === true) {
+      return this.#refuseConnect("protocol-version", 1) // [MQTT-3.1.2-2]
+    }
+    if (!isDeviceId(packet.clientId)) return this.#refuseConnect("identifier", 2)
+    this.#deviceId = packet.clientId
+    packet.clean = true // the memory is the chain, not the broker (PROTOCOL §5)
+    delete packet.will
+    this.#options.gate.keepAlive(packet.keepalive ?? 0)
+    packet.keepalive = 0 // the gate keeps it: aedes sees no PINGREQ, and would not while an answer is awaited
+    return true
+  }
+
+  /** CONNACK went out. */
+  begin(): void {
+    if (this.#ended || this.#deviceId === null) return
+    this.#place = this.#options.submit.open(this.#deviceId)
+    this.#options.witness.connected()
+    this.#options.gate.open()
+  }
+
+  /** A PUBLISH; `acknowledge` is called if and only if it may be acknowledged. */
+  publish(packet: PublishPacket, acknowledge: () => void): void {
+    const ticket = this.#options.gate.takeTicket()
+    const payload = packet.payload
+    packet.payload = payloadTaken // it is a view of a larger buffer, which aedes would hold until the answer
+    if (this.#deviceId === null || packet.topic !== statementsTopic(this.#deviceId)) {
+      this.#options.budget.release(ticket.bytes)
+      this.#options.gate.refuse("wrong-topic")
+      return
+    }
+    if (ticket.sizeDiscarded !== null) {
+      const message: Message = { kind: "too-large", sizeBytes: ticket.sizeDiscarded }
+      this.#submit(message, ticket.bytes, { asked: false, acknowledge, answer: null })
+    } else if (payload.length === 0) {
+      this.#submit({ kind: "question" }, ticket.bytes, { asked: true, acknowledge, answer: null })
+    } else {
+      const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : new Uint8Array(payload)
+      this.#submit({ kind: "statement", bytes }, ticket.bytes, { asked: false, acknowledge, answer: null })
+    }
+  }
+
+  /** What a subscription to `topic` is granted: only one's own receipts. */
+  maySubscribe(topic: string): boolean {
+    return this.#deviceId !== null && topic === receiptsTopic(this.#deviceId)
+  }
+
+  /** A SUBSCRIBE was answered by SUBACK; `granted` says whether one's own receipts were in it. */
+  subscribe(granted: boolean): void {
+    if (!granted) {
+      this.#options.gate.release()
+      return
+    }
+    this.#subscribed = true
+    this.#submit({ kind: "question" }, 0, { asked: true, acknowledge: () => {}, answer: null })
+  }
+
+  unsubscribe(topics: readonly string[]): void {
+    if (topics.some((topic) => this.maySubscribe(topic))) this.#subscribed = false
+  }
+
+  /** The gate is closed. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    if (this.#place === null) return
+    this.#options.witness.dropped(this.#turns.length)
+    this.#options.witness.disconnected()
+    this.guard("place.close", () => this.#place?.close())
+  }
+
+  /** Runs `work`; what it throws closes this connection and no other. */
+  guard(where: string, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#options.witness.say({ kind: "fault", where, deviceId: this.#deviceId, error })
+      this.#options.gate.cut()
+    }
+  }
+
+  #refuseConnect(reason: RefusedReason, returnCode: number): false {
+    this.#options.gate.markRefused(reason)
+    this.#options.gate.writeLast(connack(returnCode))
+    return false
+  }
+
+  #submit(message: Message, bytes: number, turn: Turn): void {
+    const place = this.#place
+    if (place === null || this.#ended || this.#refusing) {
+      this.#options.budget.release(bytes)
+      return
+    }
+    this.#turns.push(turn)
+    const settled = (where: string, work: () => void): void => {
+      this.#options.budget.release(bytes) // not before, even if the connection is gone: the bytes are still held there
+      this.guard(where, work)
+    }
+    let answered: Promise<Answer>
+    try {
+      answered = place.submit(message)
+    } catch (error) {
+      answered = Promise.reject(error instanceof Error ? error : new Error("submit threw"))
+    }
+    answered.then(
+      (answer) =>
+        settled("answer", () => {
+          turn.answer = answer
+          this.#answerTurns()
+        }),
+      (error: unknown) =>
+        settled("submit", () => {
+          throw error
+        }),
+    )
+  }
+
+  /** In order of arrival: an answer that came early waits for those before it. */
+  #answerTurns(): void {
+    while (!this.#ended && !this.#refusing) {
+      const turn = this.#turns[0]
+      if (turn === undefined || turn.answer === null) return
+      if (turn.answer.kind === "dropped") {
+        this.#options.gate.cut()
+        return
+      }
+      this.#turns.shift()
+      if (turn.answer.refused) this.#refuse(turn.answer.receipt)
+      else this.#accept(turn, turn.answer.receipt)
+    }
+  }
+
+  #accept(turn: Turn, receipt: Uint8Array): void {
+    // The receipt before the acknowledgement (PROTOCOL §5).
+    if (turn.asked || this.#subscribed) this.#options.gate.write(this.#encodeReceipt(receipt))
+    turn.acknowledge()
+    this.#options.gate.release()
+  }
+
+  /** Nothing behind a refusal is judged or acknowledged: it could not have linked. */
+  #refuse(receipt: Uint8Array): void {
+    const packet = this.#encodeReceipt(receipt)
+    this.#refusing = true
+    this.#options.gate.discardInput()
+    // A PUBREC that was let go just before is written a few microtasks later: it goes first.
+    setImmediate(() => this.#options.gate.writeLast(packet))
+  }
+
+  #encodeReceipt(receipt: Uint8Array): Uint8Array {
+    return encodeReceiptPacket(this.#deviceId ?? "", receipt)
+  }
+}

@@ -1,0 +1,67 @@
+import { onTestFinished } from "vitest"
+import { type Broker, startBroker } from "../../broker/broker.ts"
+import type { BrokerEvent, RefusedReason } from "../../broker/counters.ts"
+import type { BrokerLimits } from "../../broker/limits.ts"
+import type { Submit } from "../../broker/submit.ts"
+
+/** A running broker and what it counted. */
+export interface Stand {
+  readonly broker: Broker
+  readonly port: number
+  readonly refusals: RefusedReason[]
+  readonly events: BrokerEvent[]
+  readonly count: { connected: number; disconnected: number; dropped: number }
+  /** Resolves once `done()` holds; it is looked at after each count. */
+  until(done: () => boolean): Promise<void>
+}
+
+/** A broker on a free port, closed when the test is over. */
+export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> = {}): Promise<Stand> {
+  const refusals: RefusedReason[] = []
+  const events: BrokerEvent[] = []
+  const count = { connected: 0, disconnected: 0, dropped: 0 }
+  let watching: { done: () => boolean; resolve: () => void }[] = []
+  const look = (): void => {
+    const ready = watching.filter((each) => each.done())
+    watching = watching.filter((each) => !ready.includes(each))
+    for (const each of ready) each.resolve()
+  }
+  const broker = await startBroker({
+    submit,
+    host: "127.0.0.1",
+    port: 0,
+    limits: { drainMsMax: 200, lingerMsMax: 200, ...limits },
+    counters: {
+      connected() {
+        count.connected++
+        look()
+      },
+      disconnected() {
+        count.disconnected++
+        look()
+      },
+      refusedConnection(reason) {
+        refusals.push(reason)
+        look()
+      },
+      dropped(messages) {
+        count.dropped += messages
+        look()
+      },
+    },
+    say(event) {
+      events.push(event)
+      look()
+    },
+  })
+  onTestFinished(() => broker.close())
+  return {
+    broker,
+    port: broker.port,
+    refusals,
+    events,
+    count,
+    until: (done) =>
+      done() ? Promise.resolve() : new Promise((resolve) => watching.push({ done, resolve })),
+  }
+}

@@ -1,0 +1,156 @@
+import { expect, test } from "vitest"
+import { RawClient } from "./raw-client.ts"
+import { acceptAll, accepted, head, ScriptedSubmit } from "./scripted-submit.ts"
+import { standBroker } from "./stand.ts"
+
+const foreign = [
+  "v1/k8/statements",
+  "v1/k7/receipts",
+  "v1/k8/receipts",
+  "v1/k7/statements/",
+  "v1/k7/statements/x",
+  "/v1/k7/statements",
+  "v2/k7/statements",
+  "V1/k7/statements",
+  "$SYS/x/new/clients",
+  "$SYS/x/heartbeat",
+  "anything",
+  "v1/+/statements",
+  "v1/#",
+  "a/".repeat(200),
+]
+
+test.each(foreign)(
+  "a publication to %s closes its sender without PUBACK, is counted, and hurts nobody else",
+  async (topic) => {
+    const submit = new ScriptedSubmit(acceptAll)
+    const stand = await standBroker(submit)
+    const other = await RawClient.connect(stand.port, "k8")
+    await other.subscribe()
+    await other.expectReceipt()
+    for (const qos of [0, 1, 2] as const) {
+      const client = await RawClient.connect(stand.port, "k7")
+      client.publish("k8", { topic, qos })
+      expect(await client.readUntilClose()).toEqual([])
+    }
+    expect(await other.ping()).toEqual([])
+    expect(stand.refusals).toHaveLength(3)
+    expect(new Set(stand.refusals)).toEqual(
+      new Set([/[+#]|(a\/){200}/.test(topic) ? "protocol" : "wrong-topic"]),
+    )
+    expect(submit.asked.map((asked) => [asked.deviceId, asked.message.kind])).toEqual([["k8", "question"]])
+  },
+)
+
+test("a forged $SYS/x/new/clients disconnects its forger only", async () => {
+  const stand = await standBroker(new ScriptedSubmit(acceptAll))
+  const victim = await RawClient.connect(stand.port, "k8")
+  const forger = await RawClient.connect(stand.port, "k7")
+  forger.publish("k8", { topic: "$SYS/x/new/clients", qos: 0 })
+  expect(await forger.readUntilClose()).toEqual([])
+  expect(await victim.ping()).toEqual([])
+  victim.publish("still here")
+  await victim.expect("puback")
+})
+
+test("one's own receipts are granted at QoS 0, whatever is asked for, and everything else is answered 0x80", async () => {
+  const submit = new ScriptedSubmit(acceptAll)
+  const stand = await standBroker(submit)
+  const client = await RawClient.connect(stand.port, "k7")
+  const refused = [
+    "v1/k7/statements",
+    "v1/k8/receipts",
+    "v1/k8/statements",
+    "v1/+/receipts",
+    "v1/k7/+",
+    "v1/k7/#",
+  ]
+  const more = [
+    "#",
+    "+",
+    "+/+/+",
+    "$SYS/#",
+    "$SYS/+/new/clients",
+    "$share/g/v1/k7/receipts",
+    "v1/k7/receipts/#",
+  ]
+  for (const topic of [...refused, ...more])
+    expect([topic, await client.subscribe([topic], 1)]).toEqual([topic, [0x80]])
+  expect(submit.asked).toEqual([])
+  for (const qos of [0, 1, 2] as const) {
+    expect(await client.subscribe(["v1/k7/receipts"], qos)).toEqual([0])
+    await client.expectReceipt()
+  }
+  expect(await client.subscribe(["v1/k8/receipts", "v1/k7/receipts", "#"], 2)).toEqual([0x80, 0, 0x80])
+  await client.expectReceipt()
+  expect(submit.asked.map((asked) => asked.message.kind)).toEqual(Array(4).fill("question"))
+  expect(stand.refusals).toEqual([])
+})
+
+test("a subscription asks for the head: SUBACK, then the answer", async () => {
+  const submit = new ScriptedSubmit()
+  const stand = await standBroker(submit)
+  const client = await RawClient.connect(stand.port, "k7")
+  expect(await client.subscribe()).toEqual([0])
+  const asked = await submit.next()
+  expect(asked.message).toEqual({ kind: "question" })
+  expect(await client.ping()).toEqual([])
+  asked.answer(head(Uint8Array.of(7, 7)))
+  expect(await client.expectReceipt()).toEqual(Uint8Array.of(7, 7))
+})
+
+test("who unsubscribes hears no more acceptances", async () => {
+  const stand = await standBroker(new ScriptedSubmit(acceptAll))
+  const client = await RawClient.connect(stand.port, "k7")
+  await client.subscribe()
+  await client.expectReceipt()
+  client.publish("one")
+  await client.expectReceipt()
+  await client.expect("puback")
+  client.send({ cmd: "unsubscribe", messageId: 900, unsubscriptions: ["v1/k7/receipts", "v1/k8/receipts"] })
+  await client.expect("unsuback")
+  client.publish("two")
+  await client.expect("puback")
+  expect(await client.ping()).toEqual([])
+})
+
+test("no message reaches another device, and nothing is retained", async () => {
+  const submit = new ScriptedSubmit(acceptAll)
+  const stand = await standBroker(submit)
+  const other = await RawClient.connect(stand.port, "k8")
+  expect(await other.subscribe(["v1/k8/receipts", "v1/k7/statements", "#"])).toEqual([0, 0x80, 0x80])
+  await other.expectReceipt()
+  const client = await RawClient.connect(stand.port, "k7")
+  await client.subscribe()
+  await client.expectReceipt()
+  for (const qos of [0, 1, 2] as const) {
+    client.publish("retain me", { qos, retain: true })
+    await client.expectReceipt()
+    if (qos > 0) await client.expect(qos === 1 ? "puback" : "pubrec")
+  }
+  expect(await other.ping()).toEqual([])
+  const late = await RawClient.connect(stand.port, "k9")
+  expect(await late.subscribe(["v1/k9/receipts", "v1/k7/statements", "v1/k7/receipts", "#"])).toEqual([
+    0, 128, 128, 128,
+  ])
+  await late.expectReceipt()
+  expect(await late.ping()).toEqual([])
+  expect(await client.ping()).toEqual([])
+})
+
+test("a statement's bytes arrive as they were sent, and stay so when the next ones come", async () => {
+  const submit = new ScriptedSubmit()
+  const stand = await standBroker(submit)
+  const client = await RawClient.connect(stand.port, "k7")
+  const sent = Array.from({ length: 60 }, (_, i) => new Uint8Array(1 + i * 37).fill(i + 1))
+  for (const bytes of sent) client.publish(bytes)
+  await submit.until(() => submit.asked.length === sent.length)
+  for (const [i, asked] of submit.asked.entries()) {
+    if (asked.message.kind !== "statement") throw new Error(asked.message.kind)
+    expect(asked.message.bytes).toEqual(sent[i])
+    // Its own memory, not a view of what the socket read.
+    expect(asked.message.bytes.buffer.byteLength).toBe(asked.message.bytes.length)
+    asked.answer(accepted())
+  }
+  for (const _ of sent) await client.expect("puback")
+})
