@@ -1,0 +1,107 @@
+/** One MQTT 3.1.1 connection of a device by mqtt.js: opened once, closed once, and never opened again by itself. */
+import { type IClientOptions, connect } from "mqtt"
+
+/** Where the service listens and how it is trusted. */
+export interface Service {
+  /** `mqtt://host:port`, `mqtts://…`, `ws://…` or `wss://…`. */
+  readonly url: string
+  readonly tls?: Pick<IClientOptions, "ca" | "cert" | "key" | "rejectUnauthorized">
+  /** Asked at every connection, since a token of PROTOCOL §5 lives an hour at most. Without it, no login. */
+  readonly password?: () => string | Uint8Array
+  readonly keepaliveSeconds?: number
+  /** From the first byte to CONNACK. */
+  readonly connectMsMax?: number
+}
+
+export interface LinkListener {
+  connected(): void
+  receipt(payload: Uint8Array): void
+  /** PUBACK of the publish with this number. */
+  acknowledged(number: number): void
+  /** Called once, whoever closed. `reason` is for a log. */
+  closed(reason: string | null): void
+}
+
+export interface Link {
+  subscribe(): void
+  /** QoS 1, without waiting for those before. */
+  publish(number: number, bytes: Uint8Array): void
+  /** Sends DISCONNECT and resolves when the socket is closed, at the latest after a second. */
+  end(): Promise<void>
+  /** Closes at once. `closed` is called before this returns, if it was not before. */
+  cut(): void
+}
+
+const endMsMax = 1_000
+
+/** Opens a connection with a clean session and the device's id as client id (PROTOCOL §5). */
+export function openLink(deviceId: string, service: Service, listener: LinkListener): Link {
+  const password = service.password?.()
+  const client = connect(service.url, {
+    ...service.tls,
+    clientId: deviceId,
+    protocolVersion: 4,
+    clean: true, // the memory is the chain, not the broker
+    reconnectPeriod: 0, // when to connect again is the device's decision
+    resubscribe: false,
+    keepalive: service.keepaliveSeconds ?? 30,
+    connectTimeout: service.connectMsMax ?? 10_000,
+    ...(password === undefined
+      ? {}
+      : { username: deviceId, password: typeof password === "string" ? password : Buffer.from(password) }),
+  })
+  let isClosed = false
+  let reason: string | null = null
+
+  function close(): void {
+    if (isClosed) return
+    isClosed = true
+    client.end(true)
+    listener.closed(reason)
+  }
+
+  client.on("connect", () => {
+    if (!isClosed) listener.connected()
+  })
+  client.on("message", (topic, payload) => {
+    if (!isClosed && topic === `v1/${deviceId}/receipts`) listener.receipt(new Uint8Array(payload))
+  })
+  // Behind every error comes `close`; without a listener it would end the process.
+  client.on("error", (error) => {
+    reason ??= error.message === "" && "code" in error ? String(error.code) : error.message
+  })
+  client.on("close", close)
+
+  return {
+    subscribe() {
+      client.subscribe(`v1/${deviceId}/receipts`, { qos: 0 }, (error) => {
+        // A subscription that is not granted leaves the device without an answer: begin again.
+        if (error === null || isClosed) return
+        reason ??= error.message
+        close()
+      })
+    },
+    publish(number, bytes) {
+      if (isClosed) return
+      const payload = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      client.publish(`v1/${deviceId}/statements`, payload, { qos: 1 }, (error) => {
+        if (isClosed) return
+        // mqtt.js calls back with null for PUBACK, and with an error where the connection ended first.
+        if (error === null || error === undefined) listener.acknowledged(number)
+      })
+    },
+    async end() {
+      if (isClosed) return
+      await new Promise<void>((resolve) => {
+        const late = setTimeout(resolve, endMsMax)
+        client.once("close", () => {
+          clearTimeout(late)
+          resolve()
+        })
+        client.end(false)
+      })
+      close()
+    },
+    cut: close,
+  }
+}

@@ -1,0 +1,392 @@
+/**
+ * A device that speaks MQTT: what a gateway in Node imports as `tidemark/device`, and what the simulator runs.
+ *
+ * ```ts
+ * const device = new Device({
+ *   id: "k7",
+ *   signer: makeSigner(key),
+ *   service: { url: "mqtt://127.0.0.1:1883" },
+ *   outbox: makeFileOutbox({ path: "k7.outbox", deviceId: "k7" }),
+ * })
+ * await device.start()
+ * await device.publish([{ kind: "number", name: "heart-rate", unit: "beat/min", times: [1795000000], values: [72] }])
+ * ```
+ */
+import { FormatFault } from "../chain/cbor.ts"
+import { type Receipt, decodeReceipt } from "../chain/receipt.ts"
+import { countPackReadings, encodePack } from "../chain/senml.ts"
+import type { Series } from "../chain/series.ts"
+import { type Content, contentSenml, devicePattern } from "../chain/statement.ts"
+import { type Verdict, parseVerdictCode } from "../chain/verdict.ts"
+import { type Link, type Service, openLink } from "./connection-mqtt.ts"
+import { type DeviceEvent, stepDevice, wakeDevice } from "./device.ts"
+import { type Signer, makeSpeaker } from "./device-sign.ts"
+import {
+  type Alarm,
+  type DeviceContext,
+  type DeviceRules,
+  type DeviceState,
+  type Effect,
+  type Outcome,
+  deviceRulesDefault,
+} from "./device-state.ts"
+import { type Draft, type Outbox, makeMemoryOutbox } from "./outbox.ts"
+
+export type { Alarm, DeviceRules, Outcome } from "./device-state.ts"
+export type { Service } from "./connection-mqtt.ts"
+export type { Outbox } from "./outbox.ts"
+export { type Signer, makeSigner, signNatively } from "./device-sign.ts"
+export { makeFileOutbox } from "./outbox-file.ts"
+export { makeMemoryOutbox } from "./outbox.ts"
+
+export interface DeviceOptions {
+  /** The device id of PROTOCOL §1, also the MQTT client id. */
+  readonly id: string
+  readonly signer: Signer
+  readonly service: Service
+  /** Without one that survives a loss of power, what was not acknowledged is lost with the process. */
+  readonly outbox?: Outbox
+  /** What statements are about where `publish` does not say; the device id by default. */
+  readonly subject?: string
+  readonly rules?: Partial<DeviceRules>
+  /**
+   * False where an external broker stands between: its PUBACK is its own word, and only a receipt says that a statement
+   * is stored (PROTOCOL §5).
+   */
+  readonly isPubackTrusted?: boolean
+  readonly listener?: DeviceListener
+  /** The device's clock, Unix ms. */
+  readonly clock?: () => number
+  /** Chance in [0, 1), for the jitter of delays. */
+  readonly random?: () => number
+  /** Calls back once after a delay, and gives a function that prevents it. */
+  readonly timer?: Timer
+}
+
+export type Timer = (delayMs: number, run: () => void) => () => void
+
+/** What a device tells besides the outcomes of `publish`. None of these may throw. */
+export interface DeviceListener {
+  /** Something that a person should know. */
+  readonly alarm?: (alarm: Alarm) => void
+  /** Every receipt, also answers to questions; `now` in it is a clock for devices without one. */
+  readonly receipt?: (receipt: Receipt) => void
+  /** PUBACK, by how many ms after the publish. */
+  readonly acknowledged?: (ackMs: number) => void
+  /** A connection is gone; why, as far as it is known. */
+  readonly disconnected?: (reason: string | null) => void
+  /** The outbox could not be written: this device does nothing more, and `publish` rejects. */
+  readonly failed?: (error: unknown) => void
+}
+
+export interface DeviceCounters {
+  /** Contents that were given to `publish`. */
+  made: number
+  /** Statements as they went out, each repetition counted. */
+  sent: number
+  /** PUBACKs. */
+  acknowledged: number
+  /** Statements that are known to be stored, `lost` statements of the device's own among them. */
+  stored: number
+  receipts: Partial<Record<Verdict, number>>
+  /** Connections that were opened after the first. */
+  reconnects: number
+}
+
+/** What became of a content. `kept`: the device stopped or halted before it knew; a durable outbox still has it. */
+export type Delivery = (Outcome | { readonly kind: "kept" }) & {
+  /** From the last publish to its PUBACK; null where there was none. */
+  readonly ackMs: number | null
+}
+
+export interface OpaqueContent {
+  readonly content: Content
+  readonly payload: Uint8Array
+}
+
+interface Pending {
+  readonly resolve: (delivery: Delivery) => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Queued {
+  readonly event: DeviceEvent
+  readonly pending?: Pending
+}
+
+/**
+ * A device that keeps its chain: it connects, asks for its head, signs, stores, publishes and starts over by itself after
+ * whatever happens to the network or the service. One object per device, and one process per outbox.
+ */
+export class Device {
+  readonly id: string
+  readonly counters: DeviceCounters = {
+    made: 0,
+    sent: 0,
+    acknowledged: 0,
+    stored: 0,
+    receipts: {},
+    reconnects: 0,
+  }
+  private readonly options: DeviceOptions
+  private readonly context: DeviceContext
+  private readonly outbox: Outbox
+  private readonly clock: () => number
+  private readonly random: () => number
+  private readonly timer: Timer
+  private state: DeviceState | null = null
+  private failure: { readonly error: unknown } | null = null
+  private readonly queue: Queued[] = []
+  private pumping: Promise<void> | null = null
+  private link: Link | null = null
+  private linkCount = 0
+  private cancelTimer: (() => void) | null = null
+  private readonly pending = new Map<number, Pending>()
+  /** When what is in flight was published. */
+  private readonly sentAtMs = new Map<number, number>()
+  /** How long the PUBACK of a statement took that is not settled yet. */
+  private readonly ackMsByNumber = new Map<number, number>()
+  /** Told by their receipts; their PUBACKs are on the way behind. */
+  private readonly told = new Map<number, Outcome>()
+
+  /** Throws a RangeError on an id that is none. */
+  constructor(options: DeviceOptions) {
+    if (!devicePattern.test(options.id))
+      throw new RangeError(`a device id must match ${devicePattern.source}`)
+    this.id = options.id
+    this.options = options
+    this.context = {
+      speaker: makeSpeaker(options.id, options.signer),
+      rules: { ...deviceRulesDefault, ...options.rules },
+    }
+    this.outbox = options.outbox ?? makeMemoryOutbox()
+    this.clock = options.clock ?? Date.now
+    this.random = options.random ?? Math.random
+    this.timer = options.timer ?? setTimer
+  }
+
+  /** How many statements wait in the outbox. */
+  get waiting(): number {
+    return this.state?.entries.length ?? 0
+  }
+
+  /** The last head that is known; null before the first answer. */
+  get head(): DeviceState["head"] | null {
+    return this.state !== null && this.state.phase === "ready" ? this.state.head : null
+  }
+
+  /** True after a fork or a wrong device id, until a person has looked and made a new `Device`. */
+  get isHalted(): boolean {
+    return this.state?.phase === "halted"
+  }
+
+  /** Reads the outbox and begins to connect. Rejects where the outbox cannot be read. */
+  async start(): Promise<void> {
+    this.state ??= wakeDevice(await this.outbox.load())
+    await this.tell({ kind: "start" })
+  }
+
+  /**
+   * Says something: series become a SenML pack, other content goes as it is. May be called at any time after `start`,
+   * also without a connection.
+   *
+   * @param at iat in Unix seconds (the device's clock by default), and what the statement is about
+   * @returns what became of it, when that is final: hours later where the service is away for hours
+   * @throws RangeError on series that make no pack (rejects); an Error where the outbox cannot be written
+   */
+  async publish(
+    said: readonly Series[] | OpaqueContent,
+    at: { readonly iat?: number; readonly subject?: string } = {},
+  ): Promise<Delivery> {
+    if (this.state === null) throw new Error(`device ${this.id}: start() comes before publish()`)
+    const isSeries = !("content" in said)
+    const draft: Draft = {
+      content: isSeries ? contentSenml : said.content,
+      payload: isSeries ? encodePack(said) : said.payload,
+      iat: at.iat ?? Math.floor(this.clock() / 1000),
+      sub: at.subject ?? this.options.subject ?? this.id,
+    }
+    const readings = isSeries ? countPackReadings(said) : null
+    this.counters.made += 1
+    return new Promise((resolve, reject) => {
+      void this.tell({ kind: "content", draft, readings }, { resolve, reject })
+    })
+  }
+
+  /** Closes the connection and the outbox. What was not acknowledged resolves as `kept`. */
+  async stop(): Promise<void> {
+    if (this.state === null) return
+    const { link } = this
+    // With nothing in flight the service gets a DISCONNECT; else it would wait with it for answers.
+    if (link !== null && this.sentAtMs.size === 0) {
+      this.link = null
+      await link.end()
+    }
+    await this.tell({ kind: "stop" })
+    this.cancelTimer?.()
+    this.keepPending()
+    await this.outbox.close()
+    this.state = null
+  }
+
+  /** Events are taken one after the other, and the effects of each are done before those of the next. */
+  private tell(event: DeviceEvent, pending?: Pending): Promise<void> {
+    if (this.failure !== null) {
+      pending?.reject(this.failure.error)
+      return Promise.resolve()
+    }
+    this.queue.push(pending === undefined ? { event } : { event, pending })
+    this.pumping ??= this.pump()
+    return this.pumping
+  }
+
+  private async pump(): Promise<void> {
+    // In a turn of its own, so that everything said in one go is stored by one sync of the disk.
+    await Promise.resolve()
+    try {
+      while (this.queue.length > 0) {
+        const effects = this.queue.splice(0).flatMap((queued) => this.step(queued))
+        await this.store(effects)
+        for (const effect of effects) await this.perform(effect)
+        if (this.state?.phase === "halted") this.keepPending()
+      }
+    } catch (error) {
+      this.fail(error)
+    }
+    this.pumping = null
+  }
+
+  private step({ event, pending }: Queued): readonly Effect[] {
+    if (this.state === null) {
+      pending?.resolve({ kind: "kept", ackMs: null })
+      return []
+    }
+    if (pending !== undefined) this.pending.set(this.state.numberNext, pending)
+    const { state, effects } = stepDevice(this.state, event, this.context)
+    this.state = state
+    return effects
+  }
+
+  /** Before all other effects: to store something earlier than asked never harms, and is one sync for all. */
+  private async store(effects: readonly Effect[]): Promise<void> {
+    const entries = effects.flatMap((effect) => (effect.kind === "store" ? effect.entries : []))
+    if (entries.length > 0) await this.outbox.append(entries)
+  }
+
+  private async perform(effect: Effect): Promise<void> {
+    switch (effect.kind) {
+      case "wait":
+        this.cancelTimer?.()
+        this.cancelTimer = this.timer(
+          effect.delayMs,
+          () => void this.tell({ kind: "timer", nowMs: this.clock() }),
+        )
+        return
+      case "connect":
+        this.connect()
+        return
+      case "subscribe":
+        this.link?.subscribe()
+        return
+      case "disconnect":
+        this.link?.cut()
+        return
+      case "store":
+        return
+      case "forget":
+        await this.outbox.forget(effect.upTo, effect.acceptedSeq)
+        return
+      case "publish":
+        if (this.link === null) return
+        this.counters.sent += 1
+        this.sentAtMs.set(effect.number, performance.now())
+        this.link.publish(effect.number, effect.bytes)
+        return
+      case "settle":
+        if (effect.outcome.kind === "stored") this.counters.stored += 1
+        if (this.sentAtMs.has(effect.number)) this.told.set(effect.number, effect.outcome)
+        else this.deliver(effect.number, effect.outcome)
+        return
+      case "alarm":
+        this.options.listener?.alarm?.(effect.alarm)
+        return
+    }
+  }
+
+  private connect(): void {
+    this.linkCount += 1
+    if (this.linkCount > 1) this.counters.reconnects += 1
+    const { listener } = this.options
+    const link: Link = openLink(this.id, this.options.service, {
+      connected: () => void this.tell({ kind: "connected" }),
+      receipt: (payload) => this.takeReceipt(payload),
+      acknowledged: (number) => this.takePuback(number),
+      closed: (reason) => {
+        if (this.link === link) this.link = null
+        this.sentAtMs.clear()
+        for (const [number, outcome] of this.told) this.deliver(number, outcome)
+        listener?.disconnected?.(reason)
+        void this.tell({ kind: "closed", nowMs: this.clock(), chance: this.random() })
+      },
+    })
+    this.link = link
+  }
+
+  private takeReceipt(payload: Uint8Array): void {
+    let receipt: Receipt
+    try {
+      receipt = decodeReceipt(payload)
+    } catch (error) {
+      // Not a receipt of this version: the head that is asked for next tells what there is to know.
+      if (error instanceof FormatFault) return
+      throw error
+    }
+    const verdict = parseVerdictCode(receipt.code)
+    if (verdict !== null) this.counters.receipts[verdict] = (this.counters.receipts[verdict] ?? 0) + 1
+    this.options.listener?.receipt?.(receipt)
+    void this.tell({ kind: "receipt", receipt })
+  }
+
+  private takePuback(number: number): void {
+    const sentAtMs = this.sentAtMs.get(number)
+    if (sentAtMs === undefined) return
+    this.sentAtMs.delete(number)
+    this.counters.acknowledged += 1
+    const ackMs = performance.now() - sentAtMs
+    this.options.listener?.acknowledged?.(ackMs)
+    this.ackMsByNumber.set(number, ackMs)
+    const outcome = this.told.get(number)
+    if (outcome !== undefined) this.deliver(number, outcome)
+    else if (this.options.isPubackTrusted !== false) void this.tell({ kind: "puback", number })
+  }
+
+  private deliver(number: number, outcome: Outcome): void {
+    const ackMs = this.ackMsByNumber.get(number) ?? null
+    this.told.delete(number)
+    this.ackMsByNumber.delete(number)
+    this.pending.get(number)?.resolve({ ...outcome, ackMs })
+    this.pending.delete(number)
+  }
+
+  private keepPending(): void {
+    for (const [number, outcome] of this.told) this.deliver(number, outcome)
+    for (const { resolve } of this.pending.values()) resolve({ kind: "kept", ackMs: null })
+    this.pending.clear()
+  }
+
+  /** What cannot be stored must not be published: this device is done, and whoever waits is told why. */
+  private fail(error: unknown): void {
+    this.failure = { error }
+    this.cancelTimer?.()
+    this.link?.cut()
+    for (const { pending } of this.queue.splice(0)) pending?.reject(error)
+    for (const { reject } of this.pending.values()) reject(error)
+    this.pending.clear()
+    this.options.listener?.failed?.(error)
+  }
+}
+
+const setTimer: Timer = (delayMs, run) => {
+  const timer = setTimeout(run, delayMs)
+  return () => clearTimeout(timer)
+}

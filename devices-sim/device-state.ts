@@ -1,0 +1,152 @@
+/** What a device remembers, what can happen to it, and what it then does. */
+import type { Head, Receipt } from "../chain/receipt.ts"
+import type { Verdict } from "../chain/verdict.ts"
+import { noHead } from "../chain/link.ts"
+import type { Speaker } from "./device-sign.ts"
+import type { Draft, OutboxContent, OutboxEntry } from "./outbox.ts"
+
+/**
+ * - `idle`: not started, or stopped by its owner.
+ * - `offline`: waits until it may connect again.
+ * - `connecting`: a connection is being opened.
+ * - `asking`: connected and subscribed, waits for its head.
+ * - `ready`: the head is known, and everything in the outbox is signed for its place behind it.
+ * - `closing`: refused, or out of step: the connection has to go.
+ * - `halted`: nothing more until a person has looked.
+ */
+export type Phase = "idle" | "offline" | "connecting" | "asking" | "ready" | "closing" | "halted"
+
+export interface DeviceState {
+  readonly phase: Phase
+  /** The service's head of this device, as far as it is known; of use in `ready` only. */
+  readonly head: Head
+  /** The highest seq that the service has ever acknowledged. */
+  readonly acceptedSeq: number
+  readonly entries: readonly OutboxEntry[]
+  /** How many of the first entries were published on this connection. */
+  readonly inFlight: number
+  readonly numberNext: number
+  /** Connections in a row that brought nothing into the service. */
+  readonly fruitless: number
+  /** Whether the next connection waits for minutes. */
+  readonly isWaitLong: boolean
+  readonly connectedAtMs: number
+  /** Why the last connection ended, until the next head tells which statement it was about. */
+  readonly refusedAs: Verdict | null
+  /** The entry that was refused last, and how often in a row. */
+  readonly refused: { readonly number: number; readonly times: number } | null
+  /** Readings that found no room; said as `lost` as soon as there is. */
+  readonly overflow: Overflow | null
+}
+
+export interface Overflow {
+  /** Null where a draft did not say how many readings it had. */
+  readonly count: number | null
+  readonly from: number
+  readonly to: number
+}
+
+export type DeviceEvent =
+  | { readonly kind: "start" }
+  | { readonly kind: "stop" }
+  | { readonly kind: "timer"; readonly nowMs: number }
+  | { readonly kind: "connected" }
+  /** The connection is gone, or was refused; `chance` in [0, 1) decides on the delay. */
+  | { readonly kind: "closed"; readonly nowMs: number; readonly chance: number }
+  | { readonly kind: "receipt"; readonly receipt: Receipt }
+  | { readonly kind: "puback"; readonly number: number }
+  /** New content; `readings` is how many are in it, null where nobody knows. Its number is the state's `numberNext`. */
+  | { readonly kind: "content"; readonly draft: Draft; readonly readings: number | null }
+
+/** Effects are carried out in this order; a `store` must be on disk before a `publish` behind it. */
+export type Effect =
+  | { readonly kind: "wait"; readonly delayMs: number }
+  | { readonly kind: "connect" }
+  /** To the device's own receipts: this is also the question for the head. */
+  | { readonly kind: "subscribe" }
+  /** At once; the event `closed` follows, unless the device is idle or halted. */
+  | { readonly kind: "disconnect" }
+  | { readonly kind: "store"; readonly entries: readonly OutboxEntry[] }
+  | { readonly kind: "forget"; readonly upTo: number; readonly acceptedSeq: number }
+  | { readonly kind: "publish"; readonly number: number; readonly bytes: Uint8Array }
+  | { readonly kind: "settle"; readonly number: number; readonly outcome: Outcome }
+  | { readonly kind: "alarm"; readonly alarm: Alarm }
+
+/** How it ended with what a device had to say. */
+export type Outcome =
+  /** The service has it. `via` says what told so; only a receipt knows the verdict, else it counts as accepted. */
+  | {
+      readonly kind: "stored"
+      readonly verdict: Verdict
+      readonly via: "receipt" | "puback" | "head"
+      readonly seq: number
+    }
+  /** It will never be stored: a `lost` statement stands in its place, or nothing where it never had one. */
+  | { readonly kind: "refused"; readonly verdict: Verdict; readonly rule: string }
+  /** No room in the outbox: its readings will be said to be lost. */
+  | { readonly kind: "overflowed" }
+
+export type Alarm =
+  /** Verdict 22: this key has signed two histories. The device halts. */
+  | { readonly kind: "fork"; readonly seq: number }
+  /** Verdict 12: the device halts. */
+  | { readonly kind: "wrong-device" }
+  /** The service does not know what it has acknowledged. Everything is kept, nothing is signed until it does. */
+  | { readonly kind: "service-lost-statements"; readonly acceptedSeq: number; readonly headSeq: number }
+  /** Another statement than ours stands where ours should: somebody else signs with this key. */
+  | { readonly kind: "another-signer"; readonly seq: number }
+  /** Verdicts 13, 14 and 40: the device asks again after minutes. */
+  | { readonly kind: "waiting"; readonly verdict: Verdict }
+  /** The same statement was refused again and again although it follows the head: the device asks after minutes. */
+  | { readonly kind: "contradiction"; readonly verdict: Verdict; readonly seq: number | null }
+
+/** What does not change while a device lives. */
+export interface DeviceContext {
+  readonly speaker: Speaker
+  readonly rules: DeviceRules
+}
+
+export interface DeviceRules {
+  readonly inFlightMax: number
+  /** Entries that the outbox may hold. */
+  readonly entriesMax: number
+  /** From one attempt to connect to the next. */
+  readonly reconnectMsMin: number
+  /** The n-th fruitless connection waits from 0 to base * 2^n, at most max ("full jitter"). */
+  readonly backoffMsBase: number
+  readonly backoffMsMax: number
+  /** After verdicts 13, 14 and 40: from min to max. */
+  readonly waitLongMsMin: number
+  readonly waitLongMsMax: number
+  /** So often in a row is one statement made anew after 10 or 15 before its readings are given up as refused. */
+  readonly refusalsMax: number
+}
+
+export const deviceRulesDefault: DeviceRules = {
+  inFlightMax: 100, // PROTOCOL §4
+  entriesMax: 100_000,
+  reconnectMsMin: 1_000, // PROTOCOL §5
+  backoffMsBase: 1_000,
+  backoffMsMax: 60_000,
+  waitLongMsMin: 60_000,
+  waitLongMsMax: 300_000,
+  refusalsMax: 3,
+}
+
+/** A device that was just switched on, with what its outbox held. */
+export function wakeDevice({ entries, forgottenUpTo, acceptedSeq }: OutboxContent): DeviceState {
+  return {
+    phase: "idle",
+    head: noHead,
+    acceptedSeq,
+    entries,
+    inFlight: 0,
+    numberNext: Math.max(forgottenUpTo, entries.at(-1)?.number ?? 0) + 1,
+    fruitless: 0,
+    isWaitLong: false,
+    connectedAtMs: -Infinity,
+    refusedAs: null,
+    refused: null,
+    overflow: null,
+  }
+}
