@@ -56,7 +56,6 @@ const clientTypes: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 10, 12, 14])
 const pingresp = Uint8Array.of(0xd0, 0x00)
 const nothing = new Uint8Array(0)
 const bufferSizeMax = 64 * 1024
-const urgesMax = 1_000
 
 /**
  * Stands between a socket and aedes, reads the fixed headers only, and passes everything else on as it came. aedes has
@@ -104,7 +103,8 @@ export class Gate extends Duplex {
     this.#connectTimer = setTimeout(() => this.refuse("connect-timeout"), options.limits.connectMsMax)
     stream.on("data", (chunk: Uint8Array) => this.#arrive(chunk))
     stream.on("end", () => {
-      if (!this.#leaving) this.push(null)
+      // Without DISCONNECT nobody waits for answers any more. aedes first sees what came before the end.
+      if (!this.#leaving) setImmediate(() => this.destroy())
     })
     stream.on("error", () => this.cut())
     stream.on("close", () => this.destroy())
@@ -264,6 +264,8 @@ export class Gate extends Duplex {
   #urge(): void {
     if (this.#urging || this.readableLength === 0) return
     this.#urging = true
+    // At most one event for each message that waits, and some for the control packets among them.
+    const urgesMax = this.#options.limits.inFlightMax + 1_000
     process.nextTick(() => {
       for (let i = 0; i < urgesMax && this.readableLength > 0 && !this.destroyed; i++) this.emit("readable")
       this.#urging = false

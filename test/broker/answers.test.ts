@@ -251,3 +251,17 @@ test("a connection that is lost closes its place, and an answer that comes later
   again.publish("a statement")
   expect((await submit.next()).place).toBe(1)
 })
+
+test("a device that hangs up without DISCONNECT is gone at once, whatever it has in flight", async () => {
+  const submit = new ScriptedSubmit()
+  const stand = await standBroker(submit)
+  const client = await RawClient.connect(stand.port, "k7")
+  client.socket.cork()
+  for (let i = 0; i < 20; i++) client.publish(`statement ${i}`)
+  client.socket.uncork()
+  client.socket.end()
+  await submit.until(() => submit.closed.length === 1)
+  expect(await client.readUntilClose()).toEqual([])
+  expect(submit.asked).toHaveLength(20)
+  expect(stand.count).toEqual({ connected: 1, disconnected: 1, dropped: 20 })
+})
