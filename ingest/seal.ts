@@ -323,6 +323,8 @@ function blockStatementOf(row: SealedRow, origin: string): BlockStatement {
   if (payload.kind !== "registry")
     throw new Error(`the registry statement ${row.seq} cannot be read: run tidemark verify`)
   const { device, action } = payload.registry
+  // About a CA, not a device: no place in the heads map, even where a device has the same name.
+  if (action === "trust-ca" || action === "distrust-ca") return { ...common, origin: { kind: "operator" } }
   return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
 }
 

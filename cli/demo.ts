@@ -1,0 +1,229 @@
+import { existsSync } from "node:fs"
+import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { extname, join, relative, resolve } from "node:path"
+import { type Command, Option } from "commander"
+import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
+import { openRecording } from "../devices-sim/recording/open.ts"
+import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
+import { duplicateDatabase } from "../ingest/database/duplicate.ts"
+import { formatAudit } from "../verify/audit.ts"
+import { CommandFault } from "./fault.ts"
+import { addCommand } from "./option.ts"
+import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { packageRoot } from "./package-root.ts"
+import { formatSeal } from "./seal.ts"
+import { type Service, startService } from "./service.ts"
+import { countStored, enrolFleet, openRecordings } from "./simulate.ts"
+import { waitForSignal } from "./up.ts"
+import { auditDatabase, readPublishedNote } from "./verify.ts"
+
+interface DemoOptions {
+  readonly once: boolean
+  readonly recording: readonly string[]
+}
+
+export function addDemo(program: Command): void {
+  addCommand(
+    program,
+    "demo",
+    "see it work: recordings and a fleet in, sealed, verified, tampered with and found",
+  )
+    .option("--once", "end after the last step instead of keeping the service up", false)
+    .addOption(new Option("--recording <path...>", "replay these instead").default([]))
+    .action(runDemo)
+}
+
+async function runDemo({ once, recording }: DemoOptions): Promise<void> {
+  ignoreBrokenPipe()
+  const stopping = waitForSignal()
+  const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-demo-"))
+  let service: Service | null = null
+  try {
+    print("Tidemark: what a device signed is what a researcher can check.\n")
+    const interrupted = stopping.then((signal) => {
+      throw new CommandFault(`interrupted by ${signal}`)
+    })
+    const shown = showAll(dataFolder, recording, (started) => (service = started))
+    await Promise.race([shown, interrupted])
+    if (once) return
+    print(`\nThe service stays up. In another terminal, in this folder:\n`)
+    for (const line of nextSteps(dataFolder, service!)) print(`  ${line}`)
+    print("\nCtrl-C stops it and removes what the demo made.")
+    await stopping
+  } finally {
+    await (service as Service | null)?.close()
+    await rm(dataFolder, { recursive: true, force: true })
+  }
+}
+
+async function showAll(
+  dataFolder: string,
+  paths: readonly string[],
+  onStart: (service: Service) => void,
+): Promise<void> {
+  const service = await step(1, "Start Postgres, broker and ingest on free ports", async () => {
+    const started = await startService({
+      dataFolder,
+      origin: "tidemark.invalid/demo",
+      host: "127.0.0.1",
+      mqtt: 0,
+      http: 0,
+      schedule: "0 * * * *",
+      log: makeLogger("warn"),
+      say: () => {},
+    })
+    onStart(started)
+    return [
+      started,
+      `MQTT on 127.0.0.1:${started.mqtt}, health and metrics on http://127.0.0.1:${started.http}`,
+    ]
+  })
+  const { folder, recordings } = await findRecordings(paths)
+  await step(
+    2,
+    `Replay ${recordings.length} recordings of ${folder} at their own times, a device each`,
+    async (progress) => {
+      const report = await playFleet(service, { devices: 0, recordings, readings: 200 }, progress)
+      return [report, describeFleet(report)]
+    },
+  )
+  await step(3, "Simulate 20 devices, 20 statements each, from seed 1", async (progress) => {
+    const report = await playFleet(service, { devices: 20, recordings: [], readings: 60 }, progress)
+    return [report, describeFleet(report)]
+  })
+  await step(4, "Seal everything into a block of the Merkle log", async () => {
+    const result = await service.seal()
+    return [result, formatSeal(result)]
+  })
+  await step(
+    5,
+    "Verify everything stored: signatures, chains, series, arrivals, tree, checkpoint",
+    async (progress) => {
+      const published = await readPublishedNote(dataFolder)
+      const result = await auditDatabase(service.database.pool, service.keys, published, progress)
+      if (result.kind === "failed") throw new CommandFault(formatAudit(result))
+      return [result, formatAudit(result)]
+    },
+  )
+  await step(
+    6,
+    "Flip one bit of one stored statement, in a throw-away copy of the database, and verify that",
+    async () => {
+      return [null, await tamper(service, dataFolder)]
+    },
+  )
+}
+
+async function step<T>(
+  number: number,
+  title: string,
+  work: (progress: Progress) => Promise<[T, string]>,
+): Promise<T> {
+  print(`${number}/6  ${title}`)
+  const startedAt = performance.now()
+  const progress = new Progress()
+  const [result, text] = await work(progress)
+  progress.done()
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+  for (const line of text.split("\n")) print(`     ${line}`)
+  print(`     done in ${seconds} s\n`)
+  return result
+}
+
+async function playFleet(
+  service: Service,
+  fleet: { readonly devices: number; readonly recordings: readonly Recording[]; readonly readings: number },
+  progress: Progress,
+): Promise<FleetReport> {
+  const { pool } = service.database
+  const report = await runFleet({
+    host: "127.0.0.1",
+    port: service.mqtt,
+    seed: 1,
+    statements: 20,
+    intervalMs: 0,
+    ...fleet,
+    enrol: (enrolments) => enrolFleet(pool, service.keys, enrolments),
+    countStored: (ids) => countStored(pool, ids),
+    onProgress: ({ answered, total, perSecond }) =>
+      progress.update(`     ${formatBar(answered, total)}  ${formatNumber(perSecond)} statements/s`),
+  })
+  if (!report.reconciles)
+    throw new CommandFault(`the fleet's counts do not add up: ${report.faults.join("; ")}`)
+  return report
+}
+
+function describeFleet(report: FleetReport): string {
+  const { acknowledged, stored, readings } = report.all
+  return `${formatNumber(acknowledged)} statements acknowledged, ${formatNumber(stored)} stored, ${formatNumber(readings)} readings: they reconcile`
+}
+
+/** The recordings given, or those that stand beside the clone, or our own in the same formats. */
+async function findRecordings(
+  paths: readonly string[],
+): Promise<{ folder: string; recordings: Recording[] }> {
+  if (paths.length > 0) return { folder: "--recording", recordings: await openRecordings(paths) }
+  const beside = resolve(packageRoot, "..", "shared", "data")
+  const own = join(packageRoot, "test", "recordings")
+  const folder = existsSync(beside) ? beside : own
+  const recordings = await openFolder(folder)
+  if (recordings.length === 0)
+    throw new CommandFault(`no recording was found in ${folder}`, "name one with --recording")
+  return { folder: relative(process.cwd(), folder) || ".", recordings }
+}
+
+/** Each folder that is a recording as a whole, and else each file that is one. */
+async function openFolder(folder: string): Promise<Recording[]> {
+  const recordings: Recording[] = []
+  for (const item of (await readdir(folder, { withFileTypes: true })).toSorted((a, b) =>
+    a.name.localeCompare(b.name),
+  )) {
+    const path = join(folder, item.name)
+    if (!item.isDirectory() && ![".csv", ".hea"].includes(extname(item.name))) continue
+    try {
+      recordings.push(await openRecording(path))
+    } catch (error) {
+      if (!(error instanceof RecordingError)) throw error
+      if (item.isDirectory()) recordings.push(...(await openFolder(path)))
+    }
+  }
+  return recordings
+}
+
+/** Changes a bit of a reading inside a signed payload, where nobody would see it, and lets the audit say what it finds. */
+async function tamper(service: Service, dataFolder: string): Promise<string> {
+  const copy = await duplicateDatabase(service.database.pool, service.database.url, "tidemark_demo_copy")
+  try {
+    const { rows } = await copy.pool.query<{ id: number; device_id: string; seq: number; size: number }>(
+      `select e.id, e.device_id, e.seq, octet_length(s.bytes) as size from entries e join statements s using (id)
+       where e.device_id like 'sim-%' order by e.id offset 100 limit 1`,
+    )
+    const victim = rows[0]
+    if (victim === undefined) throw new Error("the demo's fleet stored nothing to tamper with")
+    // Before the signature, which is the last 66 bytes: the last byte of the payload, a part of a reading.
+    const place = victim.size - 67
+    await copy.pool.query(
+      `begin; set local session_replication_role = replica;
+       update statements set bytes = set_byte(bytes, ${place}, get_byte(bytes, ${place}) # 1) where id = ${victim.id}; commit`,
+    )
+    const result = await auditDatabase(copy.pool, service.keys, await readPublishedNote(dataFolder))
+    if (result.kind !== "failed")
+      throw new CommandFault("the audit did not find the changed bit: this is a defect, please report it")
+    return `changed bit 0 of byte ${place} of statement ${victim.seq} of ${victim.device_id}\n${formatAudit(result)}`
+  } finally {
+    await copy.close()
+  }
+}
+
+function nextSteps(dataFolder: string, service: Service): string[] {
+  const data = `--data ${dataFolder}`
+  return [
+    `npx tidemark device list ${data}`,
+    `npx tidemark readings --device sim-1-0001 --metric heart-rate ${data} | head`,
+    `npx tidemark simulate --seed 2 ${data}`,
+    `npx tidemark seal ${data} && npx tidemark blocks ${data}`,
+    `npx tidemark verify ${data}`,
+    `curl http://127.0.0.1:${service.http}/metrics | grep ^tidemark`,
+  ]
+}

@@ -1,0 +1,187 @@
+import { type Command, Option } from "commander"
+import { resolve } from "node:path"
+import type { Pool } from "pg"
+import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
+import { openRecording } from "../devices-sim/recording/open.ts"
+import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
+import { formatReport } from "../devices-sim/report.ts"
+import type { LogKeys } from "../ingest/log-keys.ts"
+import { enrolDevices, readDevices } from "../ingest/registry.ts"
+import { equalKeys, type PublicKey } from "../chain/key.ts"
+import { findRunning, openExistingLog } from "./data-folder.ts"
+import { CommandFault } from "./fault.ts"
+import { addCommand, dataOption, jsonOption, parseCount, parsePort } from "./option.ts"
+import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
+import { startService } from "./service.ts"
+
+interface SimulateOptions {
+  readonly data: string
+  readonly host?: string
+  readonly mqtt?: number
+  readonly devices: number
+  readonly statements: number
+  readonly readings: number
+  readonly interval: number
+  readonly seed: number
+  readonly recording: readonly string[]
+  readonly json: boolean
+}
+
+export function addSimulate(program: Command): void {
+  addCommand(
+    program,
+    "simulate",
+    "a fleet of devices: enrols them, publishes, waits for every verdict, and reconciles",
+  )
+    .option("-h, --host <host>", "the broker's address (default: of the service that runs on --data)")
+    .option("-p, --mqtt <port>", "the broker's port (default: likewise)", parsePort)
+    .option("-c, --devices <count>", "how many devices", parseCount(1, 10_000), 10)
+    .option("--statements <count>", "per device", parseCount(1, 1_000_000), 20)
+    .option("--readings <count>", "per statement", parseCount(1, 5_000), 60)
+    .option(
+      "-i, --interval <ms>",
+      "between two statements of a device; 0: as fast as they are acknowledged",
+      parseCount(0, 86_400_000),
+      0,
+    )
+    .option(
+      "--seed <number>",
+      "the same seed gives the same devices, keys and readings",
+      parseCount(0, 2 ** 32 - 1),
+      1,
+    )
+    .addOption(
+      new Option("--recording <file...>", "replay recordings at their own times, a device each").default([]),
+    )
+    .addOption(dataOption())
+    .addOption(jsonOption())
+    .action(async (options: SimulateOptions) => {
+      ignoreBrokenPipe()
+      const recordings = await openRecordings(options.recording)
+      const report = await simulate(options, recordings)
+      if (!report.reconciles) process.exitCode = 1
+    })
+}
+
+export async function openRecordings(paths: readonly string[]): Promise<Recording[]> {
+  const recordings: Recording[] = []
+  for (const path of paths) {
+    try {
+      recordings.push(await openRecording(resolve(path)))
+    } catch (error) {
+      if (error instanceof RecordingError)
+        throw new CommandFault(`the recording ${path} cannot be replayed: ${error.message}`, null, {
+          cause: error,
+        })
+      throw error
+    }
+  }
+  return recordings
+}
+
+async function simulate(options: SimulateOptions, recordings: readonly Recording[]): Promise<FleetReport> {
+  const running = options.mqtt === undefined ? await findRunning(options.data) : null
+  if (running !== null || options.mqtt !== undefined) {
+    const log = await openExistingLog(options.data)
+    try {
+      const host = options.host ?? running?.host ?? "127.0.0.1"
+      return await runAgainst(log.pool, log.keys, host, options.mqtt ?? running!.mqtt, options, recordings)
+    } finally {
+      await log.close()
+    }
+  }
+  // No service runs here: one of our own, for as long as the fleet does.
+  say(`no service runs on ${options.data}: starting one for this run`)
+  const service = await startService({
+    dataFolder: options.data,
+    host: "127.0.0.1",
+    mqtt: 0,
+    http: 0,
+    schedule: null,
+    log: makeLogger("warn"),
+    say,
+  })
+  try {
+    return await runAgainst(
+      service.database.pool,
+      service.keys,
+      "127.0.0.1",
+      service.mqtt,
+      options,
+      recordings,
+    )
+  } finally {
+    await service.close()
+  }
+}
+
+async function runAgainst(
+  pool: Pool,
+  keys: LogKeys,
+  host: string,
+  port: number,
+  options: SimulateOptions,
+  recordings: readonly Recording[],
+): Promise<FleetReport> {
+  const progress = new Progress()
+  const controller = new AbortController()
+  process.once("SIGINT", () => controller.abort())
+  const { seed, devices, statements, readings, interval: intervalMs } = options
+  const report = await runFleet({
+    host,
+    port,
+    seed,
+    devices,
+    statements,
+    readings,
+    intervalMs,
+    recordings,
+    enrol: (enrolments) => enrolFleet(pool, keys, enrolments),
+    countStored: (ids) => countStored(pool, ids),
+    signal: controller.signal,
+    onProgress: ({ answered, total, perSecond }) =>
+      progress.update(
+        `${formatBar(answered, total)}  ${formatNumber(answered)} of ${formatNumber(total)} statements answered, ${formatNumber(perSecond)}/s`,
+      ),
+  })
+  progress.done()
+  print(options.json ? JSON.stringify(report) : formatReport(report))
+  return report
+}
+
+/** Enrols what is new; a device of this seed that is enrolled with its own key goes on from its head. */
+export async function enrolFleet(
+  pool: Pool,
+  keys: LogKeys,
+  fleet: readonly { readonly id: string; readonly publicKey: PublicKey }[],
+): Promise<void> {
+  const known = await readDevices(
+    pool,
+    fleet.map(({ id }) => id),
+  )
+  for (const { id, publicKey } of fleet) {
+    const record = known.get(id)
+    if (record !== undefined && !record.keys.some(({ key }) => equalKeys(key, publicKey))) {
+      throw new CommandFault(
+        `device ${id} is enrolled with another key`,
+        "use another --seed, or another --data",
+      )
+    }
+  }
+  const fresh = fleet
+    .filter(({ id }) => !known.has(id))
+    .map(({ id, publicKey }) => ({ device: id, key: publicKey }))
+  if (fresh.length === 0) return
+  for (const result of await enrolDevices(pool, keys, fresh)) {
+    if (result.kind === "refused") throw new CommandFault(`${result.device} was not enrolled: ${result.rule}`)
+  }
+}
+
+/** What the database holds of these devices: statements by device, counted where they are stored. */
+export async function countStored(pool: Pool, ids: readonly string[]): Promise<Map<string, number>> {
+  const { rows } = await pool.query<{ device_id: string; count: number }>(
+    "select device_id, count(*) as count from entries where device_id = any($1) group by device_id",
+    [ids],
+  )
+  return new Map(rows.map(({ device_id: device, count }) => [device, count]))
+}
