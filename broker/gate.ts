@@ -1,16 +1,11 @@
 import { Duplex } from "node:stream"
+import { judgeFrame } from "./admission.ts"
+import type { Admission, Pressure, Traffic } from "./admission.ts"
 import type { Budget } from "./budget.ts"
 import type { RefusedReason } from "./counters.ts"
-import {
-  connectFirstByte,
-  emptyPublish,
-  lowerRequestedQos,
-  packetType,
-  readFixedHeader,
-  readPublishShape,
-} from "./frame.ts"
+import { lowerRequestedQos, packetType, readFixedHeader } from "./frame.ts"
 import type { FixedHeader } from "./frame.ts"
-import { type BrokerLimits, controlSizeMax, statementSizeMax } from "./limits.ts"
+import type { BrokerLimits } from "./limits.ts"
 import { endGently } from "./linger.ts"
 
 /** A PUBLISH that went through the gate; the hook that gets it takes its ticket, in the same order. */
@@ -30,29 +25,6 @@ export interface GateOptions {
   readonly closed: () => void
 }
 
-/** What the gate does about the frame that begins here. */
-type Step =
-  | { readonly kind: "pass" }
-  | { readonly kind: "hold" } // until an answer, the budget, the reader or the writer moves
-  | { readonly kind: "short" } // until more bytes come
-  | { readonly kind: "pong" }
-  | { readonly kind: "subscribe" }
-  | {
-      readonly kind: "discard"
-      readonly frame: Uint8Array
-      readonly skip: number
-      readonly sizeDiscarded: number
-    }
-  | { readonly kind: "refuse"; readonly reason: RefusedReason }
-
-const step = {
-  pass: { kind: "pass" },
-  hold: { kind: "hold" },
-  short: { kind: "short" },
-  pong: { kind: "pong" },
-} as const
-/** What a client may send behind its one CONNECT (MQTT 3.1.1 §2.2.1, [MQTT-3.1.0-2]). */
-const clientTypes: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 10, 12, 14])
 const pingresp = Uint8Array.of(0xd0, 0x00)
 const nothing = new Uint8Array(0)
 const bufferSizeMax = 64 * 1024
@@ -83,13 +55,15 @@ export class Gate extends Duplex {
   #afterSkip: { readonly frame: Uint8Array; readonly ticket: Ticket } | null = null
   #current: Ticket | null = null // of the PUBLISH whose body is passing
 
-  #connectSeen = false
-  #isOpen = false
-  #inFlight = 0
+  readonly #traffic: Traffic = {
+    connectSeen: false,
+    isOpen: false,
+    isFinishing: false,
+    isLeaving: false,
+    inFlight: 0,
+  }
   #chunkCount = 0
   #held = false
-  #leaving = false // a DISCONNECT is held
-  #finishing = false
   #discarding = false
   #advancing = false
   #urging = false
@@ -104,22 +78,17 @@ export class Gate extends Duplex {
     stream.on("data", (chunk: Uint8Array) => this.#arrive(chunk))
     stream.on("end", () => {
       // Without DISCONNECT nobody waits for answers any more. aedes first sees what came before the end.
-      if (!this.#leaving) setImmediate(() => this.destroy())
+      if (!this.#traffic.isLeaving) setImmediate(() => this.destroy())
     })
     stream.on("error", () => this.cut())
     stream.on("close", () => this.destroy())
     this.on("drain", this.#wake)
   }
 
-  /** Messages that went through and are not answered. */
-  get inFlight(): number {
-    return this.#inFlight
-  }
-
   /** CONNACK went out: what waits behind CONNECT may pass. */
   open(): void {
     clearTimeout(this.#connectTimer)
-    this.#isOpen = true
+    this.#traffic.isOpen = true
     this.#advance()
   }
 
@@ -141,16 +110,16 @@ export class Gate extends Duplex {
 
   /** One message was answered: the next may pass. */
   release(): void {
-    this.#inFlight--
-    if (this.#finishing) this.finish()
-    else if (this.#leaving) this.#leave()
+    this.#traffic.inFlight--
+    if (this.#traffic.isFinishing) this.finish()
+    else if (this.#traffic.isLeaving) this.#leave()
     else if (this.#held) this.#advance()
   }
 
   /** Lets nothing more through, and closes gently once what is in flight was answered. */
   finish(): void {
-    this.#finishing = true
-    if (this.#inFlight === 0) setImmediate(() => this.destroy()) // behind the acknowledgement that is being written
+    this.#traffic.isFinishing = true
+    if (this.#traffic.inFlight === 0) setImmediate(() => this.destroy()) // behind the acknowledgement that is being written
   }
 
   /** What still comes in is read and thrown away. */
@@ -229,9 +198,9 @@ export class Gate extends Duplex {
 
   /** Lets a held DISCONNECT pass, behind the acknowledgement that is being written. */
   #leave(): void {
-    if (this.#inFlight > 0) return
+    if (this.#traffic.inFlight > 0) return
     setImmediate(() => {
-      this.#leaving = false
+      this.#traffic.isLeaving = false
       this.#advance()
     })
   }
@@ -333,7 +302,7 @@ export class Gate extends Duplex {
         case "subscribe": {
           flush()
           const end = at + header.size + header.remaining
-          this.#inFlight++
+          this.#traffic.inFlight++
           this.push(lowerRequestedQos(bytes.subarray(at, end), header))
           at = end
           run = at
@@ -343,9 +312,9 @@ export class Gate extends Duplex {
           flush()
           at += header.size + header.remaining - next.skip
           run = at
-          this.#inFlight++
+          this.#traffic.inFlight++
           this.#skip = next.skip
-          this.#afterSkip = { frame: next.frame, ticket: { bytes: 0, sizeDiscarded: next.sizeDiscarded } }
+          this.#afterSkip = { frame: next.frame, ticket: { bytes: 0, sizeDiscarded: next.skip } }
           break
         case "refuse":
           this.refuse(next.reason)
@@ -357,50 +326,22 @@ export class Gate extends Duplex {
     return false
   }
 
-  #judge(bytes: Uint8Array, at: number, header: FixedHeader | "short" | "malformed"): Step {
-    if (!this.#connectSeen && bytes[at] !== connectFirstByte) return { kind: "refuse", reason: "not-mqtt" }
-    if (header === "short") return step.short
-    if (header === "malformed") return { kind: "refuse", reason: "protocol" }
-    const type = header.firstByte >> 4
-    const sizeMax = type === packetType.publish ? this.#options.limits.packetSizeMax : controlSizeMax
-    if (header.remaining > sizeMax) return { kind: "refuse", reason: "packet-too-large" }
-    if (!this.#connectSeen) return step.pass
-    if (!clientTypes.has(type)) return { kind: "refuse", reason: "protocol" }
-    if (!this.#isOpen || this.#finishing || this.writableNeedDrain) return step.hold
-    switch (header.firstByte) {
-      case packetType.pingreq << 4:
-        return header.remaining === 0 ? step.pong : { kind: "refuse", reason: "protocol" }
-      case packetType.disconnect << 4:
-        this.#leaving ||= this.#inFlight > 0
-        return this.#leaving ? step.hold : step.pass
+  #judge(bytes: Uint8Array, at: number, header: FixedHeader | "short" | "malformed"): Admission {
+    const pressure: Pressure = {
+      isBudgetFull: this.#options.budget.isFull(),
+      isWriteBlocked: this.writableNeedDrain,
+      isReadBlocked: this.readableLength >= bufferSizeMax,
     }
-    if (type === packetType.publish) return this.#judgePublish(bytes, at, header)
-    if (type === packetType.subscribe) {
-      if (this.#inFlight >= this.#options.limits.inFlightMax) return step.hold
-      return at + header.size + header.remaining > bytes.length ? step.short : { kind: "subscribe" }
-    }
-    return this.readableLength >= bufferSizeMax ? step.hold : step.pass
-  }
-
-  #judgePublish(bytes: Uint8Array, at: number, header: FixedHeader): Step {
-    if (this.#inFlight >= this.#options.limits.inFlightMax) return step.hold
-    if (this.#options.budget.isFull()) {
-      this.#options.budget.wait(this.#wake)
-      return step.hold
-    }
-    if (header.remaining <= statementSizeMax) return step.pass
-    const shape = readPublishShape(bytes, at, header)
-    if (shape === "short") return step.short
-    if (shape === "malformed") return { kind: "refuse", reason: "protocol" }
-    if (shape.payloadSize <= statementSizeMax) return step.pass
-    const frame = emptyPublish(bytes, at, header, shape)
-    return { kind: "discard", frame, skip: shape.payloadSize, sizeDiscarded: shape.payloadSize }
+    const admission = judgeFrame(bytes, at, header, this.#options.limits, this.#traffic, pressure)
+    if (admission.kind === "hold" && admission.until === "budget") this.#options.budget.wait(this.#wake)
+    if (admission.kind === "hold" && admission.until === "answered") this.#traffic.isLeaving = true
+    return admission
   }
 
   #begin(header: FixedHeader): void {
-    this.#connectSeen = true
+    this.#traffic.connectSeen = true
     if (header.firstByte >> 4 === packetType.publish) {
-      this.#inFlight++
+      this.#traffic.inFlight++
       this.#current = { bytes: header.remaining, sizeDiscarded: null }
     }
     this.#body = header.remaining

@@ -27,11 +27,11 @@ function deafPeer(): { readonly stream: Duplex; readonly written: Uint8Array[] }
   return { stream, written }
 }
 
-function standGate(stream: Duplex): { readonly gate: Gate; readonly refused: RefusedReason[] } {
+function standGate(stream: Duplex, budget = new Budget(limitsDefault.bytesInFlightMax)) {
   const refused: RefusedReason[] = []
   const gate = new Gate(stream, {
     limits: limitsDefault,
-    budget: new Budget(limitsDefault.bytesInFlightMax),
+    budget,
     refused: (reason) => refused.push(reason),
     closed() {},
   })
@@ -107,4 +107,35 @@ test("a declared length that is too large closes before anything of it is read o
   expect(refused).toEqual(["packet-too-large"])
   expect(gate.destroyed).toBe(true)
   expect(seen.filter((size) => size > 0)).toEqual([])
+})
+
+test("what went through and was never taken is given back when the connection goes", async () => {
+  const { stream } = deafPeer()
+  const budget = new Budget(limitsDefault.bytesInFlightMax)
+  const { gate } = standGate(stream, budget)
+  stream.push(connect)
+  await turn()
+  gate.open()
+  const topic = "v1/k7/statements"
+  stream.push(generate({ cmd: "publish", topic, payload: "x", qos: 0, dup: false, retain: false }))
+  stream.push(Uint8Array.of(0x30, 0x7f)) // another one, of which only the header is here
+  await turn()
+  expect(budget.bytes).toBe(topic.length + 3)
+  gate.destroy()
+  expect(budget.bytes).toBe(0)
+})
+
+test("packets that nobody reads are held in the socket, not in memory", async () => {
+  const { stream } = deafPeer()
+  const { gate } = standGate(stream)
+  stream.push(connect)
+  await turn()
+  gate.open()
+  const pubrels = Buffer.alloc(64 * 1024, Uint8Array.of(0x62, 2, 0, 1))
+  for (let i = 0; i < 10; i++) {
+    stream.push(pubrels)
+    await turn()
+  }
+  expect(stream.isPaused()).toBe(true)
+  expect(gate.readableLength).toBeLessThan(3 * 64 * 1024)
 })
