@@ -211,7 +211,8 @@ test("what is not ours to read is opaque, whatever its bytes", () => {
   for (const content of contents) {
     expect(readPayload({ content, payload: hex("ff") })).toEqual({ kind: "opaque" })
   }
-  for (const content of [contentSenml, contentLost, contentRegistry]) {
+  const own: Content[] = [contentSenml, contentLost, contentRegistry]
+  for (const content of own) {
     expect(readPayload({ content, payload: hex("ff") }).kind).toBe("unread")
   }
 })

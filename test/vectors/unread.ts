@@ -221,6 +221,16 @@ const unreadPacks: readonly (readonly [name: string, description: string, payloa
     wave({ ...soundWave, factor: tag(4, array(int(-3), int(5))) }),
   ],
   [
+    "unread-waveform-without-end",
+    "Three samples so far apart that the time of the last is infinite.",
+    wave({ ...soundWave, data: tag(77, bytes(hex("0100 0200 0300"))), period: double(1e308) }),
+  ],
+  [
+    "unread-waveform-period-zero-in-seconds",
+    "A period above 0 in milliseconds, and 0 in seconds.",
+    wave({ ...soundWave, period: double(5e-324) }),
+  ],
+  [
     "unread-waveform-too-large",
     "Samples times factor leave the doubles.",
     wave({ ...soundWave, factor: double(1e305) }),
