@@ -14,7 +14,7 @@ export interface Database {
   readonly url: string
   /** Of the embedded server's postmaster; null where DATABASE_URL names a server. */
   readonly pid: number | null
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 /** Opens the database that DATABASE_URL names, or else the one in the data folder. */

@@ -9,6 +9,7 @@ import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addLog } from "./log.ts"
+import { say } from "./output.ts"
 import { addReadings } from "./readings.ts"
 import { addSeal } from "./seal.ts"
 import { addSimulate } from "./simulate.ts"
@@ -48,7 +49,6 @@ try {
 function explain(error: unknown): number {
   // Help and version end here too, with 0; any other of commander's has been printed and is about usage.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  const say = (line: string): void => void process.stderr.write(`${line}\n`)
   if (error instanceof UsageFault || error instanceof RangeError) {
     say(`tidemark: ${error.message}`)
     return 2

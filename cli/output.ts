@@ -13,7 +13,7 @@ export function say(line: string): void {
 /** Structured lines; pretty on a terminal. */
 export function makeLogger(level = process.env["LOG_LEVEL"] ?? "info"): Logger {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
-  if (process.stderr.isTTY !== true) return pino(options, pino.destination({ fd: 2, sync: true }))
+  if (!process.stderr.isTTY) return pino(options, pino.destination({ fd: 2, sync: true }))
   return pino(
     options,
     pretty({
@@ -39,7 +39,7 @@ export function ignoreBrokenPipe(): void {
 
 /** Progress: one line that is written over on a terminal, and a plain line now and then when piped. */
 export class Progress {
-  private readonly isTerminal = process.stderr.isTTY === true
+  private readonly isTerminal = process.stderr.isTTY
   private lastAt = 0
 
   update(text: string): void {

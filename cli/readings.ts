@@ -182,8 +182,8 @@ function formatSeconds(seconds: number): string {
 }
 
 /** RFC 4180. */
-function formatCsvCell(value: unknown): string {
-  if (value === null || value === undefined) return ""
+function formatCsvCell(value: string | number | boolean | null): string {
+  if (value === null) return ""
   if (typeof value !== "string") return String(value)
   return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
 }

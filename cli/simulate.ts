@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander"
+import { setMaxListeners } from "node:events"
 import { resolve } from "node:path"
 import type { Pool } from "pg"
 import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
@@ -125,6 +126,8 @@ async function runAgainst(
 ): Promise<FleetReport> {
   const progress = new Progress()
   const controller = new AbortController()
+  // Each device of the fleet listens.
+  setMaxListeners(0, controller.signal)
   process.once("SIGINT", () => controller.abort())
   const { seed, devices, statements, readings, interval: intervalMs } = options
   const report = await runFleet({

@@ -61,7 +61,7 @@ async function runUp(options: UpOptions): Promise<void> {
     },
     "ready",
   )
-  if (process.stdout.isTTY === true) {
+  if (process.stdout.isTTY) {
     print(
       `\n  Tidemark is up. Devices publish to mqtt://${host}:${service.mqtt}; http://${host}:${service.http}/metrics counts.`,
     )
