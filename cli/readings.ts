@@ -131,17 +131,15 @@ function writerOf(
     }
   }
   return (rows, isFirst) => {
-    const line = (cells: readonly string[]): string =>
-      `${[cells[0]!.padEnd(27), cells[1]!.padEnd(20), cells[2]!.padStart(12), cells[3]!.padEnd(9), cells[4]!.padEnd(24), cells[5]!.padStart(5)].join("  ").trimEnd()}\n`
     const title = isFirst
-      ? line(["time (device, UTC)", "metric", "value", "unit", "arrived (UTC)", "block"])
+      ? formatRow(["time (device, UTC)", "metric", "value", "unit", "arrived (UTC)", "block"])
       : ""
     return (
       title +
       rows
         .map((row) => {
           const { time, metric, value, unit, arrived, block } = describe(row)
-          return line([
+          return formatRow([
             time,
             metric,
             String(value),
@@ -153,6 +151,17 @@ function writerOf(
         .join("")
     )
   }
+}
+
+const widths = [27, 20, -12, 9, 24, -5]
+
+/** Columns of fixed width, so that a long answer need not be held to be aligned; a negative width is for numbers. */
+function formatRow(cells: readonly string[]): string {
+  const padded = cells.map((cell, column) => {
+    const width = widths[column]!
+    return width < 0 ? cell.padStart(-width) : cell.padEnd(width)
+  })
+  return `${padded.join("  ").trimEnd()}\n`
 }
 
 function describe(row: ReadingRow) {
