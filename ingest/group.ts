@@ -135,7 +135,8 @@ async function lockChains(client: PoolClient, items: readonly GroupItem[]): Prom
       epochBefore: row.epoch,
       head: before,
       epoch: row.epoch,
-      stored: new Map(),
+      // What follows the head in this group is linked to it. Its digest is read where a statement comes for its own place.
+      stored: new Map([[before.seq, { entry: before.entry, signedDigest: new Uint8Array(0) }]]),
     })
   }
   for (const device of devices) {

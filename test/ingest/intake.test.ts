@@ -61,3 +61,16 @@ test("seal", async () => {
     block: { manifest: { height: 2 } },
   })
 })
+
+test("two histories in one group are a fork, not a broken link", async () => {
+  const device = await stand.enrol("k4")
+  const place = stand.intake.open("k4")
+  await send(place, device.next())
+  const one = device.sign({ iat: 1_770_000_000 })
+  const other = device.sign({ iat: 1_770_000_001 })
+  const receipts = await Promise.all([send(place, one), send(place, other)])
+  expect(receipts.map(({ code }) => code)).toEqual([1, 22])
+  const { rows } = await stand.pool.query("select seq, stored, other from forks where device_id = 'k4'")
+  expect(rows).toHaveLength(1)
+  expect(equalBytes(rows[0].stored, one.bytes) && equalBytes(rows[0].other, other.bytes)).toBe(true)
+})
