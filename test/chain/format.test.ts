@@ -1,0 +1,40 @@
+import { readFileSync, readdirSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { expect, test } from "vitest"
+import { joinBytes } from "../../chain/bytes.ts"
+import { checkSignature } from "../../chain/signature.ts"
+import { signedBytesOf } from "../../chain/statement.ts"
+import { verdictCodes } from "../../chain/verdict.ts"
+import { edKey, seedSentence } from "../vectors/keys.ts"
+import { exampleParts, exampleStatement, formatExample } from "./example.ts"
+
+const format = readFileSync(fileURLToPath(new URL("../../chain/FORMAT.md", import.meta.url)), "utf8")
+
+test("the example of FORMAT.md is what the code makes, byte by byte", () => {
+  const [, example] = /^```statement\n([^]*?)^```$/m.exec(format) ?? []
+  expect(example).toBe(formatExample())
+  expect(joinBytes(...exampleParts.map(([part]) => part))).toEqual(exampleStatement.bytes)
+  const signed = signedBytesOf(exampleStatement)
+  expect(checkSignature(edKey.publicKey, -19, signed, exampleStatement.signature)).toBe("good")
+  expect(format).toContain(seedSentence)
+})
+
+test("FORMAT.md has every verdict under its code", () => {
+  const rows = [...format.matchAll(/^\| (\d+) \| ([a-z-]+) \|/gm)].map(([, code, verdict]) => [
+    verdict,
+    Number(code),
+  ])
+  expect(Object.fromEntries(rows)).toEqual(verdictCodes)
+})
+
+test("every section that a vector names is one of FORMAT.md", () => {
+  const sections = new Set([...format.matchAll(/^## (\d+)\. /gm)].map(([, number]) => `§${number}`))
+  const folder = fileURLToPath(new URL("../vectors/", import.meta.url))
+  const named = ["statements/valid", "statements/invalid", "chains"].flatMap((part) =>
+    readdirSync(folder + part).map(
+      (file) => (JSON.parse(readFileSync(`${folder}${part}/${file}`, "utf8")) as { rule: string }).rule,
+    ),
+  )
+  expect(named.length).toBeGreaterThan(100)
+  expect([...new Set(named)].filter((rule) => !sections.has(rule))).toEqual([])
+})
