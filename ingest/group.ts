@@ -110,27 +110,34 @@ export async function commitGroup(client: PoolClient, items: readonly GroupItem[
 /** Locks the heads in order of device id: in arbitrary order two groups waited for each other in 57 of 80 runs. */
 async function lockChains(client: PoolClient, items: readonly GroupItem[]): Promise<Map<string, Chain>> {
   const devices = [...new Set(items.map(({ place }) => place.device))]
-  const { rows } = await client.query<{
+  const { rows: heads } = await client.query<{
     device_id: string
     seq: number
     entry: Uint8Array
     epoch: number
-    status: DeviceStatus
-    registry: Uint8Array
   }>(
-    `select h.device_id, h.seq, h.entry, h.epoch, d.status, d.registry
-     from chain_heads h join devices d using (device_id)
-     where h.device_id = any($1) order by h.device_id for update of h`,
+    "select device_id, seq, entry, epoch from chain_heads where device_id = any($1) order by device_id for update",
     [devices],
   )
+  // A query of its own, with a snapshot from after the locks: joined to the one above, a suspension that it waited for
+  // would be seen by its epoch and not by its status.
+  const { rows: standings } = await client.query<{
+    device_id: string
+    status: DeviceStatus
+    registry: Uint8Array
+  }>("select device_id, status, registry from devices where device_id = any($1)", [devices])
+  const standingOf = new Map(standings.map((row) => [row.device_id, row]))
   const chains = new Map<string, Chain>()
-  for (const row of rows) {
+  for (const row of heads) {
+    // The operator's chain is no device's.
+    const standing = standingOf.get(row.device_id)
+    if (standing === undefined) continue
     const before = { seq: row.seq, entry: parseHash(row.entry) }
     chains.set(row.device_id, {
       device: row.device_id,
       isEnrolled: true,
-      status: row.status,
-      registry: row.registry,
+      status: standing.status,
+      registry: standing.registry,
       before,
       epochBefore: row.epoch,
       head: before,

@@ -39,16 +39,18 @@ export interface Stand {
   close(): Promise<void>
 }
 
+/** An empty log's schema, migrated once per run. */
+export const spineTemplate = {
+  name: "spine",
+  prepare: async (url: string) => {
+    const pool = openPool(url)
+    await migrate(pool)
+    await pool.end()
+  },
+}
+
 export async function openStand(intakeOptions: Partial<IntakeOptions> = {}): Promise<Stand> {
-  const template = {
-    name: "spine",
-    prepare: async (url: string) => {
-      const pool = openPool(url)
-      await migrate(pool)
-      await pool.end()
-    },
-  }
-  const database = await openTestDatabase({ template })
+  const database = await openTestDatabase({ template: spineTemplate })
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-test-"))
   const pool = openPool(database.url, 8)
   const keys = await initLog(pool, dataFolder, testOrigin)
@@ -103,6 +105,12 @@ export class TestDevice {
     )
   }
 
+  /** Takes the head that the service told: what the device forgot, or what was lost on the way. */
+  goOnFrom({ head }: Receipt): void {
+    this.seq = head.seq
+    this.entry = head.entry
+  }
+
   next(claims: Partial<Claims> = {}): Statement {
     const statement = this.sign(claims)
     this.seq += 1
@@ -125,9 +133,31 @@ export function heartRate(seq: number): Series[] {
   ]
 }
 
+/** Asks for the head; fails where the place was fenced off. */
+export async function ask(place: IntakePlace): Promise<Receipt> {
+  const answer = await place.submit({ kind: "question" })
+  if (answer.kind !== "receipt") throw new Error("the question was dropped")
+  return decodeReceipt(answer.receipt)
+}
+
+/** Sends bytes, and gives the receipt, or null where they were dropped. */
+export async function offer(place: IntakePlace, bytes: Uint8Array): Promise<Receipt | null> {
+  const answer = await place.submit({ kind: "statement", bytes })
+  return answer.kind === "receipt" ? decodeReceipt(answer.receipt) : null
+}
+
 /** Sends a statement and gives its receipt; fails where the place was fenced off. */
 export async function send(place: IntakePlace, statement: Statement): Promise<Receipt> {
-  const answer = await place.submit({ kind: "statement", bytes: statement.bytes })
-  if (answer.kind !== "receipt") throw new Error("the message was dropped")
-  return decodeReceipt(answer.receipt)
+  const receipt = await offer(place, statement.bytes)
+  if (receipt === null) throw new Error("the message was dropped")
+  return receipt
+}
+
+/** Waits until a query says so; the database is asked again as soon as it has answered. */
+export async function untilTrue(pool: Pool, sql: string, values: readonly unknown[] = []): Promise<void> {
+  for (;;) {
+    const { rows } = await pool.query<{ holds: boolean }>(`select (${sql}) as holds`, [...values])
+    if (rows[0]?.holds === true) return
+    await pool.query("select pg_sleep(0.01)")
+  }
 }
