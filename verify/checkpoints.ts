@@ -1,0 +1,153 @@
+/** Checkpoints: one per block, signed by the log's key, and the published one among them. */
+import { equalBytes } from "../chain/bytes.ts"
+import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
+import type { Frontier } from "../chain/merkle.ts"
+import { type NoteKey, parseNote, verifyNote } from "../chain/note.ts"
+import type { VerifyEquation } from "../chain/signature.ts"
+import type { Findings } from "./finding.ts"
+import { Peekable } from "./peekable.ts"
+import type { AuditSource, CheckpointRow } from "./source.ts"
+
+const publishedRow = "the published checkpoint"
+
+export class CheckpointAudit {
+  private readonly findings: Findings
+  private readonly logKey: NoteKey
+  private readonly verify: VerifyEquation | undefined
+  private readonly rows: Peekable<CheckpointRow>
+  private readonly hasPublished: boolean
+  /** Null where nothing was published, or nothing that can be read. */
+  private readonly published: Checkpoint | null
+  /** The height of the block at which the database has the published size. */
+  private publishedHeight: number | null = null
+  private last: { readonly height: number; readonly size: number } | null = null
+
+  /** @param published the note as it was published; null where none was */
+  constructor(
+    source: AuditSource,
+    findings: Findings,
+    logKey: NoteKey,
+    published: string | null,
+    verify: VerifyEquation | undefined,
+  ) {
+    this.findings = findings
+    this.logKey = logKey
+    this.verify = verify
+    this.rows = new Peekable(source.checkpoints())
+    this.hasPublished = published !== null
+    this.published = published === null ? null : (this.open(published)?.checkpoint ?? null)
+  }
+
+  /** The checkpoint of a note that this log's key signed; null for anything else. */
+  private open(text: string): { readonly checkpoint: Checkpoint; readonly signatures: number } | null {
+    const note = parseNote(text)
+    const checkpoint = note === null ? null : parseCheckpoint(note.text)
+    if (note === null || checkpoint === null || checkpoint.origin !== this.logKey.name) return null
+    const signers = verifyNote(note, [this.logKey], this.verify)
+    return signers?.length === 1 ? { checkpoint, signatures: note.signatures.length } : null
+  }
+
+  /**
+   * The checkpoint of a block beside the tree up to its manifest.
+   *
+   * @param manifestRow what the manifest's statement is called
+   * @param isExplained whether something before was found that gives the tree another root
+   */
+  async check(height: number, tree: Frontier, manifestRow: string, isExplained: boolean): Promise<void> {
+    const { size } = tree
+    const root = tree.root()
+    const name = `checkpoint of block ${height}`
+    const row = await this.findRow(height)
+    this.last = { height, size }
+    if (this.published?.size === size) {
+      this.publishedHeight = height
+      if (!equalBytes(this.published.root, root) && !isExplained)
+        this.findings.add(
+          "checkpoints",
+          "root",
+          name,
+          `differs from ${publishedRow} of ${size} leaves: this is another history`,
+        )
+    }
+    if (row === null) {
+      this.findings.add("checkpoints", null, name, "is missing")
+      return
+    }
+    if (row.size !== size)
+      this.findings.add("checkpoints", "size", name, `is not ${size}, the leaves up to its manifest`)
+    // A signature more would be a note that `signCheckpoint` does not make.
+    const opened = this.open(row.note)
+    if (opened === null || opened.signatures !== 1) {
+      this.findings.add("checkpoints", "note", name, "is not a checkpoint signed by the log's key")
+      return
+    }
+    const { checkpoint } = opened
+    if (checkpoint.size !== size)
+      this.findings.add("checkpoints", "note", name, `is signed for another size than ${size}`)
+    else if (equalBytes(checkpoint.root, root) || isExplained) {
+      if (!equalBytes(row.root, checkpoint.root))
+        this.findings.add("checkpoints", "root", name, "is not the root that the log signed")
+    } else
+      this.findings.add(
+        "entries",
+        "entry",
+        manifestRow,
+        "is not what was sealed: the log signed another root with it",
+      )
+  }
+
+  private async findRow(height: number): Promise<CheckpointRow | null> {
+    for (
+      let row = await this.rows.peek();
+      row !== null && row.height <= height;
+      row = await this.rows.peek()
+    ) {
+      await this.rows.take()
+      if (row.height === height) return row
+      this.addStray(row)
+    }
+    return null
+  }
+
+  private addStray({ height }: CheckpointRow): void {
+    this.findings.add(
+      "checkpoints",
+      null,
+      `checkpoint of block ${height}`,
+      "is of a block that has no signed manifest",
+    )
+  }
+
+  /** What is stored beyond the last block, and whether what was published is behind us. */
+  async finish(): Promise<void> {
+    for (let row = await this.rows.take(); row !== null; row = await this.rows.take()) this.addStray(row)
+    const { published, last } = this
+    if (!this.hasPublished) {
+      if (last !== null)
+        this.findings.remarks.push(
+          "nothing is published yet: no checkpoint outside the database holds it to its past",
+        )
+      return
+    }
+    if (published === null) {
+      this.findings.add("checkpoints", "note", publishedRow, "is not a checkpoint signed by the log's key")
+      return
+    }
+    if (this.publishedHeight === null) {
+      const size = last?.size ?? 0
+      const rule =
+        size < published.size
+          ? `has ${published.size} leaves and the database ${size}: the database is behind what was published`
+          : `has ${published.size} leaves, where no block of the database ends: this is another history`
+      this.findings.add("checkpoints", null, publishedRow, rule)
+    } else if (last !== null && this.publishedHeight < last.height) {
+      this.findings.remarks.push(
+        `the published checkpoint is of block ${this.publishedHeight}, and the last block is ${last.height}: publish again`,
+      )
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.rows.close()
+  }
+}

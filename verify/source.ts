@@ -1,0 +1,164 @@
+/**
+ * What the audit reads of a log's database: rows as they stand, in order, from one consistent picture. Whoever makes a
+ * source judges nothing: it hands out also what should not be there.
+ *
+ * Ids are `bigint`, since a row that somebody wrote by hand may hold any number. `Us` is Unix microseconds, Infinity or
+ * -Infinity: ours are whole milliseconds, and a change below one must not be rounded away.
+ */
+export interface AuditSource {
+  /** Rows of `entries`, for progress. */
+  countEntries(): Promise<number>
+  /** The highest `manifest_id` of `blocks`; null where there is none. */
+  readManifestIdMax(): Promise<bigint | null>
+  log(): AsyncIterable<LogRow>
+  /** Statements under this chain, the highest seq first: where the last manifest is looked for. */
+  chainBackwards(device: string): AsyncIterable<{ readonly id: bigint; readonly bytes: Uint8Array | null }>
+  /** All that stands under each id, ids ascending; a page at a time. */
+  statements(): AsyncIterable<readonly StatementRows[]>
+  /** By height. */
+  blocks(): AsyncIterable<BlockRow>
+  /** By height. */
+  checkpoints(): AsyncIterable<CheckpointRow>
+  /** By height, then device. */
+  sealedHeads(): AsyncIterable<SealedHeadRow>
+  readTileLevels(): Promise<readonly number[]>
+  /** Of one level, by index. */
+  tiles(level: number): AsyncIterable<TileRow>
+  chainHeads(): AsyncIterable<ChainHeadRow>
+  devices(): AsyncIterable<DeviceRow>
+  /** By device, then first seq. */
+  deviceKeys(): AsyncIterable<DeviceKeyRow>
+  /** By device, then seq. */
+  forks(): AsyncIterable<ForkRow>
+}
+
+export interface LogRow {
+  readonly origin: string
+  readonly vkey: string
+  readonly operatorKey: Uint8Array
+  readonly receiptKey: Uint8Array
+}
+
+/** Every row that carries this id. `entry` is null where others do and no entry does. */
+export interface StatementRows {
+  readonly id: bigint
+  readonly entry: EntryRow | null
+  readonly statements: readonly StatementRow[]
+  /** By position. */
+  readonly series: readonly SeriesRow[]
+  readonly leaves: readonly number[]
+}
+
+export interface EntryRow {
+  readonly deviceId: string
+  readonly seq: number
+  readonly entry: Uint8Array
+  readonly receivedAtUs: number
+  readonly signedDigest: Uint8Array
+  readonly code: number
+  readonly fault: string | null
+}
+
+export interface StatementRow {
+  readonly receivedAtUs: number
+  readonly bytes: Uint8Array
+}
+
+/** An array of a row. `irregular` is what no writer of ours makes: nulls inside, more dimensions, another first index. */
+export type RowArray<Values> = Values | "irregular" | null
+
+export interface SeriesRow {
+  readonly position: number
+  readonly receivedAtUs: number
+  readonly deviceId: string
+  readonly metric: string
+  readonly name: string
+  readonly unit: string | null
+  readonly kind: string
+  /** Unix seconds. */
+  readonly startsAt: number
+  readonly endsAt: number
+  readonly times: RowArray<Float64Array>
+  readonly numbers: RowArray<Float64Array>
+  readonly texts: RowArray<readonly string[]>
+  readonly blobs: RowArray<readonly Uint8Array[]>
+  readonly periodMs: number | null
+  readonly factor: number | null
+  readonly origin: number | null
+  readonly samples: RowArray<Int16Array>
+  readonly ahead: boolean
+}
+
+export interface BlockRow {
+  readonly height: number
+  readonly fromMs: number
+  readonly toMs: number
+  readonly firstLeaf: number
+  readonly size: number
+  readonly root: Uint8Array
+  readonly headsRoot: Uint8Array
+  readonly blocksRoot: Uint8Array
+  readonly arrivalsRoot: Uint8Array
+  readonly summary: Uint8Array
+  readonly salt: Uint8Array
+  readonly devices: number
+  readonly statements: number
+  readonly readings: number
+  readonly earliestMs: number | null
+  readonly latestMs: number | null
+  readonly manifestId: bigint
+}
+
+export interface CheckpointRow {
+  readonly height: number
+  readonly size: number
+  readonly root: Uint8Array
+  readonly note: string
+}
+
+export interface SealedHeadRow {
+  readonly deviceId: string
+  readonly height: number
+  readonly seq: number
+  readonly entry: Uint8Array
+  readonly registry: Uint8Array
+}
+
+export interface TileRow {
+  readonly index: number
+  /** 32 bytes each. */
+  readonly hashes: Uint8Array
+}
+
+export interface ChainHeadRow {
+  readonly deviceId: string
+  readonly seq: number
+  readonly entry: Uint8Array
+}
+
+export interface DeviceRow {
+  readonly deviceId: string
+  readonly status: string
+  readonly registry: Uint8Array
+  /** The JSON text. */
+  readonly attributes: string
+}
+
+export interface DeviceKeyRow {
+  readonly deviceId: string
+  readonly kid: Uint8Array
+  readonly coseKey: Uint8Array
+  readonly firstSeq: number
+  readonly lastSeq: number | null
+  readonly endedBy: string | null
+  readonly isPossessionProven: boolean
+}
+
+export interface ForkRow {
+  readonly deviceId: string
+  readonly seq: number
+  readonly stored: Uint8Array
+  readonly other: Uint8Array
+  /** Of the entry at this place; null where there is none. */
+  readonly entry: Uint8Array | null
+}

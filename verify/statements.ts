@@ -1,0 +1,352 @@
+/** Statements one by one: what a row says beside what its device signed. */
+import { equalBytes } from "../chain/bytes.ts"
+import type { BlockStatement } from "../chain/block.ts"
+import { type Hash, type Sha256, parseHash, sha256 } from "../chain/hash.ts"
+import { type Hmac, hmacSha256 } from "../chain/heads.ts"
+import type { PublicKey } from "../chain/key.ts"
+import { verdictOfNext } from "../chain/link.ts"
+import { type Payload, isAhead, readPayload } from "../chain/payload.ts"
+import { type Series, countReadings, timesOf } from "../chain/series.ts"
+import {
+  type VerifyEquation,
+  checkSignature,
+  checkSignatureForm,
+  verifyEquation,
+} from "../chain/signature.ts"
+import {
+  type Statement,
+  contentBlock,
+  contentPolicy,
+  contentRegistry,
+  decodeStatement,
+  signedBytesOf,
+} from "../chain/statement.ts"
+import { verdictCodes } from "../chain/verdict.ts"
+import type { Chains } from "./chains.ts"
+import type { Findings } from "./finding.ts"
+import { findDifference } from "./series-rows.ts"
+import type { EntryRow, StatementRow, StatementRows } from "./source.ts"
+
+/** The equation, on this thread or another. */
+export type VerifyEquationAsync = (
+  key: PublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+) => Promise<boolean>
+
+export interface StatementAuditOptions {
+  readonly findings: Findings
+  readonly chains: Chains
+  readonly digestKey: Uint8Array | null
+  readonly sha256?: Sha256
+  readonly hmac?: Hmac
+  readonly verify?: VerifyEquation | VerifyEquationAsync
+  readonly verifyNow?: VerifyEquation
+}
+
+/** What is left of an id's rows for the block around it; null where the rows give no statement. */
+export interface AuditedStatement {
+  readonly row: string
+  readonly statement: Statement
+  readonly entry: Hash
+  readonly receivedAtMs: number
+  readonly readings: number
+  /** As a block takes it in; a manifest ends one instead. */
+  readonly forBlock: BlockStatement | "manifest"
+}
+
+/** As ingest writes it where the database took a statement and not its series: `ingest/group.ts`. */
+const refusalRule = "the database refused the series"
+
+/** What a statement is called in findings. */
+export function nameStatement(origin: string, device: string, seq: number): string {
+  return device === origin ? `statement ${seq} of the operator` : `statement ${seq} of device ${device}`
+}
+
+export class StatementAudit {
+  private readonly findings: Findings
+  private readonly chains: Chains
+  private readonly digestKey: Uint8Array | null
+  private readonly hash: Sha256
+  private readonly hmac: Hmac
+  private readonly verify: VerifyEquation | VerifyEquationAsync
+  private readonly verifyNow: VerifyEquation
+
+  constructor(options: StatementAuditOptions) {
+    this.findings = options.findings
+    this.chains = options.chains
+    this.digestKey = options.digestKey
+    this.hash = options.sha256 ?? sha256
+    this.hmac = options.hmac ?? hmacSha256
+    this.verifyNow = options.verifyNow ?? verifyEquation
+    this.verify = options.verify ?? this.verifyNow
+  }
+
+  /** Judges all rows of an id, and follows the chain. Call it in order of ids. */
+  audit(rows: StatementRows): AuditedStatement | null {
+    const { entry } = rows
+    if (entry === null) {
+      this.addOrphans(rows)
+      return null
+    }
+    const { origin } = this.chains
+    const called = nameStatement(origin, entry.deviceId, entry.seq)
+    const stored = this.findStatementRow(rows, entry, called)
+    if (stored === null) {
+      this.skip(entry)
+      return null
+    }
+    const decoded = decodeStatement(stored.bytes, origin)
+    if (decoded.kind !== "statement") {
+      this.findings.add(
+        "statements",
+        "bytes",
+        called,
+        `is no statement: ${decoded.kind === "malformed" ? decoded.rule : "too large"}`,
+      )
+      this.skip(entry)
+      return null
+    }
+    return this.auditDecoded(rows, entry, stored, decoded.statement)
+  }
+
+  private addOrphans({ id, statements, series, leaves }: StatementRows): void {
+    const row = `id ${id}`
+    for (const _ of statements) this.findings.add("statements", null, row, "has a statement and no entry")
+    for (const { position } of series)
+      this.findings.add("series", null, `series ${position} of id ${id}`, "has no entry")
+    for (const leaf of leaves)
+      this.findings.add("leaves", null, `leaf ${leaf}`, `names id ${id}, which has no entry`)
+  }
+
+  /** What follows a bad statement is judged by itself: the chain goes on from where its row says that it stood. */
+  private skip(entry: EntryRow): void {
+    const chain = this.chains.find(entry.deviceId)
+    if (chain !== null) this.chains.advance(chain, entry.seq, entry.entry)
+  }
+
+  /** The row of `statements`: there is one, and it arrived when the entry says. */
+  private findStatementRow(
+    { statements, series }: StatementRows,
+    entry: EntryRow,
+    called: string,
+  ): StatementRow | null {
+    const matching = statements.find(({ receivedAtUs }) => receivedAtUs === entry.receivedAtUs)
+    const stored = matching ?? statements[0]
+    if (stored === undefined) {
+      this.findings.add("statements", null, called, "is missing: there is an entry, and no bytes")
+      return null
+    }
+    if (matching === undefined) {
+      // Two that agree are believed against the third.
+      const isEntry = series.some(({ receivedAtUs }) => receivedAtUs === stored.receivedAtUs)
+      const rule = isEntry
+        ? "differs from that of its bytes and its series"
+        : "differs from that of its entry"
+      this.findings.add(isEntry ? "entries" : "statements", "received_at", called, rule)
+    }
+    if (statements.length > 1)
+      this.findings.add(
+        "statements",
+        null,
+        called,
+        `has ${statements.length} rows of bytes, and a statement has one`,
+      )
+    return stored
+  }
+
+  private auditDecoded(
+    rows: StatementRows,
+    entry: EntryRow,
+    { bytes }: StatementRow,
+    statement: Statement,
+  ): AuditedStatement {
+    const { findings, chains } = this
+    const computed = this.hash(bytes)
+    const key = chains.findKey(statement)
+    const isBytesChanged = !equalBytes(computed, entry.entry) && !this.isSigned(statement, key)
+    // Bytes that were changed say nothing about the rest of the row.
+    const row = isBytesChanged
+      ? nameStatement(chains.origin, entry.deviceId, entry.seq)
+      : nameStatement(chains.origin, statement.iss, statement.seq)
+    const own = isBytesChanged ? parseHash(entry.entry) : computed
+    if (isBytesChanged)
+      findings.add(
+        "statements",
+        "bytes",
+        row,
+        "is not what its entry is the SHA-256 of, and its signature does not verify",
+      )
+    else if (!equalBytes(computed, entry.entry))
+      findings.add("entries", "entry", row, "is not the SHA-256 of the signed statement")
+    if (isBytesChanged) this.skip(entry)
+    else this.auditChain(statement, own, entry, row)
+
+    const receivedAtMs = this.readArrival(entry, row)
+    const payload = isBytesChanged ? null : this.auditVerdict(statement, entry, receivedAtMs, row)
+    const series = payload?.kind === "readings" ? payload.series : []
+    if (!isBytesChanged) this.auditSeries(rows, entry, series, row)
+    const readings = series.reduce((sum, one) => sum + countReadings(one), 0)
+    const forBlock = this.forBlock(statement, own, receivedAtMs, series, readings)
+    return { row, statement, entry: own, receivedAtMs, readings, forBlock }
+  }
+
+  /** To tell whether the bytes or the entry was changed. */
+  private isSigned(statement: Statement, key: PublicKey | null): boolean {
+    if (key === null) return false
+    const { algorithm, signature } = statement
+    return checkSignature(key, algorithm, signedBytesOf(statement), signature, this.verifyNow) === "good"
+  }
+
+  private auditChain(statement: Statement, entry: Hash, row: EntryRow, called: string): void {
+    const { findings, chains } = this
+    const { iss, seq, algorithm, signature } = statement
+    if (row.deviceId !== iss)
+      findings.add("entries", "device_id", called, "differs from iss of the signed statement")
+    if (row.seq !== seq) findings.add("entries", "seq", called, "differs from the signed seq")
+    const message = signedBytesOf(statement)
+    if (this.digestKey !== null && !equalBytes(row.signedDigest, this.hmac(this.digestKey, message)))
+      findings.add("entries", "signed_digest", called, "is not the keyed SHA-256 of the signed bytes")
+    const standing = chains.judge(statement, entry)
+    const chain = chains.find(iss)
+    if (standing.kind === "fault") findings.add("entries", null, called, standing.rule)
+    else {
+      const rule = "has a signature that does not verify under the key that stood at its seq"
+      const finding = { table: "statements", column: "bytes", row: called, rule }
+      if (checkSignatureForm(standing.key, algorithm, signature) !== "good")
+        findings.add(finding.table, finding.column, called, rule)
+      else findings.expect(this.verify(standing.key, message, signature), finding)
+    }
+    if (chain !== null) chains.advance(chain, seq, entry)
+    if (iss === chains.origin) this.followOperator(statement, entry, called)
+  }
+
+  /** The registry, statement by statement. The policy and the manifests are for others. */
+  private followOperator(statement: Statement, entry: Hash, called: string): void {
+    const { findings } = this
+    const { content, sub, seq } = statement
+    const say = (rule: string): void => findings.add("statements", "bytes", called, rule)
+    if (content === contentPolicy) {
+      if (seq !== 1) say("is a second policy: a log has one")
+      if (sub !== "policy") say("is a policy whose sub is not policy")
+    } else if (content === contentBlock) {
+      if (sub !== "block") say("is a manifest whose sub is not block")
+    } else if (content === contentRegistry) {
+      const payload = readPayload(statement)
+      if (payload.kind !== "registry") {
+        say(`is no registry statement${payload.kind === "unread" ? `: ${payload.rule}` : ""}`)
+        return
+      }
+      const { registry } = payload
+      if (sub !== registry.device) say("is a registry statement whose sub is not its device")
+      // About a certificate authority: no device changes.
+      if (registry.action === "trust-ca" || registry.action === "distrust-ca") return
+      const rule = this.chains.applyRegistry(registry, entry, this.verifyNow)
+      if (rule !== null) say(`is a registry statement against the rules: ${rule}`)
+    } else findings.remarks.push(`${called} is of a content type that this version does not know`)
+  }
+
+  private readArrival({ receivedAtUs }: EntryRow, row: string): number {
+    const receivedAtMs = receivedAtUs / 1000
+    if (Number.isSafeInteger(receivedAtMs)) return receivedAtMs
+    this.findings.add("entries", "received_at", row, "is not a whole millisecond")
+    return Number.isFinite(receivedAtMs) ? Math.floor(receivedAtMs) : 0
+  }
+
+  /** Code and fault by the payload and the arrival, as ingest gives them; the payload as far as it was taken. */
+  private auditVerdict(statement: Statement, row: EntryRow, receivedAtMs: number, called: string): Payload {
+    const { findings } = this
+    const signed = readPayload(statement)
+    const isOperator = statement.iss === this.chains.origin
+    const refused: Payload = { kind: "unread", rule: refusalRule, offset: 0 }
+    const isRefused =
+      signed.kind === "readings" &&
+      row.code === verdictCodes["accepted-unread"] &&
+      row.fault === faultOf(refused)
+    if (isRefused)
+      findings.remarks.push(
+        `${called} could be read, and by its row the database refused its series: they are in no query`,
+      )
+    const payload = isRefused ? refused : signed
+    const isUnread = payload.kind === "unread"
+    const verdict = isOperator
+      ? "accepted"
+      : verdictOfNext(isUnread, isAhead(statement.iat, payload, receivedAtMs))
+    if (row.code !== verdictCodes[verdict])
+      findings.add(
+        "entries",
+        "code",
+        called,
+        `is ${row.code}, and the signed payload and its arrival give ${verdictCodes[verdict]} (${verdict})`,
+      )
+    if (row.fault !== (isOperator ? null : faultOf(payload)))
+      findings.add("entries", "fault", called, "is not what the signed payload gives")
+    return payload
+  }
+
+  private auditSeries(rows: StatementRows, entry: EntryRow, series: readonly Series[], called: string): void {
+    const { findings } = this
+    const name = (position: number): string => `series ${position} of ${called}`
+    const byPosition = new Map(rows.series.map((row) => [row.position, row]))
+    for (const [position, signed] of series.entries()) {
+      const row = byPosition.get(position)
+      if (row === undefined) {
+        findings.add("series", null, name(position), "is missing")
+        continue
+      }
+      byPosition.delete(position)
+      const column = findDifference(row, signed)
+      if (column !== null) findings.add("series", column, name(position), "differs from the signed payload")
+      if (row.deviceId !== entry.deviceId)
+        findings.add("series", "device_id", name(position), "differs from that of its entry")
+      if (row.receivedAtUs !== entry.receivedAtUs)
+        findings.add("series", "received_at", name(position), "differs from that of its entry")
+      if (row.ahead !== (entry.code === verdictCodes["accepted-ahead"]))
+        findings.add("series", "ahead", name(position), "differs from the code of its entry")
+    }
+    const extra = rows.series.length - series.length
+    if (extra > 0 || byPosition.size > 0) {
+      for (const position of byPosition.keys())
+        findings.add("series", null, name(position), "is not in the signed payload")
+      // The same position twice, under another arrival.
+      if (byPosition.size === 0)
+        findings.add("series", null, called, `has ${extra} rows more than its signed payload`)
+    }
+  }
+
+  private forBlock(
+    { iss, seq, content, payload }: Statement,
+    entry: Hash,
+    receivedAtMs: number,
+    series: readonly Series[],
+    readings: number,
+  ): BlockStatement | "manifest" {
+    const common = { entry, receivedAtMs }
+    if (iss !== this.chains.origin) {
+      return { ...common, origin: { kind: "device", device: iss, seq, readings, times: spanOf(series) } }
+    }
+    if (content === contentBlock) return "manifest"
+    const read = content === contentRegistry ? readPayload({ content, payload }) : null
+    if (read?.kind !== "registry" || !this.chains.devices.has(read.registry.device))
+      return { ...common, origin: { kind: "operator" } }
+    const { device, action } = read.registry
+    return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
+  }
+}
+
+/** As ingest writes it: `ingest/group.ts`. */
+function faultOf(payload: Payload): string | null {
+  return payload.kind === "unread" ? `${payload.rule} (at byte ${payload.offset} of the payload)` : null
+}
+
+function spanOf(series: readonly Series[]): { readonly startsAt: number; readonly endsAt: number } | null {
+  if (series.length === 0) return null
+  let startsAt = Infinity
+  let endsAt = -Infinity
+  for (const one of series) {
+    const span = timesOf(one)
+    startsAt = Math.min(startsAt, span.startsAt)
+    endsAt = Math.max(endsAt, span.endsAt)
+  }
+  return { startsAt, endsAt }
+}
