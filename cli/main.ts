@@ -43,7 +43,9 @@ for (const add of [
 try {
   await program.parseAsync()
 } catch (error) {
-  process.exitCode = explain(error)
+  const code = explain(error)
+  // At once: what was started half-way (a timer, a connection) must not keep a command that has failed.
+  if (code !== 0) process.exit(code)
 }
 
 function explain(error: unknown): number {
