@@ -1,5 +1,6 @@
 /** Options that commands share, and how their texts are read. A text that does not fit is a usage fault that names it. */
 import { readFile } from "node:fs/promises"
+import { isIP } from "node:net"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { CommandFault } from "./fault.ts"
 
@@ -25,6 +26,14 @@ export function parseCount(min: number, max: number): (text: string) => number {
 }
 
 export const parsePort = parseCount(0, 65_535)
+
+/** Where to listen. Without logins anybody who reaches the port may connect as any device (PROTOCOL §5). */
+export function parseLoopback(text: string): string {
+  if (text === "localhost" || text === "::1" || (isIP(text) === 4 && text.startsWith("127."))) return text
+  throw new InvalidArgumentError(
+    "It must be a loopback address such as 127.0.0.1: this version has no logins, so nothing else may be listened on.",
+  )
+}
 
 /** A command with the help option of all of them. */
 export function addCommand(parent: Command, name: string, description: string): Command {

@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { once } from "node:events"
 import { print } from "./output.ts"
-import { addCommand, dataOption, parsePort } from "./option.ts"
+import { addCommand, dataOption, parseLoopback, parsePort } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger } from "./output.ts"
 import { startService } from "./service.ts"
 import { checkSchedule } from "../ingest/schedule.ts"
@@ -25,7 +25,12 @@ export function addUp(program: Command): void {
   )
     .addOption(dataOption())
     .option("--origin <origin>", "the name of a new log, a host and a path such as example.org/log")
-    .option("--host <host>", "where to listen; a loopback address in this version", "127.0.0.1")
+    .option(
+      "--host <host>",
+      "where to listen; a loopback address in this version",
+      parseLoopback,
+      "127.0.0.1",
+    )
     .option("--mqtt <port>", "0 takes a free one", parsePort, 1883)
     .option("--http <port>", "/healthz, /readyz, /metrics; 0 takes a free one", parsePort, 8080)
     .option("--seal <cron>", "when to seal, five fields of cron in UTC", "0 * * * *")
