@@ -17,6 +17,32 @@ export interface Database {
   readonly close: () => Promise<void>
 }
 
+/** Makes the data folder where it is not there. */
+export async function makeDataFolder(dataFolder: string): Promise<void> {
+  try {
+    await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === "EEXIST" || code === "ENOTDIR" ? "a file is in its way" : message
+    throw new CommandFault(
+      `the data folder ${dataFolder} cannot be made: ${why}`,
+      "name another with --data",
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+/** Whether the folder holds a log's keys. A key file that cannot be read is a fault that names it. */
+export async function findKeys(dataFolder: string): Promise<boolean> {
+  try {
+    return await hasLogKeys(dataFolder)
+  } catch (error) {
+    throw new CommandFault((error as Error).message, null, { cause: error })
+  }
+}
+
 /** Opens the database that DATABASE_URL names, or else the one in the data folder. */
 export async function openDatabase(
   dataFolder: string,
@@ -67,8 +93,8 @@ export interface OpenedLog extends Database {
 export async function openExistingLog(dataFolder: string, say?: (line: string) => void): Promise<OpenedLog> {
   const hint = "run `tidemark up` or `tidemark log init` first, or name the right folder with --data"
   const isGiven = (process.env["DATABASE_URL"] ?? "") !== ""
-  if (!isGiven && !(await hasLogKeys(dataFolder)))
-    throw new CommandFault(`there is no log in ${dataFolder}`, hint)
+  const hasKeys = await findKeys(dataFolder)
+  if (!isGiven && !hasKeys) throw new CommandFault(`there is no log in ${dataFolder}`, hint)
   const database = await openDatabase(dataFolder, { create: false, ...(say === undefined ? {} : { say }) })
   try {
     const keys = await openLog(database.pool, dataFolder)

@@ -1,11 +1,10 @@
-import { mkdir } from "node:fs/promises"
 import type { Command } from "commander"
 import { formatHex } from "../chain/bytes.ts"
 import { thumbprintOf } from "../chain/key.ts"
 import { findOriginFault } from "../chain/policy.ts"
-import { hasLogKeys, initLog, openLog } from "../ingest/log.ts"
+import { initLog, openLog } from "../ingest/log.ts"
 import { type LogKeys, policyOf } from "../ingest/log-keys.ts"
-import { openDatabase } from "./data-folder.ts"
+import { findKeys, makeDataFolder, openDatabase } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption } from "./option.ts"
 import { print, say } from "./output.ts"
@@ -23,9 +22,9 @@ export function addLog(program: Command): void {
 }
 
 async function makeLog(dataFolder: string, origin: string): Promise<LogKeys> {
-  if (await hasLogKeys(dataFolder))
+  if (await findKeys(dataFolder))
     throw new CommandFault(`there is a log in ${dataFolder} already`, "name another folder with --data")
-  await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+  await makeDataFolder(dataFolder)
   const database = await openDatabase(dataFolder, { create: true, say })
   try {
     if ((await openLog(database.pool, dataFolder)) !== null)

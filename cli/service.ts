@@ -1,6 +1,5 @@
 /** The service in one process: broker, ingest, sealing, health. The only place that composes the parts. */
 import { randomBytes } from "node:crypto"
-import { mkdir } from "node:fs/promises"
 import type { Logger } from "pino"
 import { type Broker, startBroker } from "../broker/broker.ts"
 import { migrate } from "../ingest/database/migration.ts"
@@ -10,7 +9,15 @@ import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
 import { checkPublished, publishLast } from "../ingest/publication.ts"
 import { type SealOptions, type SealResult, seal } from "../ingest/seal.ts"
 import { checkSchedule, findMissedSlot, startSchedule } from "../ingest/schedule.ts"
-import { type Database, findRunning, openDatabase, removeRunning, writeRunning } from "./data-folder.ts"
+import {
+  type Database,
+  findKeys,
+  findRunning,
+  makeDataFolder,
+  openDatabase,
+  removeRunning,
+  writeRunning,
+} from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { startHealth } from "./health.ts"
 import { makeMetrics } from "./metrics.ts"
@@ -44,7 +51,8 @@ export interface Service {
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { dataFolder, log, host } = options
   if (options.schedule !== null) checkSchedule(options.schedule)
-  await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+  await makeDataFolder(dataFolder)
+  await findKeys(dataFolder)
   const other = await findRunning(dataFolder)
   if (other !== null) {
     throw new CommandFault(
