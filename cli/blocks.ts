@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import { formatHex } from "../chain/bytes.ts"
+import { formatBase64 } from "../chain/bytes.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { print } from "./output.ts"
@@ -45,7 +45,7 @@ function describe(row: BlockRow) {
     statements: row.statements,
     readings: row.readings,
     treeSize: row.tree_size,
-    root: formatHex(row.tree_root),
+    root: formatBase64(row.tree_root),
   }
 }
 
@@ -64,7 +64,7 @@ function formatBlocks(rows: readonly BlockRow[]): string {
     titles,
     rows.map((row) => {
       const { height, from, to, statements, readings, devices, treeSize, root } = describe(row)
-      return [height, from, to, statements, readings, devices, treeSize, `${root.slice(0, 16)}…`]
+      return [height, from, to, statements, readings, devices, treeSize, root]
     }),
   )
 }

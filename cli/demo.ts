@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { extname, join, relative, resolve } from "node:path"
 import { type Command, Option } from "commander"
-import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
+import { type FleetReport, type MemberReport, runFleet } from "../devices-sim/fleet.ts"
 import { openRecording } from "../devices-sim/recording/open.ts"
 import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
 import { duplicateDatabase } from "../ingest/database/duplicate.ts"
@@ -85,7 +85,8 @@ async function showAll(
     `Replay ${recordings.length} recordings of ${folder} at their own times, a device each`,
     async (progress) => {
       const report = await playFleet(service, { devices: 0, recordings, readings: 200 }, progress)
-      return [report, describeFleet(report)]
+      const lines = recordings.map((recording, index) => describeRecording(recording, report.devices[index]!))
+      return [report, [...lines, describeFleet(report)].join("\n")]
     },
   )
   await step(3, "Simulate 20 devices, 20 statements each, from seed 1", async (progress) => {
@@ -152,6 +153,15 @@ async function playFleet(
   if (!report.reconciles)
     throw new CommandFault(`the fleet's counts do not add up: ${report.faults.join("; ")}`)
   return report
+}
+
+function describeRecording({ format, signals }: Recording, { id, stored, readings }: MemberReport): string {
+  const metrics = [...new Set(signals.map(({ metric }) => metric))]
+  const shown =
+    metrics.length > 4
+      ? `${metrics.slice(0, 4).join(", ")} and ${metrics.length - 4} more`
+      : metrics.join(", ")
+  return `${id}  ${format.padEnd(20)}  ${formatNumber(stored).padStart(5)} statements  ${formatNumber(readings).padStart(8)} readings  ${shown}`
 }
 
 function describeFleet(report: FleetReport): string {

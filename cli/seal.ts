@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import { formatHex } from "../chain/bytes.ts"
+import { formatBase64 } from "../chain/bytes.ts"
 import { type SealResult, seal } from "../ingest/seal.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
@@ -36,7 +36,7 @@ function describeSeal(result: SealResult) {
     readings: summary.readings,
     devices: summary.devices,
     treeSize,
-    root: formatHex(treeRoot),
+    root: formatBase64(treeRoot),
     tookMs: Math.round(tookMs),
   }
 }
@@ -45,5 +45,5 @@ export function formatSeal(result: SealResult): string {
   if (result.kind === "nothing") return "nothing to seal: no statement since the last block"
   const { manifest, summary, treeSize, treeRoot, tookMs } = result.block
   const counts = `${formatNumber(summary.statements)} statements and ${formatNumber(summary.readings)} readings of ${formatNumber(summary.devices)} devices`
-  return `sealed block ${manifest.height}: ${counts} in ${formatNumber(tookMs)} ms\ntree of ${formatNumber(treeSize)} leaves, root ${formatHex(treeRoot)}`
+  return `sealed block ${manifest.height}: ${counts} in ${formatNumber(tookMs)} ms\ntree of ${formatNumber(treeSize)} leaves, root ${formatBase64(treeRoot)}`
 }

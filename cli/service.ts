@@ -52,7 +52,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { dataFolder, log, host } = options
   if (options.schedule !== null) checkSchedule(options.schedule)
   await makeDataFolder(dataFolder)
-  await findKeys(dataFolder)
+  // Keys come last when a log is made: where they are, a database was, and no empty one takes its place.
+  const create = !(await findKeys(dataFolder))
   const other = await findRunning(dataFolder)
   if (other !== null) {
     throw new CommandFault(
@@ -65,7 +66,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     for (const one of closers.toReversed()) await one()
   }
   try {
-    const database = await openDatabase(dataFolder, { create: true, say: (line) => log.info(line) })
+    const database = await openDatabase(dataFolder, { create, say: (line) => log.info(line) })
     closers.push(() => database.close())
     const keys = await openOrInitLog(database, options)
     await migrate(database.pool)
