@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import type { Pool } from "pg"
-import { openEmbedded } from "../ingest/database/embedded.ts"
+import { EmbeddedDatabaseError, openEmbedded } from "../ingest/database/embedded.ts"
 import { migrate } from "../ingest/database/migration.ts"
 import { checkServer, openPool } from "../ingest/database/pool.ts"
 import { hasLogKeys, openLog } from "../ingest/log.ts"
@@ -64,7 +64,17 @@ export async function openDatabase(
     return { pool, url: given, pid: null, close: () => pool.end() }
   }
   const { create, say = () => {} } = options
-  const embedded = await openEmbedded({ dataFolder: resolve(dataFolder), create, say })
+  const embedded = await openEmbedded({ dataFolder: resolve(dataFolder), create, say }).catch(
+    (error: unknown) => {
+      throw error instanceof EmbeddedDatabaseError && error.kind === "absent"
+        ? new CommandFault(
+            `the database of the log in ${dataFolder} is not there: postgres.json is missing`,
+            "put it and the database back from where they were moved, or from a backup, or name a server in DATABASE_URL",
+            { cause: error },
+          )
+        : error
+    },
+  )
   const pool = openPool(embedded.url, options.connections)
   await checkServer(pool)
   return {
