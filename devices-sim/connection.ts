@@ -175,7 +175,7 @@ export class Device {
     return this.state !== null && this.state.phase === "ready" ? this.state.head : null
   }
 
-  /** True after a fork or a wrong device id, until a person has looked and made a new `Device`. */
+  /** True after a fork, until a person has looked and made a new `Device`. */
   get isHalted(): boolean {
     return this.state?.phase === "halted"
   }

@@ -25,9 +25,6 @@ export function takeRefusal(turn: DeviceTurn, verdict: Verdict, seq: number | nu
       return
     }
     case "wrong-device":
-      alarm(turn, { kind: "wrong-device" })
-      halt(turn)
-      return
     case "unknown-key":
     case "revoked":
     case "suspended":
@@ -52,8 +49,12 @@ export function mendRefused(turn: DeviceTurn): boolean {
   const entry = state.entries[0]
   state.refusedAs = null
   if (verdict === null || entry === undefined || entry.signed === null) return true
-  const times = state.refused?.number === entry.number ? state.refused.times + 1 : 1
-  state.refused = { number: entry.number, times }
+  // Counted apart: only a statement that is refused for what it is may ever be given up.
+  const isMisplaced = verdict === "gap" || verdict === "broken"
+  const before = state.refused?.number === entry.number ? state.refused : { unfit: 0, misplaced: 0 }
+  const unfit = before.unfit + (isMisplaced ? 0 : 1)
+  const misplaced = before.misplaced + (isMisplaced ? 1 : 0)
+  state.refused = { number: entry.number, unfit, misplaced }
   const { refusalsMax } = context.rules
   switch (verdict) {
     case "too-large":
@@ -62,12 +63,12 @@ export function mendRefused(turn: DeviceTurn): boolean {
     case "malformed":
     case "bad-signature":
       // Made anew of the same claims, so of the same signed bytes: some byte may have changed on the way, or on disk.
-      if (times >= refusalsMax) return giveUp(turn, entry, verdict)
+      if (unfit >= refusalsMax) return giveUp(turn, entry, verdict)
       change(turn, { ...entry, signed: isHigh(turn, entry.signed) ? replaceS(entry.signed) : null })
       return true
     default:
       // Gap and broken: the head tells from where to send, or that another chain is there and all has to be made anew.
-      if (times <= refusalsMax) return true
+      if (misplaced <= refusalsMax) return true
       alarm(turn, { kind: "contradiction", verdict, seq: entry.signed.seq })
       closeConnection(turn, true)
       return false

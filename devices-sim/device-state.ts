@@ -33,8 +33,8 @@ export interface DeviceState {
   readonly connectedAtMs: number
   /** Why the last connection ended, until the next head tells which statement it was about. */
   readonly refusedAs: Verdict | null
-  /** The entry that was refused last, and how often in a row. */
-  readonly refused: { readonly number: number; readonly times: number } | null
+  /** The entry that was refused last, and how often: for what it is (10, 15, 17), and for its place (20, 21). */
+  readonly refused: { readonly number: number; readonly unfit: number; readonly misplaced: number } | null
   /** Readings that found no room; said as `lost` as soon as there is. */
   readonly overflow: Overflow | null
 }
@@ -89,13 +89,11 @@ export type Outcome =
 export type Alarm =
   /** Verdict 22: this key has signed two histories. The device halts. */
   | { readonly kind: "fork"; readonly seq: number }
-  /** Verdict 12: the device halts. */
-  | { readonly kind: "wrong-device" }
   /** The service does not know what it has acknowledged. Everything is kept, nothing is signed until it does. */
   | { readonly kind: "service-lost-statements"; readonly acceptedSeq: number; readonly headSeq: number }
   /** Another statement than ours stands where ours should: somebody else signs with this key. */
   | { readonly kind: "another-signer"; readonly seq: number }
-  /** Verdicts 13, 14 and 40: the device asks again after minutes. */
+  /** Verdicts 12, 13, 14 and 40: for a person or an operator to mend. The device asks again after minutes. */
   | { readonly kind: "waiting"; readonly verdict: Verdict }
   /** The same statement was refused again and again although it follows the head: the device asks after minutes. */
   | { readonly kind: "contradiction"; readonly verdict: Verdict; readonly seq: number | null }
@@ -115,7 +113,7 @@ export interface DeviceRules {
   /** The n-th fruitless connection waits from 0 to base * 2^n, at most max ("full jitter"). */
   readonly backoffMsBase: number
   readonly backoffMsMax: number
-  /** After verdicts 13, 14 and 40: from min to max. */
+  /** After verdicts 12, 13, 14 and 40: from min to max. */
   readonly waitLongMsMin: number
   readonly waitLongMsMax: number
   /** So often in a row is one statement made anew after 10 or 15 before its readings are given up as refused. */

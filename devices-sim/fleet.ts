@@ -61,7 +61,7 @@ const progressMsMin = 100
 
 /**
  * Runs a fleet until every statement has its verdict. A service that goes away is waited for; a device that is not let in
- * (13, 14, 40), or that raises any other alarm, stops, and is named in the report.
+ * (12, 13, 14, 40), or that raises any other alarm, stops, and is named in the report.
  *
  * Rejects where `enrol` or `countStored` does.
  */
@@ -292,8 +292,6 @@ function formatAlarm(alarm: Alarm): string {
   switch (alarm.kind) {
     case "fork":
       return `seq ${alarm.seq} is a fork: its key has signed another statement for this place`
-    case "wrong-device":
-      return "its statements name another device"
     case "service-lost-statements":
       return `the service acknowledged seq ${alarm.acceptedSeq}, and now its head is ${alarm.headSeq}`
     case "another-signer":

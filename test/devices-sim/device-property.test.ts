@@ -6,15 +6,16 @@ import { type Action, DeviceWorld } from "./device-world.ts"
 
 const pick = fc.nat({ max: 2 ** 20 })
 const orderly = fc.oneof(
-  { weight: 6, arbitrary: fc.constant<Action>({ kind: "work" }) },
+  { weight: 14, arbitrary: fc.constant<Action>({ kind: "go" }) },
+  { weight: 2, arbitrary: fc.constant<Action>({ kind: "work" }) },
   { weight: 4, arbitrary: fc.constant<Action>({ kind: "say" }) },
-  { weight: 3, arbitrary: fc.constant<Action>({ kind: "timer" }) },
-  { weight: 6, arbitrary: fc.constant<Action>({ kind: "deliver", pick: 0 }) },
-  { weight: 6, arbitrary: fc.constant<Action>({ kind: "hear", pick: 0 }) },
+  { weight: 1, arbitrary: fc.constant<Action>({ kind: "timer" }) },
+  { weight: 2, arbitrary: fc.constant<Action>({ kind: "deliver", pick: 0 }) },
+  { weight: 2, arbitrary: fc.constant<Action>({ kind: "hear", pick: 0 }) },
   { weight: 1, arbitrary: fc.constant<Action>({ kind: "cut" }) },
 )
 const hostile = fc.oneof(
-  { weight: 12, arbitrary: orderly },
+  { weight: 20, arbitrary: orderly },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("deliver" as const), pick }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("hear" as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("repeat" as const), pick }) },

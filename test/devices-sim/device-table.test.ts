@@ -201,6 +201,16 @@ test.each([
   expect([lost!.seq, next!.seq, next!.payload]).toEqual([1, 2, encodeUtf8("b")])
 })
 
+test("readings are never given up for a place that was wrong", () => {
+  const device = talkTo(ed25519).connect()
+  device.tell(content("a"))
+  for (const code of [20, 21, 10, 20, 15] as const) {
+    device.tell(receipt(code, 1, noHead))
+    device.tell(closed, { kind: "timer", nowMs: 0 }, { kind: "connected" }, receipt(0, null, noHead))
+    expect(device.published().map(({ payload }) => payload)).toEqual([encodeUtf8("a")])
+  }
+})
+
 test("a stored high s is replaced, stored and sent again, and what follows is made anew", () => {
   const context = contextOf(algorithmEsp256)
   const low = signDraft(context.speaker, draft("a"), 1, noHead.entry)
@@ -256,12 +266,16 @@ test("a fork stops the device until a person has looked", () => {
   expect(device.state.entries[1]?.signed).toBeNull()
 })
 
-test("a device whose id is wrong stops", () => {
+test("a statement that names another device is an alarm; as a changed byte does it too, the device tries again after minutes", () => {
   const device = talkTo(ed25519).connect()
   device.tell(content("a"))
+  const [sent] = device.published()
   device.tell(receipt(12, 1, noHead))
-  expect(device.alarms()).toEqual([{ kind: "wrong-device" }])
-  expect(device.state.phase).toBe("halted")
+  expect(device.alarms()).toEqual([{ kind: "waiting", verdict: "wrong-device" }])
+  device.tell(closed)
+  expect(device.effects).toEqual([{ kind: "wait", delayMs: 180_000 }])
+  device.tell({ kind: "timer", nowMs: 180_000 }, { kind: "connected" }, receipt(0, null, noHead))
+  expect(device.published()[0]?.bytes).toEqual(sent?.bytes)
 })
 
 test.each([

@@ -30,7 +30,8 @@ export const iat = 1_795_000_000
 const nowMs = iat * 1000
 
 export type Action =
-  | { readonly kind: "say" | "work" | "timer" | "cut" | "power-loss" }
+  /** `go`: whatever is next where nothing goes wrong. */
+  | { readonly kind: "go" | "say" | "work" | "timer" | "cut" | "power-loss" }
   | {
       readonly kind: "hear" | "deliver" | "repeat" | "lose-answer" | "lose-letter" | "corrupt"
       readonly pick: number
@@ -67,6 +68,9 @@ export class DeviceWorld {
 
   act(action: Action): void {
     switch (action.kind) {
+      case "go":
+        this.go()
+        return
       case "say":
         this.say()
         return
@@ -97,13 +101,7 @@ export class DeviceWorld {
   calmDown(): void {
     if (this.current !== null) this.cut()
     this.connections = []
-    for (let step = 0; step < 20_000; step++) {
-      if (this.effects.length > 0) this.work()
-      else if (this.isTimerSet) this.take({ kind: "timer", nowMs })
-      else if (this.current !== null && this.current.toService.length > 0) this.deliver(0, [this.current])
-      else if (this.current !== null && this.current.toDevice.length > 0) this.hear(0)
-      else return
-    }
+    for (let step = 0; step < 20_000; step++) if (!this.go()) return
     throw new Error("the device never comes to rest")
   }
 
@@ -123,6 +121,16 @@ export class DeviceWorld {
     const step = stepDevice(this.state, event, this.context)
     this.state = step.state
     this.effects.push(...step.effects)
+  }
+
+  /** False where there is nothing to do. */
+  private go(): boolean {
+    if (this.effects.length > 0) this.work()
+    else if (this.isTimerSet) this.take({ kind: "timer", nowMs })
+    else if (this.current !== null && this.current.toService.length > 0) this.deliver(0, [this.current])
+    else if (this.current !== null && this.current.toDevice.length > 0) this.hear(0)
+    else return false
+    return true
   }
 
   private say(): void {
