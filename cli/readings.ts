@@ -79,7 +79,7 @@ async function printReadings({ pool }: OpenedLog, options: ReadingsOptions): Pro
     await client.query("commit")
     // Never a silent end: what was left out, and how much of it is not sealed yet, is said.
     say(
-      `${count} readings${unsealed > 0 ? `, ${unsealed} of them not sealed yet` : ""}${ahead > 0 ? `, ${ahead} marked as ahead of their time` : ""}`,
+      `${count} ${count === 1 ? "reading" : "readings"}${unsealed > 0 ? `, ${unsealed} of them not sealed yet` : ""}${ahead > 0 ? `, ${ahead} marked as ahead of their time` : ""}`,
     )
   } finally {
     client.release()

@@ -130,6 +130,7 @@ async function runAgainst(
   setMaxListeners(0, controller.signal)
   process.once("SIGINT", () => controller.abort())
   const { seed, devices, statements, readings, interval: intervalMs } = options
+  let trouble = ""
   const report = await runFleet({
     host,
     port,
@@ -142,10 +143,13 @@ async function runAgainst(
     enrol: (enrolments) => enrolFleet(pool, keys, enrolments),
     countStored: (ids) => countStored(pool, ids),
     signal: controller.signal,
-    onProgress: ({ answered, total, perSecond }) =>
+    onDisconnected: (device, reason) => (trouble = `; ${device}: ${reason ?? "connection closed"}`),
+    onProgress: ({ answered, total, perSecond }) => {
       progress.update(
-        `${formatBar(answered, total)}  ${formatNumber(answered)} of ${formatNumber(total)} statements answered, ${formatNumber(perSecond)}/s`,
-      ),
+        `${formatBar(answered, total)}  ${formatNumber(answered)} of ${formatNumber(total)} statements answered, ${formatNumber(perSecond)}/s${trouble}`,
+      )
+      trouble = ""
+    },
   })
   progress.done()
   print(options.json ? JSON.stringify(report) : formatReport(report))
