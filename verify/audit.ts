@@ -226,12 +226,10 @@ class LogAudit {
   /** The statement in its block and at its leaf, or among those that wait. */
   private async place({ id, leaves }: StatementRows, audited: AuditedStatement): Promise<void> {
     const { findings } = this
-    const { row, statement, readings, forBlock } = audited
-    if (forBlock === "manifest" || forBlock.origin.kind === "operator") {
-      // counted by their blocks
-    } else {
+    const { row, statement, forBlock } = audited
+    if (forBlock !== "manifest" && forBlock.origin.kind === "device") {
       this.statements += 1
-      this.readings += readings
+      this.readings += forBlock.origin.readings
     }
     if (!this.isSealed(id, leaves)) {
       for (const leaf of leaves)

@@ -6,7 +6,8 @@ import { type Hmac, hmacSha256 } from "../chain/heads.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { verdictOfNext } from "../chain/link.ts"
 import { type Payload, isAhead, readPayload } from "../chain/payload.ts"
-import { type Series, countReadings, timesOf } from "../chain/series.ts"
+import { countPackReadings } from "../chain/senml.ts"
+import { type Series, timesOf } from "../chain/series.ts"
 import {
   type VerifyEquation,
   checkSignature,
@@ -50,7 +51,6 @@ export interface AuditedStatement {
   readonly statement: Statement
   readonly entry: Hash
   readonly receivedAtMs: number
-  readonly readings: number
   /** As a block takes it in; a manifest ends one instead. */
   readonly forBlock: BlockStatement | "manifest"
 }
@@ -163,42 +163,53 @@ export class StatementAudit {
   ): AuditedStatement {
     const { findings, chains } = this
     const computed = this.hash(bytes)
-    const key = chains.findKey(statement)
-    const isBytesChanged = !equalBytes(computed, entry.entry) && !this.isSigned(statement, key)
-    // Bytes that were changed say nothing about the rest of the row.
-    const row = isBytesChanged
-      ? nameStatement(chains.origin, entry.deviceId, entry.seq)
-      : nameStatement(chains.origin, statement.iss, statement.seq)
-    const own = isBytesChanged ? parseHash(entry.entry) : computed
-    if (isBytesChanged)
+    const isEntry = equalBytes(computed, entry.entry)
+    if (!isEntry && !this.isAsAccepted(statement, entry)) {
+      // Bytes that were changed say nothing about the rest of the row, which stands in the block by its entry.
+      const row = nameStatement(chains.origin, entry.deviceId, entry.seq)
       findings.add(
         "statements",
         "bytes",
         row,
-        "is not what its entry is the SHA-256 of, and its signature does not verify",
+        "is not the statement that was accepted here: its SHA-256 is not the entry",
       )
-    else if (!equalBytes(computed, entry.entry))
-      findings.add("entries", "entry", row, "is not the SHA-256 of the signed statement")
-    if (isBytesChanged) this.skip(entry)
-    else this.auditChain(statement, own, entry, row)
-
+      this.skip(entry)
+      const own = parseHash(entry.entry)
+      const receivedAtMs = this.readArrival(entry, row)
+      const forBlock = this.forBlock(statement, own, receivedAtMs, { kind: "opaque" })
+      return { row, statement, entry: own, receivedAtMs, forBlock }
+    }
+    const row = nameStatement(chains.origin, statement.iss, statement.seq)
+    if (!isEntry) findings.add("entries", "entry", row, "is not the SHA-256 of the signed statement")
+    const signed = readPayload(statement)
+    this.auditChain(statement, computed, entry, signed, row)
     const receivedAtMs = this.readArrival(entry, row)
-    const payload = isBytesChanged ? null : this.auditVerdict(statement, entry, receivedAtMs, row)
-    const series = payload?.kind === "readings" ? payload.series : []
-    if (!isBytesChanged) this.auditSeries(rows, entry, series, row)
-    const readings = series.reduce((sum, one) => sum + countReadings(one), 0)
-    const forBlock = this.forBlock(statement, own, receivedAtMs, series, readings)
-    return { row, statement, entry: own, receivedAtMs, readings, forBlock }
+    const payload = this.auditVerdict(statement, signed, entry, receivedAtMs, row)
+    const series = payload.kind === "readings" ? payload.series : []
+    this.auditSeries(rows, entry, series, row)
+    const forBlock = this.forBlock(statement, computed, receivedAtMs, payload)
+    return { row, statement, entry: computed, receivedAtMs, forBlock }
   }
 
-  /** To tell whether the bytes or the entry was changed. */
-  private isSigned(statement: Statement, key: PublicKey | null): boolean {
-    if (key === null) return false
-    const { algorithm, signature } = statement
-    return checkSignature(key, algorithm, signedBytesOf(statement), signature, this.verifyNow) === "good"
+  /** Whether the bytes are those that were accepted here and the entry was changed, or the other way round. */
+  private isAsAccepted(statement: Statement, row: EntryRow): boolean {
+    const { iss, seq, algorithm, signature } = statement
+    if (iss !== row.deviceId || seq !== row.seq) return false
+    const key = this.chains.findKey(statement)
+    const message = signedBytesOf(statement)
+    if (key === null || checkSignature(key, algorithm, message, signature, this.verifyNow) !== "good")
+      return false
+    // A fork is signed as well, and has another digest.
+    return this.digestKey === null || equalBytes(row.signedDigest, this.hmac(this.digestKey, message))
   }
 
-  private auditChain(statement: Statement, entry: Hash, row: EntryRow, called: string): void {
+  private auditChain(
+    statement: Statement,
+    entry: Hash,
+    row: EntryRow,
+    signed: Payload,
+    called: string,
+  ): void {
     const { findings, chains } = this
     const { iss, seq, algorithm, signature } = statement
     if (row.deviceId !== iss)
@@ -218,11 +229,11 @@ export class StatementAudit {
       else findings.expect(this.verify(standing.key, message, signature), finding)
     }
     if (chain !== null) chains.advance(chain, seq, entry)
-    if (iss === chains.origin) this.followOperator(statement, entry, called)
+    if (iss === chains.origin) this.followOperator(statement, entry, signed, called)
   }
 
   /** The registry, statement by statement. The policy and the manifests are for others. */
-  private followOperator(statement: Statement, entry: Hash, called: string): void {
+  private followOperator(statement: Statement, entry: Hash, payload: Payload, called: string): void {
     const { findings } = this
     const { content, sub, seq } = statement
     const say = (rule: string): void => findings.add("statements", "bytes", called, rule)
@@ -232,7 +243,6 @@ export class StatementAudit {
     } else if (content === contentBlock) {
       if (sub !== "block") say("is a manifest whose sub is not block")
     } else if (content === contentRegistry) {
-      const payload = readPayload(statement)
       if (payload.kind !== "registry") {
         say(`is no registry statement${payload.kind === "unread" ? `: ${payload.rule}` : ""}`)
         return
@@ -254,9 +264,14 @@ export class StatementAudit {
   }
 
   /** Code and fault by the payload and the arrival, as ingest gives them; the payload as far as it was taken. */
-  private auditVerdict(statement: Statement, row: EntryRow, receivedAtMs: number, called: string): Payload {
+  private auditVerdict(
+    statement: Statement,
+    signed: Payload,
+    row: EntryRow,
+    receivedAtMs: number,
+    called: string,
+  ): Payload {
     const { findings } = this
-    const signed = readPayload(statement)
     const isOperator = statement.iss === this.chains.origin
     const refused: Payload = { kind: "unread", rule: refusalRule, offset: 0 }
     const isRefused =
@@ -315,21 +330,21 @@ export class StatementAudit {
   }
 
   private forBlock(
-    { iss, seq, content, payload }: Statement,
+    { iss, seq, content }: Statement,
     entry: Hash,
     receivedAtMs: number,
-    series: readonly Series[],
-    readings: number,
+    payload: Payload,
   ): BlockStatement | "manifest" {
     const common = { entry, receivedAtMs }
     if (iss !== this.chains.origin) {
+      const series = payload.kind === "readings" ? payload.series : []
+      const readings = countPackReadings(series)
       return { ...common, origin: { kind: "device", device: iss, seq, readings, times: spanOf(series) } }
     }
     if (content === contentBlock) return "manifest"
-    const read = content === contentRegistry ? readPayload({ content, payload }) : null
-    if (read?.kind !== "registry" || !this.chains.devices.has(read.registry.device))
+    if (payload.kind !== "registry" || !this.chains.devices.has(payload.registry.device))
       return { ...common, origin: { kind: "operator" } }
-    const { device, action } = read.registry
+    const { device, action } = payload.registry
     return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
   }
 }
