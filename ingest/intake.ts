@@ -80,6 +80,7 @@ export function openIntake(options: IntakeOptions): Intake {
   const records = new Map<string, DeviceRecord | null>()
   let waiting = 0
   let isClosing = false
+  let isTroubled = false
   let wake: (() => void) | null = null
 
   const running = run()
@@ -216,7 +217,9 @@ export function openIntake(options: IntakeOptions): Intake {
         return commitOrSplit(items)
       }
       // Not even its bytes: no verdict can be given, so none is. The connection closes, and the others go on.
-      events.troubled?.(error as Error)
+      // The database works: it said no.
+      trouble(error as Error)
+      endTrouble()
       item.place.isStopped = true
       return [{ kind: "dropped" }]
     }
@@ -227,14 +230,25 @@ export function openIntake(options: IntakeOptions): Intake {
     for (let delayMs = retryMsMin; ; delayMs = Math.min(2 * delayMs, retryMsMax)) {
       try {
         const result = await work()
-        if (delayMs > retryMsMin) events.troubled?.(null)
+        endTrouble()
         return result
       } catch (error) {
         if (isDataError(error)) throw error
-        events.troubled?.(error as Error)
+        trouble(error as Error)
         await wait(delayMs)
       }
     }
+  }
+
+  function trouble(error: Error): void {
+    isTroubled = true
+    events.troubled?.(error)
+  }
+
+  function endTrouble(): void {
+    if (!isTroubled) return
+    isTroubled = false
+    events.troubled?.(null)
   }
 
   function report(entry: Entry, outcome: Outcome): void {
