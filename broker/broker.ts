@@ -9,6 +9,7 @@ import type { Hooks } from "./hooks.ts"
 import { type BrokerLimits, limitsDefault } from "./limits.ts"
 import { NothingStored } from "./nothing-stored.ts"
 import { QuietAedes } from "./quiet-aedes.ts"
+import { Reconnects } from "./reconnects.ts"
 import { Session } from "./session.ts"
 import type { Submit } from "./submit.ts"
 
@@ -43,10 +44,17 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const budget = new Budget(limits.bytesInFlightMax)
   const gates = new Map<Gate, Session>()
   const byDevice = new Map<string, Gate>()
+  const reconnects = new Reconnects({
+    perSecondMax: limits.connectsPerSecondMax,
+    delayed: () => witness.delayed(),
+  })
 
   const hooks: Hooks = {
     witness,
     sessionOf: (connection) => (connection instanceof Gate ? gates.get(connection) : undefined),
+    takeTurn(session, enter) {
+      if (session.deviceId !== null) reconnects.arrive(session.deviceId, enter, () => session.gate.destroy())
+    },
     takeOver(session) {
       const gate = session.gate
       if (session.deviceId === null) return
@@ -97,6 +105,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   witness.say({ kind: "listening", port })
 
   async function close(): Promise<void> {
+    reconnects.close()
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
     const late = setTimeout(() => {
       for (const gate of gates.keys()) gate.cut()

@@ -1,6 +1,16 @@
+import type { Transport } from "./listener.ts"
+import type { LoginRefusal } from "./login.ts"
+
 /** Why a connection was refused or closed by us for what its client did. */
 export type RefusedReason =
   | "too-many-connections"
+  | "too-many-from-address"
+  | "connect-rate" // more new connections of one address than its bucket holds
+  | "proxy-header" // behind a proxy: no PROXY header, or a wrong one
+  | "tls" // the handshake failed
+  | "tls-timeout"
+  | "websocket" // no upgrade to the subprotocol mqtt, or a frame that is not binary
+  | LoginRefusal // CONNACK 5
   | "not-mqtt" // the first byte is not that of a CONNECT
   | "connect-timeout"
   | "protocol-version" // CONNACK 1: only MQTT 3.1.1 is spoken
@@ -17,6 +27,8 @@ export interface BrokerCounters {
   connected?(): void
   /** A connection that was counted as connected is gone. */
   disconnected?(): void
+  /** A device that connects too often waits for its turn. */
+  delayed?(): void
   /** Outside of received (PROTOCOL §5): nothing that such a connection still had in flight was judged here. */
   refusedConnection?(reason: RefusedReason): void
   /** `count` messages were submitted by a connection that closed before their answers could be given. */
@@ -25,7 +37,7 @@ export interface BrokerCounters {
 
 /** What is worth a line in a log. Never a payload. */
 export type BrokerEvent =
-  | { readonly kind: "listening"; readonly port: number }
+  | { readonly kind: "listening"; readonly transport: Transport; readonly port: number }
   | { readonly kind: "refused-connection"; readonly reason: RefusedReason; readonly deviceId: string | null }
   /** A fault of ours or of `submit`: the connection concerned was closed, the broker goes on. */
   | {
@@ -47,6 +59,10 @@ export class Witness {
 
   connected(): void {
     unharmed(() => this.#counters.connected?.())
+  }
+
+  delayed(): void {
+    unharmed(() => this.#counters.delayed?.())
   }
 
   disconnected(): void {

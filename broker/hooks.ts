@@ -6,6 +6,8 @@ import type { Session } from "./session.ts"
 /** How aedes's packets reach a session. No hook throws: what one throws would end the process. */
 export interface Hooks {
   readonly sessionOf: (connection: Connection) => Session | undefined
+  /** Calls `enter` when it is the session's turn to be accepted: at once, but for a device that reconnects too often. */
+  readonly takeTurn: (session: Session, enter: () => void) => void
   /** A session knows its device and is about to be accepted: an older one of the same device has to go. */
   readonly takeOver: (session: Session) => void
   readonly witness: Witness
@@ -26,8 +28,13 @@ export function makeHooks(hooks: Hooks): AedesHooks {
     authenticate: (client, _username, _password, callback) =>
       withSession(hooks, client, "authenticate", (session) => {
         if (session.hasEnded) return
-        hooks.takeOver(session)
-        callback(null, true)
+        hooks.takeTurn(session, () => {
+          if (session.hasEnded) return
+          session.guard("authenticate", () => {
+            hooks.takeOver(session)
+            callback(null, true)
+          })
+        })
       }),
     // Also called for wills: there are none, and one that came all the same must neither be taken nor routed.
     authorizePublish: (client, packet, callback) => {

@@ -2,7 +2,16 @@
 export interface BrokerLimits {
   /** Sockets in all, connected or not. aedes itself has no such limit. */
   readonly connectionsMax: number
-  /** From the socket's opening to its CONNACK. */
+  /** Connects of one device in a second; more are delayed, not refused (PROTOCOL §5, fine print). */
+  readonly connectsPerSecondMax: number
+  /** Sockets of one address (of IPv6: of one /64). Loopback is excepted unless this is set. */
+  readonly connectionsPerAddressMax: number
+  /** New sockets of one address: so many a second, after a burst. Loopback is excepted unless this is set. */
+  readonly connectsPerSecondMax: number
+  readonly connectBurstMax: number
+  /** Of a TLS handshake. */
+  readonly tlsHandshakeMsMax: number
+  /** From the socket's opening to its CONNACK: PROXY header, TLS, WebSocket and login are within. */
   readonly connectMsMax: number
   /** MQTT's remaining length: a larger packet closes the connection at the declared length (PROTOCOL §5). */
   readonly packetSizeMax: number
@@ -20,6 +29,12 @@ export interface BrokerLimits {
 
 export const limitsDefault: BrokerLimits = {
   connectionsMax: 10_000,
+  connectsPerSecondMax: 10,
+  // A hospital behind one address; each of its devices may come at once, and then 100 of them a second.
+  connectionsPerAddressMax: 1_000,
+  connectsPerSecondMax: 100,
+  connectBurstMax: 1_000,
+  tlsHandshakeMsMax: 10_000,
   connectMsMax: 10_000,
   packetSizeMax: 256 * 1024,
   inFlightMax: 100,

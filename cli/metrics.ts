@@ -60,6 +60,11 @@ export function makeMetrics(): Metrics {
     help: "Connections that were accepted.",
     registers,
   })
+  const delayedConnects = new Counter({
+    name: "tidemark_mqtt_connects_delayed_total",
+    help: "Connects that waited, since their device connects too often.",
+    registers,
+  })
   const refusedConnections = new Counter({
     name: "tidemark_mqtt_connections_refused_total",
     help: "Connections that were refused or closed for what the client did, by reason.",
@@ -124,6 +129,7 @@ export function makeMetrics(): Metrics {
         connections.inc()
       },
       disconnected: () => connections.dec(),
+      delayed: () => delayedConnects.inc(),
       refusedConnection: (reason) => refusedConnections.inc({ reason }),
       dropped: (count) => unanswered.inc(count),
     },

@@ -11,6 +11,8 @@ export interface Stand {
   readonly refusals: RefusedReason[]
   readonly events: BrokerEvent[]
   readonly count: { connected: number; disconnected: number; dropped: number }
+  /** Connects that had to wait for their turn. */
+  readonly delays: { count: number }
   /** Resolves once `done()` holds; it is looked at after each count. */
   until(done: () => boolean): Promise<void>
 }
@@ -20,6 +22,7 @@ export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> 
   const refusals: RefusedReason[] = []
   const events: BrokerEvent[] = []
   const count = { connected: 0, disconnected: 0, dropped: 0 }
+  const delays = { count: 0 }
   let watching: { done: () => boolean; resolve: () => void }[] = []
   const look = (): void => {
     const ready = watching.filter((each) => each.done())
@@ -34,6 +37,10 @@ export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> 
     counters: {
       connected() {
         count.connected++
+        look()
+      },
+      delayed() {
+        delays.count++
         look()
       },
       disconnected() {
@@ -61,6 +68,7 @@ export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> 
     refusals,
     events,
     count,
+    delays,
     until: (done) =>
       done() ? Promise.resolve() : new Promise((resolve) => watching.push({ done, resolve })),
   }
