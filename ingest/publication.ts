@@ -6,6 +6,7 @@ import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
 import { equalBytes } from "../chain/bytes.ts"
 import { parseHash } from "../chain/hash.ts"
 import { parseNote, verifyNote } from "../chain/note.ts"
+import { inTransaction, locks } from "./database/pool.ts"
 import { type LogKeys, syncFolder, writeDurable } from "./log-keys.ts"
 import { verifyNative } from "./native.ts"
 
@@ -74,10 +75,16 @@ export async function checkPublished(
   )
 }
 
-/** Publishes the last checkpoint. Twice is harmless: same name, same bytes. */
+/**
+ * Publishes the last checkpoint. Twice is harmless: same name, same bytes. One at a time, from reading it to its rename:
+ * of two sealers the one that read an older one would publish it over the newer.
+ */
 export async function publishLast(pool: Pool, dataFolder: string): Promise<void> {
-  const { rows } = await pool.query<{ note: string }>(
-    "select note from checkpoints order by height desc limit 1",
-  )
-  if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
+  await inTransaction(pool, async (client) => {
+    await client.query("select pg_advisory_xact_lock($1)", [locks.publication])
+    const { rows } = await client.query<{ note: string }>(
+      "select note from checkpoints order by height desc limit 1",
+    )
+    if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
+  })
 }

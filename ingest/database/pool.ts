@@ -8,6 +8,8 @@ export const locks = {
   seal: 7_201_602,
   /** Held by one sealer at a time. */
   sealer: 7_201_603,
+  /** Held while the last checkpoint is read and published. */
+  publication: 7_201_604,
 } as const
 
 // Whole numbers here stay below 2^53 by the protocol, and times are asked for as Unix ms.
