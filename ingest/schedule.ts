@@ -52,8 +52,12 @@ export function startSchedule({ expression, run, onError }: ScheduleOptions): Sc
       running = running.then(() => run(date.getTime())).catch((error: unknown) => onError(error as Error))
       return running
     },
-    { timezone: "Etc/UTC" },
+    // A slot that this process was too late for (by default over a second: asleep, stopped, busy) is not given up but
+    // run late, the last one if there were several.
+    { timezone: "Etc/UTC", missedExecutionTolerance: Number.MAX_SAFE_INTEGER },
   )
+  // The block of the last one spans those before; without a listener node-cron writes to the console.
+  task.on("execution:missed", () => {})
   void task.start()
   return {
     stop: async () => {
