@@ -1,7 +1,9 @@
-/** `/healthz`, `/readyz` and `/metrics`. */
+/** The HTTP port: `/healthz`, `/readyz`, `/metrics` and `/v1/receipts`. */
 import { type Server, createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import type { Registry } from "prom-client"
+import type { Readiness } from "./readiness.ts"
+import type { RequestHandler } from "./receipt-stream.ts"
 
 export interface HealthServer {
   readonly port: number
@@ -13,15 +15,16 @@ export interface HealthOptions {
   /** 0: a free one. */
   readonly port: number
   readonly registry: Registry
-  /** What keeps the service from taking statements, in words; none when it is ready. */
-  readonly findTroubles: () => readonly string[]
+  readonly readiness: Readiness
+  readonly receipts: RequestHandler
 }
 
 export async function startHealth({
   host,
   port,
   registry,
-  findTroubles,
+  readiness,
+  receipts,
 }: HealthOptions): Promise<HealthServer> {
   const server = createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0]
@@ -33,17 +36,18 @@ export async function startHealth({
     if (request.method !== "GET" && request.method !== "HEAD") json(405, { error: "GET only" })
     else if (path === "/healthz") json(200, { status: "alive", pid: process.pid })
     else if (path === "/readyz") {
-      const troubles = findTroubles()
-      json(troubles.length === 0 ? 200 : 503, {
-        status: troubles.length === 0 ? "ready" : "not ready",
-        troubles,
+      json(readiness.isReady ? 200 : 503, {
+        status: readiness.isReady ? "ready" : "not ready",
+        troubles: readiness.troubles(),
+        parts: readiness.parts(),
       })
     } else if (path === "/metrics") {
       registry.metrics().then(
         (text) => answer(200, registry.contentType, text),
         () => json(500, { error: "metrics cannot be read" }),
       )
-    } else json(404, { error: "there are /healthz, /readyz and /metrics" })
+    } else if (path === "/v1/receipts") receipts(request, response)
+    else json(404, { error: "there are /healthz, /readyz, /metrics and /v1/receipts" })
   })
   await listen(server, host, port)
   return {

@@ -10,6 +10,7 @@ import { addDevice } from "./device.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addLog } from "./log.ts"
 import { say } from "./output.ts"
+import { addReceipts } from "./receipts.ts"
 import { addReadings } from "./readings.ts"
 import { addSeal } from "./seal.ts"
 import { addSimulate } from "./simulate.ts"
@@ -35,6 +36,7 @@ for (const add of [
   addSeal,
   addBlocks,
   addReadings,
+  addReceipts,
   addVerify,
   addDemo,
 ])

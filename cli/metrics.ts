@@ -17,10 +17,21 @@ export interface Metrics {
   sealFailed(): void
 }
 
-export function makeMetrics(): Metrics {
+/** @param isReady asked whenever the metrics are read */
+export function makeMetrics(isReady: () => boolean = () => true): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
+  registry.registerMetric(
+    new Gauge({
+      name: "tidemark_ready",
+      help: "1 while statements are taken and sealed, as /readyz says; else 0.",
+      registers: [],
+      collect(): void {
+        this.set(isReady() ? 1 : 0)
+      },
+    }),
+  )
   const received = new Counter({
     name: "tidemark_statements_received_total",
     help: "Statements that were judged: the sum of tidemark_verdicts_total.",

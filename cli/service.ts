@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto"
 import type { Logger } from "pino"
 import { type Broker, startBroker } from "../broker/broker.ts"
+import type { BrokerLimits } from "../broker/limits.ts"
 import { migrate } from "../ingest/database/migration.ts"
 import { type Intake, type IntakeEvents, openIntake } from "../ingest/intake.ts"
 import { initLog, openLog } from "../ingest/log.ts"
@@ -21,6 +22,9 @@ import {
 import { CommandFault } from "./fault.ts"
 import { startHealth } from "./health.ts"
 import { makeMetrics } from "./metrics.ts"
+import { Readiness } from "./readiness.ts"
+import { ReceiptFeed } from "./receipt-feed.ts"
+import { makeReceiptStream } from "./receipt-stream.ts"
 
 export interface ServiceOptions {
   readonly dataFolder: string
@@ -32,6 +36,7 @@ export interface ServiceOptions {
   readonly http: number
   /** Cron in UTC; null: sealed only when somebody asks. */
   readonly schedule: string | null
+  readonly limits?: Partial<BrokerLimits>
   readonly log: Logger
   /** For what a person must read, whatever the log's form is. */
   readonly say: (line: string) => void
@@ -74,17 +79,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     // A crash after a block's commit may have left it unpublished.
     await publishLast(database.pool, dataFolder)
 
-    const metrics = makeMetrics()
-    const troubles = new Map<string, string>()
+    const readiness = new Readiness(["database", "seal"])
+    const metrics = makeMetrics(() => readiness.isReady)
     const sealNow = async (sealOptions: Partial<SealOptions> = {}): Promise<SealResult> => {
       try {
         const result = await seal({ pool: database.pool, keys, dataFolder, ...sealOptions })
-        troubles.delete("seal")
+        readiness.mend("seal")
         if (result.kind === "sealed") reportBlock(result.block)
         return result
       } catch (error) {
         metrics.sealFailed()
-        troubles.set("seal", `the last seal failed: ${(error as Error).message}`)
+        readiness.fail("seal", `the last seal failed: ${(error as Error).message}`)
         throw error
       }
     }
@@ -110,16 +115,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const intake = openIntake({
       pool: database.pool,
       digestKey: digestKeyOf(keys),
-      events: joinEvents(metrics.intake, logEvents(log), watchDatabase(troubles)),
+      events: joinEvents(metrics.intake, logEvents(log), watchDatabase(readiness)),
     })
     closers.push(() => intake.close())
-    const broker = await openBroker(options, intake, metrics.broker)
+    const feed = new ReceiptFeed()
+    const broker = await openBroker(options, feed.watch(intake), metrics.broker)
     closers.push(() => broker.close())
     const health = await startHealth({
       host,
       port: options.http,
       registry: metrics.registry,
-      findTroubles: () => [...troubles.values()],
+      readiness,
+      receipts: makeReceiptStream(feed),
     }).catch((error: unknown) => {
       throw explainPort(error, "HTTP", options.http, "--http")
     })
@@ -140,12 +147,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await writeRunning(dataFolder, {
       pid: process.pid,
       host,
-      mqtt: broker.port,
+      mqtt: broker.listeners[0]!.port,
       http: health.port,
       origin: keys.origin,
     })
     closers.push(() => removeRunning(dataFolder))
-    return { keys, database, mqtt: broker.port, http: health.port, seal: sealNow, close }
+    return { keys, database, mqtt: broker.listeners[0]!.port, http: health.port, seal: sealNow, close }
   } catch (error) {
     await close()
     throw error
@@ -189,8 +196,8 @@ async function catchUp(
 }
 
 async function openBroker(
-  { host, mqtt, log }: ServiceOptions,
-  intake: Intake,
+  { host, mqtt, log, limits = {} }: ServiceOptions,
+  intake: Pick<Intake, "open">,
   counters: ReturnType<typeof makeMetrics>["broker"],
 ): Promise<Broker> {
   try {
@@ -198,6 +205,7 @@ async function openBroker(
       submit: intake,
       host,
       port: mqtt,
+      limits,
       counters,
       say: (event) => {
         if (event.kind === "fault")
@@ -262,12 +270,12 @@ function logEvents(log: Logger): IntakeEvents {
   }
 }
 
-function watchDatabase(troubles: Map<string, string>): IntakeEvents {
+function watchDatabase(readiness: Readiness): IntakeEvents {
   return {
     troubled: (error) => {
-      if (error === null) troubles.delete("database")
+      if (error === null) readiness.mend("database")
       else
-        troubles.set(
+        readiness.fail(
           "database",
           "the database does not take transactions; nothing is acknowledged until it does",
         )

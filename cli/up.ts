@@ -1,6 +1,8 @@
 import type { Command } from "commander"
 import { once } from "node:events"
+import type { BrokerLimits } from "../broker/limits.ts"
 import { print } from "./output.ts"
+import { addLimitHelp, limitOption } from "./limit.ts"
 import { addCommand, dataOption, parseLoopback, parsePort } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger } from "./output.ts"
 import { startService } from "./service.ts"
@@ -15,10 +17,11 @@ interface UpOptions {
   readonly mqtt: number
   readonly http: number
   readonly seal: string
+  readonly limit: Partial<BrokerLimits>
 }
 
 export function addUp(program: Command): void {
-  addCommand(
+  const up = addCommand(
     program,
     "up",
     "run the service: broker, ingest, sealing; on an empty data folder it makes a log first",
@@ -32,9 +35,11 @@ export function addUp(program: Command): void {
       "127.0.0.1",
     )
     .option("--mqtt <port>", "0 takes a free one", parsePort, 1883)
-    .option("--http <port>", "/healthz, /readyz, /metrics; 0 takes a free one", parsePort, 8080)
+    .option("--http <port>", "/healthz, /readyz, /metrics, /v1/receipts; 0 takes a free one", parsePort, 8080)
     .option("--seal <cron>", "when to seal, five fields of cron in UTC", "0 * * * *")
+    .addOption(limitOption())
     .action(runUp)
+  addLimitHelp(up)
 }
 
 async function runUp(options: UpOptions): Promise<void> {
@@ -46,7 +51,7 @@ async function runUp(options: UpOptions): Promise<void> {
   ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
-  const { data: dataFolder, origin, host, mqtt, http, seal: schedule } = options
+  const { data: dataFolder, origin, host, mqtt, http, seal: schedule, limit: limits } = options
   const service = await startService({
     dataFolder,
     ...(origin === undefined ? {} : { origin }),
@@ -54,6 +59,7 @@ async function runUp(options: UpOptions): Promise<void> {
     mqtt,
     http,
     schedule,
+    limits,
     log,
     say: (line) => log.info(line),
   })

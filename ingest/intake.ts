@@ -22,6 +22,8 @@ export type IntakeAnswer =
       readonly code: number
       readonly receipt: Uint8Array
       readonly refused: boolean
+      /** Which rule spoke, with its numbers: for people, not for the device. */
+      readonly rule: string
     }
   | { readonly kind: "dropped" }
 
@@ -273,7 +275,13 @@ function answerOf(outcome: Outcome): IntakeAnswer {
     head: outcome.head,
     now: Math.floor(outcome.nowMs / 1000),
   })
-  return { kind: "receipt", code, receipt, refused: outcome.closes || isRefusal(outcome.verdict) }
+  return {
+    kind: "receipt",
+    code,
+    receipt,
+    refused: outcome.closes || isRefusal(outcome.verdict),
+    rule: outcome.rule,
+  }
 }
 
 function isStoredNow(verdict: Verdict): boolean {
