@@ -1,44 +1,70 @@
-import { type AddressInfo, createServer, isIP } from "node:net"
-import type { Server } from "node:net"
 import type { Duplex } from "node:stream"
 import { Budget } from "./budget.ts"
 import { type BrokerCounters, type BrokerEvent, Witness } from "./counters.ts"
+import { Entrance } from "./entrance.ts"
 import { Gate } from "./gate.ts"
 import { listenTo, makeHooks } from "./hooks.ts"
 import type { Hooks } from "./hooks.ts"
 import { type BrokerLimits, limitsDefault } from "./limits.ts"
+import { type Arrival, type Entry, type Listener, type ListenerOptions, openListener } from "./listener.ts"
+import type { TlsOptions } from "./listener.ts"
+import type { Login } from "./login.ts"
 import { NothingStored } from "./nothing-stored.ts"
 import { QuietAedes } from "./quiet-aedes.ts"
 import { Reconnects } from "./reconnects.ts"
 import { Session } from "./session.ts"
 import type { Submit } from "./submit.ts"
+import { findExposureFault } from "./transport.ts"
 
 export interface BrokerOptions {
   readonly submit: Submit
-  /** A loopback address: without logins anybody may connect as any device (PROTOCOL §5). */
-  readonly host: string
-  /** 0: a free one. */
-  readonly port: number
+  /** Any number of them. */
+  readonly listeners: readonly ListenerOptions[]
+  /** Of the listeners that speak TLS. */
+  readonly tls?: TlsOptions
+  /** Without one anybody may connect as any device, and the signature decides (PROTOCOL §5). */
+  readonly login?: {
+    readonly judge: Login
+    /** False: a client that shows no credentials at all may connect as any device. */
+    readonly isRequired: boolean
+  }
+  /** Each connection begins with a PROXY header, of version 1 or 2. */
+  readonly isProxied?: boolean
+  /** Outside loopback: listeners without TLS. */
+  readonly isPlaintextAllowed?: boolean
+  /** Outside loopback: listeners that demand no login. */
+  readonly isAnonymousAllowed?: boolean
   readonly limits?: Partial<BrokerLimits>
   readonly counters?: BrokerCounters
   readonly say?: (event: BrokerEvent) => void
 }
 
 export interface Broker {
-  readonly port: number
+  /** In the order of the options, with the ports that they got. */
+  readonly listeners: readonly ListenerOptions[]
+  /** For connections from now on. Throws where certificate and key do not fit, and then nothing has changed. */
+  setTls(tls: TlsOptions): void
   /** Devices that have their CONNACK. */
   connectionCount(): number
   /** Stops listening, then closes connections after what was submitted is answered or `drainMsMax` passed. */
   close(): Promise<void>
 }
 
+const clock = (): number => performance.now()
+
 /**
  * Listens for devices.
  *
- * @throws Error if `host` is not a loopback address, or the port cannot be had
+ * @throws Error if a listener outside loopback was not allowed by name, or a port cannot be had
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  demandLoopback(options.host)
+  const { login } = options
+  const exposed = findExposureFault(options.listeners, {
+    isPlaintextAllowed: options.isPlaintextAllowed ?? false,
+    isAnonymousAllowed: options.isAnonymousAllowed ?? false,
+    isLoginRequired: login?.isRequired ?? false,
+  })
+  if (exposed !== null) throw new Error(`broker: ${exposed}`)
   const limits: BrokerLimits = { ...limitsDefault, ...options.limits }
   const witness = new Witness(options.counters, options.say)
   const budget = new Budget(limits.bytesInFlightMax)
@@ -52,6 +78,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const hooks: Hooks = {
     witness,
     sessionOf: (connection) => (connection instanceof Gate ? gates.get(connection) : undefined),
+    logIn(session, username, password, enter) {
+      if (login === undefined) enter()
+      else session.logIn(login, username, password, enter)
+    },
     takeTurn(session, enter) {
       if (session.deviceId !== null) reconnects.arrive(session.deviceId, enter, () => session.gate.destroy())
     },
@@ -73,9 +103,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await aedes.listen()
   listenTo(aedes, hooks)
 
-  function admit(stream: Duplex): void {
+  function admit(stream: Duplex, { certificates, spentMs }: Arrival): void {
     const gate: Gate = new Gate(stream, {
-      limits,
+      // What PROXY header and TLS took is gone from the time that CONNECT has.
+      limits: spentMs < 1 ? limits : { ...limits, connectMsMax: Math.max(1, limits.connectMsMax - spentMs) },
       budget,
       refused: (reason) => witness.refusedConnection(reason, session.deviceId),
       closed() {
@@ -85,28 +116,40 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         gates.delete(gate)
       },
     })
-    const session = new Session({ gate, submit: options.submit, budget, witness })
+    const session = new Session({ gate, submit: options.submit, budget, witness, certificates })
     gates.set(gate, session)
     aedes.handle(gate)
   }
 
-  // Half-open: a client that sends DISCONNECT and FIN still gets the answers to what it sent before.
-  const server = createServer({
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-  })
-  server.maxConnections = limits.connectionsMax
-  server.on("connection", admit)
-  server.on("drop", () => witness.refusedConnection("too-many-connections", null))
-  const port = await listen(server, options.host, options.port)
-  server.on("error", (error) => witness.say({ kind: "fault", where: "listener", deviceId: null, error }))
-  witness.say({ kind: "listening", port })
+  const { connectionsPerAddressMax, addressConnectsPerSecondMax, addressConnectBurstMax } =
+    options.limits ?? {}
+  const isLoopbackLimited =
+    (connectionsPerAddressMax ?? addressConnectsPerSecondMax ?? addressConnectBurstMax) !== undefined
+  const entry: Entry = {
+    limits,
+    entrance: new Entrance(limits, isLoopbackLimited, clock),
+    isProxied: options.isProxied ?? false,
+    isCertificateAsked: login !== undefined,
+    clock,
+    refused: (reason) => witness.refusedConnection(reason, null),
+    failed: (error) => witness.say({ kind: "fault", where: "listener", deviceId: null, error }),
+    admit,
+  }
+  const listeners: Listener[] = []
+  try {
+    for (const each of options.listeners) {
+      const listener = await openListener(each, options.tls ?? null, entry)
+      listeners.push(listener)
+      witness.say({ kind: "listening", transport: listener.transport, port: listener.port })
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
 
   async function close(): Promise<void> {
     reconnects.close()
-    const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
+    const stopped = Promise.all(listeners.map((listener) => listener.close()))
     const late = setTimeout(() => {
       for (const gate of gates.keys()) gate.cut()
     }, limits.drainMsMax)
@@ -121,29 +164,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   let closed: Promise<void> | null = null
 
   return {
-    port,
+    listeners,
+    setTls(tls) {
+      for (const listener of listeners) listener.setTls(tls)
+    },
     connectionCount: () => [...gates.values()].filter((session) => session.hasBegun).length,
     close: () => (closed ??= close()),
   }
-}
-
-function demandLoopback(host: string): void {
-  const isLoopback = host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."))
-  if (isLoopback) return
-  throw new Error(
-    `broker: host ${host} is not a loopback address; without logins only 127.0.0.1 may be listened on (PROTOCOL §5)`,
-  )
-}
-
-async function listen(server: Server, host: string, port: number): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject)
-    server.listen({ host, port }, () => {
-      server.off("error", reject)
-      resolve()
-    })
-  })
-  const address: AddressInfo | string | null = server.address()
-  if (address === null || typeof address === "string") throw new Error("broker: the listener has no port")
-  return address.port
 }

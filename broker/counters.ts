@@ -1,4 +1,4 @@
-import type { Transport } from "./listener.ts"
+import type { Transport } from "./transport.ts"
 import type { LoginRefusal } from "./login.ts"
 
 /** Why a connection was refused or closed by us for what its client did. */

@@ -6,6 +6,13 @@ import type { Session } from "./session.ts"
 /** How aedes's packets reach a session. No hook throws: what one throws would end the process. */
 export interface Hooks {
   readonly sessionOf: (connection: Connection) => Session | undefined
+  /** Calls `enter` once the login was judged and is good; else the session refuses by itself. */
+  readonly logIn: (
+    session: Session,
+    username: string | null,
+    password: Uint8Array | null,
+    enter: () => void,
+  ) => void
   /** Calls `enter` when it is the session's turn to be accepted: at once, but for a device that reconnects too often. */
   readonly takeTurn: (session: Session, enter: () => void) => void
   /** A session knows its device and is about to be accepted: an older one of the same device has to go. */
@@ -25,16 +32,18 @@ export function makeHooks(hooks: Hooks): AedesHooks {
       withSession(hooks, client, "preConnect", (session) => {
         if (session.connect(packet)) callback(null, true)
       }),
-    authenticate: (client, _username, _password, callback) =>
+    authenticate: (client, username, password, callback) =>
       withSession(hooks, client, "authenticate", (session) => {
-        if (session.hasEnded) return
-        hooks.takeTurn(session, () => {
+        const enter = (): void => {
           if (session.hasEnded) return
           session.guard("authenticate", () => {
             hooks.takeOver(session)
             callback(null, true)
           })
-        })
+        }
+        if (session.hasEnded) return
+        // Who cannot log in as a device neither takes its turn nor takes over its connection.
+        hooks.logIn(session, username ?? null, password ?? null, () => hooks.takeTurn(session, enter))
       }),
     // Also called for wills: there are none, and one that came all the same must neither be taken nor routed.
     authorizePublish: (client, packet, callback) => {

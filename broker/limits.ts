@@ -4,11 +4,11 @@ export interface BrokerLimits {
   readonly connectionsMax: number
   /** Connects of one device in a second; more are delayed, not refused (PROTOCOL §5, fine print). */
   readonly connectsPerSecondMax: number
-  /** Sockets of one address (of IPv6: of one /64). Loopback is excepted unless this is set. */
+  /** Sockets of one address (of IPv6: of one /64). Loopback is excepted unless one of these three is set. */
   readonly connectionsPerAddressMax: number
-  /** New sockets of one address: so many a second, after a burst. Loopback is excepted unless this is set. */
-  readonly connectsPerSecondMax: number
-  readonly connectBurstMax: number
+  /** New sockets of one address: so many a second, after a burst. As above. */
+  readonly addressConnectsPerSecondMax: number
+  readonly addressConnectBurstMax: number
   /** Of a TLS handshake. */
   readonly tlsHandshakeMsMax: number
   /** From the socket's opening to its CONNACK: PROXY header, TLS, WebSocket and login are within. */
@@ -32,8 +32,8 @@ export const limitsDefault: BrokerLimits = {
   connectsPerSecondMax: 10,
   // A hospital behind one address; each of its devices may come at once, and then 100 of them a second.
   connectionsPerAddressMax: 1_000,
-  connectsPerSecondMax: 100,
-  connectBurstMax: 1_000,
+  addressConnectsPerSecondMax: 100,
+  addressConnectBurstMax: 1_000,
   tlsHandshakeMsMax: 10_000,
   connectMsMax: 10_000,
   packetSizeMax: 256 * 1024,

@@ -2,6 +2,7 @@ import type { ConnectPacket, PublishPacket } from "aedes"
 import type { Budget } from "./budget.ts"
 import type { RefusedReason, Witness } from "./counters.ts"
 import type { Gate } from "./gate.ts"
+import type { Login, LoginResult } from "./login.ts"
 import { encodeReceiptPacket } from "./receipt-packet.ts"
 import type { Answer, Message, Place, Submit } from "./submit.ts"
 import { isDeviceId, receiptsTopic, statementsTopic } from "./topic.ts"
@@ -23,6 +24,8 @@ export interface SessionOptions {
   readonly submit: Submit
   readonly budget: Budget
   readonly witness: Witness
+  /** What the client showed in its TLS handshake: DER, its own first. */
+  readonly certificates: readonly Uint8Array[]
 }
 
 /** One connection's conversation, from CONNECT to its end: what it says goes to `submit`, the answers go out in order. */
@@ -34,6 +37,8 @@ export class Session {
   #subscribed = false
   #refusing = false
   #ended = false
+  /** Aborted at the end: nobody waits for a login's answer any more. */
+  #gone: AbortController | null = null
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -72,6 +77,36 @@ export class Session {
     this.#options.gate.keepAlive(packet.keepalive ?? 0)
     packet.keepalive = 0 // the gate keeps it: aedes sees no PINGREQ, and would not while an answer is awaited
     return true
+  }
+
+  /** Asks `login`, and calls `enter` if it is good; a bad one is refused by CONNACK 5 (PROTOCOL §5). */
+  logIn(
+    login: { readonly judge: Login; readonly isRequired: boolean },
+    username: string | null,
+    password: Uint8Array | null,
+    enter: () => void,
+  ): void {
+    const device = this.#deviceId
+    if (device === null) return
+    const { certificates } = this.#options
+    const isAnonymous = username === null && password === null && certificates.length === 0
+    if (isAnonymous && !login.isRequired) {
+      enter()
+      return
+    }
+    this.#gone = new AbortController()
+    const { signal: gone } = this.#gone
+    const judged = (result: LoginResult): void => {
+      if (this.#ended) return
+      if (result.kind === "accepted") this.guard("login", enter)
+      else this.#refuseConnect(result.reason, 5)
+    }
+    // A login that throws before it returns a promise is caught by who called this.
+    login.judge({ device, username, password, certificates, gone }).then(judged, (error: unknown) => {
+      if (this.#ended) return
+      this.#options.witness.say({ kind: "fault", where: "login", deviceId: device, error })
+      this.#refuseConnect("login-unavailable", 3)
+    })
   }
 
   /** CONNACK went out. */
@@ -126,6 +161,7 @@ export class Session {
   end(): void {
     if (this.#ended) return
     this.#ended = true
+    this.#gone?.abort()
     if (this.#place === null) return
     this.#options.witness.dropped(this.#turns.length)
     this.#options.witness.disconnected()

@@ -203,8 +203,7 @@ async function openBroker(
   try {
     return await startBroker({
       submit: intake,
-      host,
-      port: mqtt,
+      listeners: [{ transport: "mqtt", host, port: mqtt }],
       limits,
       counters,
       say: (event) => {

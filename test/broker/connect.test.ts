@@ -209,13 +209,15 @@ test("sockets beyond the limit are closed and counted, and the others stay", asy
 
 test("a host that is not loopback is refused by name", async () => {
   for (const host of ["0.0.0.0", "::", "192.168.1.4", "example.org", "127.0.0.1.example.org", ""]) {
-    const started = startBroker({ submit: new ScriptedSubmit(), host, port: 0 })
-    await expect(started).rejects.toThrow(`host ${host} is not a loopback address`)
+    const listeners = [{ transport: "mqtt", host, port: 0 }] as const
+    const started = startBroker({ submit: new ScriptedSubmit(), listeners })
+    await expect(started).rejects.toThrow(`mqtt on ${host}, which is no loopback address`)
   }
 })
 
 test("a port that is taken is an error that says so", async () => {
   const stand = await standBroker(new ScriptedSubmit())
-  const second = startBroker({ submit: new ScriptedSubmit(), host: "127.0.0.1", port: stand.port })
+  const listeners = [{ transport: "mqtt", host: "127.0.0.1", port: stand.port }] as const
+  const second = startBroker({ submit: new ScriptedSubmit(), listeners })
   await expect(second).rejects.toThrow("EADDRINUSE")
 })

@@ -249,12 +249,17 @@ function fail(): never {
 test("counters and a log that throw change nothing", async () => {
   const submit = new ScriptedSubmit(acceptAll)
   const counters = { connected: fail, disconnected: fail, refusedConnection: fail, dropped: fail }
-  const broker = await startBroker({ submit, host: "127.0.0.1", port: 0, counters, say: fail })
+  const broker = await startBroker({
+    submit,
+    listeners: [{ transport: "mqtt", host: "127.0.0.1", port: 0 }],
+    counters,
+    say: fail,
+  })
   try {
-    const client = await RawClient.connect(broker.port, "k7")
+    const client = await RawClient.connect(broker.listeners[0]!.port, "k7")
     client.publish("a statement")
     await client.expect("puback")
-    const stranger = await RawClient.open(broker.port, "k.7")
+    const stranger = await RawClient.open(broker.listeners[0]!.port, "k.7")
     stranger.sendConnect()
     expect((await stranger.expect("connack")).returnCode).toBe(2)
     await client.destroy()

@@ -31,8 +31,7 @@ export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> 
   }
   const broker = await startBroker({
     submit,
-    host: "127.0.0.1",
-    port: 0,
+    listeners: [{ transport: "mqtt", host: "127.0.0.1", port: 0 }],
     limits: { drainMsMax: 200, lingerMsMax: 200, ...limits },
     counters: {
       connected() {
@@ -64,7 +63,7 @@ export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> 
   onTestFinished(() => broker.close())
   return {
     broker,
-    port: broker.port,
+    port: broker.listeners[0]!.port,
     refusals,
     events,
     count,

@@ -24,8 +24,11 @@ export interface Stand {
 /** @param wrap what stands between the broker and the model, such as something that waits */
 export async function stand(wrap: (service: ModelService) => Submit = (service) => service): Promise<Stand> {
   const service = new ModelService(Date.UTC(2027, 0, 1))
-  const broker = await startBroker({ submit: wrap(service), host: "127.0.0.1", port: 0 })
-  const proxy = await Proxy.open(broker.port)
+  const broker = await startBroker({
+    submit: wrap(service),
+    listeners: [{ transport: "mqtt", host: "127.0.0.1", port: 0 }],
+  })
+  const proxy = await Proxy.open(broker.listeners[0]!.port)
   opened.push({ broker, proxy })
   return { service, broker, proxy }
 }
