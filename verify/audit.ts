@@ -1,6 +1,8 @@
 /**
  * The audit (promise 6): every row that evidence rests on, computed again from what was signed, by the same functions
  * as ingest. One pass over the statements in order of their ids, in memory of the devices and not of the statements.
+ * 20,000 statements of 60 readings cost 6.6 s of processor time, of which their signatures 3.1 s (Ed25519, node:crypto,
+ * on libuv's threads beside this one).
  */
 import { FormatFault } from "../chain/cbor.ts"
 import { formatBase64, equalBytes } from "../chain/bytes.ts"
@@ -103,23 +105,29 @@ class LogAudit {
     this.blockIdMax = await source.readManifestIdMax()
     this.manifestIdMax = await this.findLastManifest()
     let done = 0
+    let entries = 0
     for await (const page of source.statements()) {
       for (const rows of page) {
         findings.nextRow()
+        if (rows.entry !== null) entries += 1
         await this.auditRows(rows)
         if (findings.isDone || (this.chains === null && findings.count > 0)) break
       }
-      await findings.settle()
+      await findings.settle(findings.isDone)
       done += page.length
       onProgress?.(done, total)
       // Without a policy nobody's signature can be checked.
       if (findings.isDone || this.chains === null) break
     }
+    await findings.settle(true)
     if (this.chains === null) {
       if (findings.count === 0)
         findings.add("entries", null, "the log", "has no statement: not even the policy with which it begins")
       return
     }
+    // Ids are unique only as long as the constraint stands.
+    if (!findings.isDone && entries !== total)
+      findings.add("entries", "id", "the log", `has ${total} entries under ${entries} ids`)
     for (const finish of [
       () => this.blocks.finish(),
       () => auditRegistryRows(source, this.chains!, findings),
@@ -179,6 +187,7 @@ class LogAudit {
     const [logRow] = logRows
     const name = "the log's row"
     const say = (column: string | null, rule: string): void => findings.add("log", column, name, rule)
+    if (logRows.length > 1) say(null, "is not the only one")
     if (logRow === undefined) say(null, "is missing")
     else {
       const rule = "differs from the signed policy"

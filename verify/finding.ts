@@ -28,6 +28,7 @@ export class Findings {
   private readonly isStoppingAtFirst: boolean
   private readonly found: { readonly order: number; readonly finding: Finding }[] = []
   private pending: Pending[] = []
+  private due: Pending[] = []
   private order = 0
 
   constructor(isStoppingAtFirst: boolean) {
@@ -54,10 +55,15 @@ export class Findings {
     this.pending.push({ order: this.order, finding, isGood })
   }
 
-  async settle(): Promise<void> {
-    const { pending } = this
+  /**
+   * Waits for the signatures that were asked for before the last call, or for all of them. One page behind, the threads
+   * that check them have work while the next page is judged.
+   */
+  async settle(isAll: boolean): Promise<void> {
+    const due = isAll ? [...this.due, ...this.pending] : this.due
+    this.due = isAll ? [] : this.pending
     this.pending = []
-    for (const { order, finding, isGood } of pending) {
+    for (const { order, finding, isGood } of due) {
       if (!(await isGood)) this.found.push({ order, finding })
     }
   }

@@ -1,7 +1,7 @@
 /** Statements one by one: what a row says beside what its device signed. */
 import { equalBytes } from "../chain/bytes.ts"
 import type { BlockStatement } from "../chain/block.ts"
-import { type Hash, type Sha256, parseHash, sha256 } from "../chain/hash.ts"
+import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "../chain/hash.ts"
 import { type Hmac, hmacSha256 } from "../chain/heads.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { verdictOfNext } from "../chain/link.ts"
@@ -91,6 +91,11 @@ export class StatementAudit {
     }
     const { origin } = this.chains
     const called = nameStatement(origin, entry.deviceId, entry.seq)
+    // Constraints of the schema hold only as long as nobody drops them.
+    if (entry.entry.length !== hashSize) {
+      this.findings.add("entries", "entry", called, "has not the 32 bytes of a SHA-256")
+      return null
+    }
     const stored = this.findStatementRow(rows, entry, called)
     if (stored === null) {
       this.skip(entry)
@@ -260,7 +265,8 @@ export class StatementAudit {
     const receivedAtMs = receivedAtUs / 1000
     if (Number.isSafeInteger(receivedAtMs)) return receivedAtMs
     this.findings.add("entries", "received_at", row, "is not a whole millisecond")
-    return Number.isFinite(receivedAtMs) ? Math.floor(receivedAtMs) : 0
+    const floored = Math.floor(receivedAtMs)
+    return Number.isSafeInteger(floored) ? floored : 0
   }
 
   /** Code and fault by the payload and the arrival, as ingest gives them; the payload as far as it was taken. */
