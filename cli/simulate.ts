@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander"
 import { setMaxListeners } from "node:events"
+import { connect } from "node:net"
 import { resolve } from "node:path"
 import type { Pool } from "pg"
 import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
@@ -80,13 +81,40 @@ export async function openRecordings(paths: readonly string[]): Promise<Recordin
   return recordings
 }
 
+/** Where brokers listen, by IANA's register. */
+const mqttPort = 1883
+
+/** A device waits for a service that went away; for one that never was, a person would wait without end. */
+async function checkListening(host: string, port: number): Promise<void> {
+  const socket = connect({ host, port, timeout: 5_000 })
+  try {
+    await new Promise<void>((connected, reject) => {
+      socket.once("connect", () => connected())
+      socket.once("error", reject)
+      socket.once("timeout", () => reject(new Error("no answer in 5 s")))
+    })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === "ECONNREFUSED" ? "nobody listens there" : message
+    throw new CommandFault(
+      `no broker was reached on ${host}:${port}: ${why}`,
+      "start tidemark up first, or leave --host and --mqtt out: then simulate starts a service of its own",
+      { cause: error },
+    )
+  } finally {
+    socket.destroy()
+  }
+}
+
 async function simulate(options: SimulateOptions, recordings: readonly Recording[]): Promise<FleetReport> {
   const running = options.mqtt === undefined ? await findRunning(options.data) : null
-  if (running !== null || options.mqtt !== undefined) {
+  const port = options.mqtt ?? running?.mqtt ?? (options.host === undefined ? null : mqttPort)
+  if (port !== null) {
+    const host = options.host ?? running?.host ?? "127.0.0.1"
+    await checkListening(host, port)
     const log = await openExistingLog(options.data)
     try {
-      const host = options.host ?? running?.host ?? "127.0.0.1"
-      return await runAgainst(log.pool, log.keys, host, options.mqtt ?? running!.mqtt, options, recordings)
+      return await runAgainst(log.pool, log.keys, host, port, options, recordings)
     } finally {
       await log.close()
     }
