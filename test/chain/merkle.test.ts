@@ -250,6 +250,34 @@ test("an empty old tree proves nothing, and a place that is not there cannot be 
   expect(checkConsistency(0.5, 8, roots[8]!, roots[8]!, [])).toBe(false)
 })
 
+test("a path with a node more than its tree has levels is refused, though it leads to the root that is given", () => {
+  const extra = leafHashes[64]!
+  for (let size = 1; size <= 33; size++) {
+    const above = hashNode(extra, roots[size]!, native)
+    for (let index = 0; index < size; index++) {
+      const path = proveInclusion(index, size, stores[size]!.readNode, native)
+      expect(checkInclusion(leafHashes[index]!, index, size, [...path, extra], above, native)).toBe(false)
+    }
+    for (let old = 1; old < size; old++) {
+      const proof = [...proveConsistency(old, size, stores[size]!.readNode, native), extra]
+      const aboveOld = hashNode(extra, roots[old]!, native)
+      // Where the old tree is complete, its root starts the walk and is not part of the proof.
+      const isComplete = (old & (old - 1)) === 0
+      const start = isComplete ? roots[old]! : aboveOld
+      expect(checkConsistency(old, size, start, above, proof, native)).toBe(false)
+      expect(checkConsistency(old, size, aboveOld, above, proof, native)).toBe(false)
+    }
+  }
+})
+
+test("a proof that ends before the new tree's root is none: one root cannot stand for two sizes", () => {
+  for (const size1 of [1, 2, 4, 8, 16]) {
+    for (let size2 = size1 + 1; size2 <= 33; size2++) {
+      expect(checkConsistency(size1, size2, roots[size1]!, roots[size1]!, [], native)).toBe(false)
+    }
+  }
+})
+
 test("what has not 32 bytes is no node of a proof", () => {
   const short = parseHex("00".repeat(31)) as Hash
   expect(checkInclusion(leafHashes[0]!, 0, 2, [short], roots[2]!)).toBe(false)
