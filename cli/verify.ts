@@ -4,7 +4,7 @@ import type { Command } from "commander"
 import type { Pool } from "pg"
 import { openAuditRows } from "../ingest/database/audit-rows.ts"
 import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
-import { hmacNative, sha256Native, verifyNativeAsync } from "../ingest/native.ts"
+import { hmacNative, sha256Native, verifyNative, verifyNativeAsync } from "../ingest/native.ts"
 import { type AuditResult, audit, formatAudit } from "../verify/audit.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
@@ -50,6 +50,7 @@ export async function auditDatabase(
       sha256: sha256Native,
       hmac: hmacNative,
       verify: verifyNativeAsync,
+      verifyNow: verifyNative,
       onProgress: (done, total) =>
         progress?.update(
           `${formatBar(done, total)}  ${formatNumber(done)} of ${formatNumber(total)} statements`,
