@@ -64,6 +64,38 @@ const memberNames = [
   ["attributes", 12],
 ] as const
 
+/** The members that are there, by number, ascending. */
+export function listMembers(registry: Registry): number[] {
+  return memberNames.flatMap(([name, number]) => (registry[name] === undefined ? [] : [number]))
+}
+
+/** Members of the operator's registry statements by action: 1 to 3 always, then what must be there and what may be. */
+const membersOf: Readonly<
+  Record<RegistryAction, { readonly must: readonly number[]; readonly may: readonly number[] }>
+> = {
+  enrol: { must: [4, 5], may: [7, 11, 12] },
+  rotate: { must: [4, 5], may: [7, 8, 9, 10] },
+  revoke: { must: [], may: [6, 9] },
+  suspend: { must: [], may: [9] },
+  resume: { must: [], may: [9] },
+  "trust-ca": { must: [11], may: [9] },
+  "distrust-ca": { must: [11], may: [9] },
+}
+
+/** A member that a registry statement of the operator lacks, or one that does not belong into it; or null. */
+export function findMemberFault(registry: Registry): string | null {
+  const { must, may } = membersOf[registry.action]
+  const members = listMembers(registry)
+  const missing = must.find((number) => !members.includes(number))
+  if (missing !== undefined) return `${registry.action} has no member ${missing}`
+  const extra = members.find((number) => number > 3 && !must.includes(number) && !may.includes(number))
+  if (extra !== undefined) return `member ${extra} does not belong to ${registry.action}`
+  // PROTOCOL §7: 10 stands in place of 8, and what a device asks for itself is proven by its new key.
+  if (registry.request === undefined) return null
+  if (registry.proofOfOld !== undefined) return "10 stands in place of 8, not beside it"
+  return registry.proofOfNew === undefined ? "a rotation with 10 has 7 as well" : null
+}
+
 export function encodeRegistry(registry: Registry): Uint8Array {
   const members = new Map<number, CborInput>()
   for (const [name, number] of memberNames) {
@@ -151,7 +183,7 @@ export function proveKey(
   firstSeq: number,
   newKey: PublicKey,
 ): Uint8Array {
-  return signMessage(signer, encodeProofMessage(signer.publicKey, origin, device, firstSeq, newKey))
+  return signMessage(signer, encodeKeyProof(signer.publicKey, origin, device, firstSeq, newKey))
 }
 
 export function checkKeyProof(
@@ -163,12 +195,12 @@ export function checkKeyProof(
   newKey: PublicKey,
   verify: VerifyEquation = verifyEquation,
 ): boolean {
-  const message = encodeProofMessage(signer, origin, device, firstSeq, newKey)
+  const message = encodeKeyProof(signer, origin, device, firstSeq, newKey)
   return checkSignature(signer, signer.algorithm, message, proof, verify) === "good"
 }
 
-/** `["Signature1", bstr({1: alg}), "tidemark/enrol", bstr(cbor([origin, device, first seq, thumbprint]))]` (PROTOCOL §7). */
-function encodeProofMessage(
+/** What a proof signs: `["Signature1", bstr({1: alg}), "tidemark/enrol", bstr(cbor([origin, device, first seq, thumbprint]))]` (PROTOCOL §7). */
+export function encodeKeyProof(
   signer: PublicKey,
   origin: string,
   device: string,

@@ -5,7 +5,7 @@ import { type Content, entryOf, signStatement, signedBytesOf } from "../chain/st
 import { locks } from "./database/pool.ts"
 import { type LogKeys, digestKeyOf } from "./log-keys.ts"
 import { hmacNative, sha256Native } from "./native.ts"
-import { insertStatements } from "./storage.ts"
+import { type StoredStatement, insertStatements } from "./storage.ts"
 
 /** The operator's chain, locked until the transaction ends. */
 export interface OperatorHead {
@@ -40,6 +40,67 @@ export interface OperatorStatement {
   readonly receivedAtMs: number
 }
 
+/** The operator's chain while it is locked: statements are signed one by one, then stored together. */
+export class OperatorChain {
+  private readonly keys: LogKeys
+  private readonly before: OperatorHead
+  private readonly digestKey: Uint8Array
+  private head: OperatorHead
+  private readonly rows: StoredStatement[] = []
+
+  constructor(keys: LogKeys, head: OperatorHead) {
+    this.keys = keys
+    this.before = head
+    this.head = head
+    this.digestKey = digestKeyOf(keys)
+  }
+
+  /** Signs the next statement and gives its entry. */
+  sign({ id, sub, content, payload, receivedAtMs }: OperatorStatement): Hash {
+    const { origin, operator } = this.keys
+    const seq = this.head.seq + 1
+    const claims = {
+      content,
+      iss: origin,
+      sub,
+      iat: Math.floor(receivedAtMs / 1000),
+      seq,
+      prev: this.head.entry,
+      payload,
+    }
+    const statement = signStatement(claims, operator, origin)
+    const entry = entryOf(statement.bytes, sha256Native)
+    const signedDigest = hmacNative(this.digestKey, signedBytesOf(statement))
+    const { bytes } = statement
+    this.rows.push({
+      id,
+      chain: origin,
+      seq,
+      entry,
+      receivedAtMs,
+      signedDigest,
+      code: 1,
+      fault: null,
+      bytes,
+      series: [],
+    })
+    this.head = { seq, entry }
+    return entry
+  }
+
+  /** Stores what was signed, and moves the head. The chain must be locked by this transaction. */
+  async store(client: PoolClient): Promise<void> {
+    if (this.rows.length === 0) return
+    await insertStatements(client, this.rows)
+    const { before, head } = this
+    const { rowCount } = await client.query(
+      "update chain_heads set seq = $2, entry = $3 where device_id = $1 and seq = $4 and entry = $5",
+      [this.keys.origin, head.seq, head.entry, before.seq, before.entry],
+    )
+    if (rowCount !== 1) throw new Error("the operator's chain moved under its lock")
+  }
+}
+
 /** Signs and stores the operator's next statements, in order. The chain must be locked by this transaction. */
 export async function appendOperator(
   client: PoolClient,
@@ -47,41 +108,8 @@ export async function appendOperator(
   head: OperatorHead,
   statements: readonly OperatorStatement[],
 ): Promise<readonly Hash[]> {
-  let { seq, entry } = head
-  const digestKey = digestKeyOf(keys)
-  const rows = statements.map(({ id, sub, content, payload, receivedAtMs }) => {
-    const claims = {
-      content,
-      iss: keys.origin,
-      sub,
-      iat: Math.floor(receivedAtMs / 1000),
-      seq: seq + 1,
-      prev: entry,
-      payload,
-    }
-    const statement = signStatement(claims, keys.operator, keys.origin)
-    seq += 1
-    entry = entryOf(statement.bytes, sha256Native)
-    const signedDigest = hmacNative(digestKey, signedBytesOf(statement))
-    const { bytes } = statement
-    return {
-      id,
-      chain: keys.origin,
-      seq,
-      entry,
-      receivedAtMs,
-      signedDigest,
-      code: 1 as const,
-      fault: null,
-      bytes,
-      series: [],
-    }
-  })
-  await insertStatements(client, rows)
-  const { rowCount } = await client.query(
-    "update chain_heads set seq = $2, entry = $3 where device_id = $1 and seq = $4 and entry = $5",
-    [keys.origin, seq, entry, head.seq, head.entry],
-  )
-  if (rowCount !== 1) throw new Error("the operator's chain moved under its lock")
-  return rows.map((row) => row.entry)
+  const chain = new OperatorChain(keys, head)
+  const entries = statements.map((statement) => chain.sign(statement))
+  await chain.store(client)
+  return entries
 }

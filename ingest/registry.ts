@@ -1,17 +1,213 @@
 /** The registry: which keys stand for which device. Every change is a statement of the operator's chain first. */
 import type { Pool, PoolClient } from "pg"
-import { formatHex } from "../chain/bytes.ts"
-import { type AppliedRegistry, type DeviceRecord, type EnrolledKey, applyRegistry } from "../chain/device.ts"
-import { type Hash, parseHash, zeroHash } from "../chain/hash.ts"
-import { type PublicKey, decodeCoseKey, encodeCoseKey, findKeyFault } from "../chain/key.ts"
-import type { DeviceStatus } from "../chain/link.ts"
-import { type Registry, encodeRegistry } from "../chain/registry.ts"
-import { contentRegistry, devicePattern } from "../chain/statement.ts"
+import { type AuthorityRecord, applyAuthority, findTrustedAuthority } from "../chain/authority.ts"
+import { equalBytes } from "../chain/bytes.ts"
+import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
+import { type Hash, zeroHash } from "../chain/hash.ts"
+import { type PublicKey, equalKeys, findKeyFault } from "../chain/key.ts"
+import { type Registry, type RegistryAction, encodeRegistry } from "../chain/registry.ts"
+import { contentRegistry } from "../chain/statement.ts"
 import { inTransaction } from "./database/pool.ts"
 import type { LogKeys } from "./log-keys.ts"
-import { verifyNative } from "./native.ts"
-import { appendOperator, lockOperator, lockSealShared } from "./operator.ts"
+import { sha256Native, verifyNative } from "./native.ts"
+import { OperatorChain, lockOperator, lockSealShared } from "./operator.ts"
+import {
+  insertDevices,
+  lockHeads,
+  raiseEpochs,
+  readAuthorities,
+  readDevices,
+  updateDevices,
+  writeAuthority,
+} from "./registry-rows.ts"
 import { readClock, takeIds } from "./storage.ts"
+
+export { readAuthorities, readDevices } from "./registry-rows.ts"
+
+/**
+ * A registry statement without what this file fills in: 3, and of a CA 11. Not 10: a device's own request is answered
+ * where it is accepted, in `group.ts`.
+ */
+export interface RegistryChange extends Omit<Registry, "previous" | "request"> {
+  /** The CA's certificate in DER, with trust-ca. */
+  readonly certificate?: Uint8Array
+}
+
+export type ChangeResult =
+  | {
+      readonly kind: "changed"
+      readonly action: RegistryAction
+      readonly device: string
+      /** Of the registry statement. */
+      readonly entry: Hash
+      /** After the change; null of a CA. */
+      readonly record: DeviceRecord | null
+    }
+  | {
+      readonly kind: "refused"
+      readonly action: RegistryAction
+      readonly device: string
+      readonly rule: string
+    }
+
+/**
+ * The one way to change the registry: each change is a registry statement on the operator's chain, judged by
+ * `applyRegistry` or `applyAuthority` before it is signed, and committed in one transaction with the rows and with the
+ * raised epochs of the devices. A change that the rules forbid is refused with the rule, and the others go in.
+ *
+ * @returns one result per change, in the same order
+ */
+export async function changeRegistry(
+  pool: Pool,
+  keys: LogKeys,
+  changes: readonly RegistryChange[],
+): Promise<ChangeResult[]> {
+  if (changes.length === 0) return []
+  return inTransaction(pool, async (client) => {
+    await lockSealShared(client)
+    const operator = new OperatorChain(keys, await lockOperator(client, keys.origin))
+    const devices = [...new Set(changes.flatMap((change) => (isOfAuthority(change) ? [] : [change.device])))]
+    const heads = await lockHeads(client, devices)
+    const known = await readDevices(client, devices)
+    const authorities = await readAuthorities(client)
+    const receivedAtMs = await readClock(client)
+    const ids = await takeIds(client, changes.length)
+    const batch = new RegistryBatch(keys.origin, heads, known, authorities)
+    const results = changes.map((change, index): ChangeResult => {
+      const { action, device } = change
+      const registry = batch.registryOf(change)
+      const rule = batch.judge(registry, change.certificate)
+      if (rule !== null) return { kind: "refused", action, device, rule }
+      const payload = encodeRegistry(registry)
+      const entry = operator.sign({
+        id: ids[index]!,
+        sub: device,
+        content: contentRegistry,
+        payload,
+        receivedAtMs,
+      })
+      return { kind: "changed", action, device, entry, record: batch.take(entry) }
+    })
+    await operator.store(client)
+    await batch.store(client)
+    return results
+  })
+}
+
+function isOfAuthority({ action }: Pick<Registry, "action">): boolean {
+  return action === "trust-ca" || action === "distrust-ca"
+}
+
+/** The registry as the changes so far leave it. */
+class RegistryBatch {
+  private readonly origin: string
+  private readonly heads: ReadonlyMap<string, { readonly seq: number }>
+  private readonly known: ReadonlyMap<string, DeviceRecord>
+  private readonly authorities: Map<string, AuthorityRecord>
+  private readonly changed = new Map<string, DeviceRecord>()
+  private readonly changedAuthorities = new Map<string, Uint8Array | null>()
+  /** Judged, and not yet signed. */
+  private pending:
+    | { readonly kind: "device"; readonly record: DeviceRecord }
+    | {
+        readonly kind: "authority"
+        readonly record: AuthorityRecord
+        readonly certificate: Uint8Array | null
+      }
+    | null = null
+
+  constructor(
+    origin: string,
+    heads: ReadonlyMap<string, { readonly seq: number }>,
+    known: ReadonlyMap<string, DeviceRecord>,
+    authorities: Map<string, AuthorityRecord>,
+  ) {
+    this.origin = origin
+    this.heads = heads
+    this.known = known
+    this.authorities = authorities
+  }
+
+  registryOf({ certificate, ...change }: RegistryChange): Registry {
+    const last = isOfAuthority(change) ? this.authorities.get(change.device) : this.find(change.device)
+    // A certificate that is not given is the one that is trusted.
+    const caDigest =
+      certificate !== undefined
+        ? sha256Native(certificate)
+        : change.action === "distrust-ca"
+          ? (change.caDigest ?? this.authorities.get(change.device)?.digest)
+          : change.caDigest
+    return {
+      ...change,
+      previous: last?.registry ?? zeroHash,
+      ...(caDigest === undefined ? {} : { caDigest }),
+    }
+  }
+
+  /** The rule that forbids this statement, or null: then `take` follows. */
+  judge(registry: Registry, certificate: Uint8Array | undefined): string | null {
+    // The entry is known once it is signed, and it is signed once it is judged.
+    const entry = zeroHash
+    if (isOfAuthority(registry)) {
+      if (registry.action === "trust-ca" && certificate === undefined)
+        return "a CA is trusted with its certificate"
+      if (registry.action === "distrust-ca" && registry.caDigest === undefined)
+        return `CA ${registry.device} is not trusted`
+      const outcome = applyAuthority(this.authorities, registry, entry)
+      if (outcome.kind === "refused") return outcome.rule
+      this.pending = { kind: "authority", record: outcome.record, certificate: certificate ?? null }
+      return null
+    }
+    const fault = registry.key === undefined ? null : findKeyFault(registry.key)
+    if (fault !== null) return fault
+    const outcome = applyRegistry(this.find(registry.device), registry, {
+      origin: this.origin,
+      entry,
+      headSeq: this.heads.get(registry.device)?.seq ?? 0,
+      isTrustedAuthority: (digest) => findTrustedAuthority(this.authorities, digest) !== null,
+      verify: verifyNative,
+    })
+    if (outcome.kind === "refused") return outcome.rule
+    this.pending = { kind: "device", record: outcome.record }
+    return null
+  }
+
+  /** What was judged last is signed, and has this entry. */
+  take(entry: Hash): DeviceRecord | null {
+    const { pending } = this
+    this.pending = null
+    if (pending === null) throw new Error("a registry statement was signed that nobody judged")
+    if (pending.kind === "device") {
+      const record = { ...pending.record, registry: entry }
+      this.changed.set(record.device, record)
+      return record
+    }
+    const { record, certificate } = pending
+    this.authorities.set(record.name, { ...record, registry: entry })
+    this.changedAuthorities.set(record.name, certificate ?? this.changedAuthorities.get(record.name) ?? null)
+    return null
+  }
+
+  async store(client: PoolClient): Promise<void> {
+    const records = [...this.changed.values()]
+    await insertDevices(
+      client,
+      records.filter(({ device }) => !this.known.has(device)),
+    )
+    const moved = records.filter(({ device }) => this.known.has(device))
+    await updateDevices(client, moved)
+    await raiseEpochs(
+      client,
+      moved.map(({ device }) => device),
+    )
+    for (const [name, certificate] of this.changedAuthorities)
+      await writeAuthority(client, this.authorities.get(name)!, certificate)
+  }
+
+  private find(device: string): DeviceRecord | null {
+    return this.changed.get(device) ?? this.known.get(device) ?? null
+  }
+}
 
 export interface Enrolment {
   readonly device: string
@@ -27,167 +223,94 @@ export type EnrolmentResult =
   | { readonly kind: "refused"; readonly device: string; readonly rule: string }
 
 /**
- * Enrols devices, each by a registry statement, in one transaction. A device that may not be enrolled is refused with
- * the rule, and the others go in.
+ * Enrols devices in one transaction; one that may not be enrolled is refused with the rule, and the others go in.
+ *
+ * @returns one result per enrolment, in the same order
  */
 export async function enrolDevices(
   pool: Pool,
   keys: LogKeys,
   enrolments: readonly Enrolment[],
 ): Promise<EnrolmentResult[]> {
-  return inTransaction(pool, async (client) => {
-    await lockSealShared(client)
-    const head = await lockOperator(client, keys.origin)
-    const known = await readDevices(
-      client,
-      enrolments.map(({ device }) => device),
-    )
-    const receivedAtMs = await readClock(client)
-    const results: EnrolmentResult[] = []
-    const fresh: { enrolment: Enrolment; registry: Registry }[] = []
-    const seen = new Set<string>()
-    for (const enrolment of enrolments) {
-      const registry = registryOf(enrolment)
-      const refusal = findRefusal(
-        enrolment,
-        registry,
-        seen.has(enrolment.device) || known.has(enrolment.device),
-        keys.origin,
-      )
-      seen.add(enrolment.device)
-      if (refusal !== null) results.push({ kind: "refused", device: enrolment.device, rule: refusal })
-      else fresh.push({ enrolment, registry })
-    }
-    const ids = await takeIds(client, fresh.length)
-    const statements = fresh.map(({ registry }, index) => ({
-      id: ids[index]!,
-      sub: registry.device,
-      content: contentRegistry,
-      payload: encodeRegistry(registry),
-      receivedAtMs,
-    }))
-    const entries = fresh.length === 0 ? [] : await appendOperator(client, keys, head, statements)
-    for (const [index, { registry }] of fresh.entries()) {
-      const entry = entries[index]!
-      const place = { origin: keys.origin, entry, headSeq: 0, verify: verifyNative }
-      await insertDevice(client, requireApplied(applyRegistry(null, registry, place)))
-      results.push({ kind: "enrolled", device: registry.device, entry })
-    }
-    return results
+  const results = await changeRegistry(
+    pool,
+    keys,
+    enrolments.map(({ device, key, proof, attributes }) => ({
+      action: "enrol",
+      device,
+      key,
+      firstSeq: 1,
+      ...(proof === undefined ? {} : { proofOfNew: proof }),
+      ...(attributes === undefined || attributes.size === 0 ? {} : { attributes }),
+    })),
+  )
+  return results.map((result) => {
+    const { device } = result
+    return result.kind === "refused"
+      ? { kind: "refused", device, rule: result.rule }
+      : { kind: "enrolled", device, entry: result.entry }
   })
 }
 
-function registryOf({ device, key, proof, attributes }: Enrolment): Registry {
-  return {
-    action: "enrol",
-    device,
-    previous: zeroHash,
-    key,
-    firstSeq: 1,
-    ...(proof === undefined ? {} : { proofOfNew: proof }),
-    ...(attributes === undefined || attributes.size === 0 ? {} : { attributes }),
+export interface CertifiedDevice {
+  readonly device: string
+  /** The key in the device's certificate. */
+  readonly key: PublicKey
+  /** SHA-256 of the DER of the CA's certificate that signed it. */
+  readonly caDigest: Hash
+}
+
+/**
+ * Enrols a device at its first connect by a certificate of a trusted CA. Whether the certificate is one of that CA is for
+ * the caller to have checked; that the CA is trusted is asked here, under the operator's lock.
+ *
+ * - `enrolled`: now, by this call
+ * - `known`: this key is one of the device's already, whatever its standing; nothing was done
+ * - `refused`: with the rule; also where the device is enrolled with other keys
+ */
+export async function enrolByCertificate(
+  pool: Pool,
+  keys: LogKeys,
+  { device, key, caDigest }: CertifiedDevice,
+): Promise<{ readonly kind: "enrolled" | "known" } | { readonly kind: "refused"; readonly rule: string }> {
+  const isKnown = async (): Promise<boolean> => {
+    const record = (await readDevices(pool, [device])).get(device)
+    return record?.keys.some((other) => equalKeys(other.key, key)) ?? false
   }
+  if (await isKnown()) return { kind: "known" }
+  const [result] = await changeRegistry(pool, keys, [{ action: "enrol", device, key, firstSeq: 1, caDigest }])
+  if (result?.kind === "changed") return { kind: "enrolled" }
+  // Another connection of the same device may have come first.
+  if (await isKnown()) return { kind: "known" }
+  return { kind: "refused", rule: result?.rule ?? "" }
 }
 
-/** Everything is asked before anything is signed: the same rules as the audit's. */
-function findRefusal(
-  enrolment: Enrolment,
-  registry: Registry,
-  isKnown: boolean,
-  origin: string,
-): string | null {
-  if (!devicePattern.test(enrolment.device)) return `a device id must match ${devicePattern.source}`
-  if (isKnown) return `device ${enrolment.device} is enrolled already`
-  const fault = findKeyFault(enrolment.key)
-  if (fault !== null) return fault
-  const outcome = applyRegistry(null, registry, { origin, entry: zeroHash, headSeq: 0, verify: verifyNative })
-  return outcome.kind === "refused" ? outcome.rule : null
+/** A CA that is trusted now, for whoever checks certificates of devices. */
+export interface TrustedAuthority {
+  readonly name: string
+  /** X.509 in DER. */
+  readonly certificate: Uint8Array
+  /** Its SHA-256. */
+  readonly digest: Hash
 }
 
-function requireApplied(outcome: AppliedRegistry): DeviceRecord {
-  if (outcome.kind === "applied") return outcome.record
-  throw new Error(`a registry statement was signed against the rules: ${outcome.rule}`)
-}
-
-async function insertDevice(client: PoolClient, record: DeviceRecord): Promise<void> {
-  await client.query("insert into chain_heads (device_id, seq, entry) values ($1, 0, $2)", [
-    record.device,
-    zeroHash,
-  ])
-  await client.query(
-    "insert into devices (device_id, status, registry, attributes) values ($1, $2, $3, $4)",
-    [record.device, record.status, record.registry, Object.fromEntries(record.attributes)],
+/** Rejects where a stored certificate is not the one of its digest: nobody may be enrolled by it. */
+export async function readTrustedAuthorities(pool: Pool | PoolClient): Promise<TrustedAuthority[]> {
+  const { rows } = await pool.query<{ name: string; certificate: Uint8Array; digest: Uint8Array }>(
+    "select name, certificate, digest from certificate_authorities where trusted order by name",
   )
-  for (const key of record.keys) {
-    await client.query(
-      `insert into device_keys (device_id, kid, cose_key, first_seq, last_seq, ended_by, possession_proven)
-       values ($1, $2, $3, $4, $5, $6, $7)`,
-      [
-        record.device,
-        key.kid,
-        encodeCoseKey(key.key),
-        key.firstSeq,
-        key.lastSeq,
-        key.endedBy,
-        key.isPossessionProven,
-      ],
-    )
-  }
-}
-
-interface DeviceRow {
-  readonly device_id: string
-  readonly status: DeviceStatus
-  readonly registry: Uint8Array
-  readonly attributes: Record<string, string>
-  readonly keys: readonly {
-    readonly kid: string
-    readonly cose_key: string
-    readonly first_seq: number
-    readonly last_seq: number | null
-    readonly ended_by: "rotation" | "revocation" | null
-    readonly possession_proven: boolean
-  }[]
-}
-
-/** The records of these devices, by id; those that are not enrolled are missing. */
-export async function readDevices(
-  client: Pool | PoolClient,
-  devices: readonly string[] | null,
-): Promise<Map<string, DeviceRecord>> {
-  const { rows } = await client.query<DeviceRow>(
-    `select d.device_id, d.status, d.registry, d.attributes,
-            coalesce((select json_agg(json_build_object('kid', encode(k.kid, 'hex'), 'cose_key', encode(k.cose_key, 'hex'),
-              'first_seq', k.first_seq, 'last_seq', k.last_seq, 'ended_by', k.ended_by,
-              'possession_proven', k.possession_proven) order by k.first_seq)
-              from device_keys k where k.device_id = d.device_id), '[]') as keys
-     from devices d where $1::text[] is null or d.device_id = any($1) order by d.device_id`,
-    [devices],
-  )
-  return new Map(rows.map((row) => [row.device_id, recordOf(row)]))
-}
-
-function recordOf(row: DeviceRow): DeviceRecord {
-  const keys = row.keys.map((key): EnrolledKey => ({
-    kid: Uint8Array.from(Buffer.from(key.kid, "hex")),
-    key: decodeCoseKey(Uint8Array.from(Buffer.from(key.cose_key, "hex"))),
-    firstSeq: key.first_seq,
-    lastSeq: key.last_seq,
-    endedBy: key.ended_by,
-    isPossessionProven: key.possession_proven,
-  }))
-  const { device_id: device, status } = row
-  return {
-    device,
-    status,
-    keys,
-    registry: parseHash(row.registry),
-    attributes: new Map(Object.entries(row.attributes)),
-  }
+  return rows.map(({ name, certificate, digest }) => {
+    const computed = sha256Native(certificate)
+    if (!equalBytes(computed, digest))
+      throw new Error(
+        `the stored certificate of CA ${name} is not the one that is trusted: run tidemark verify`,
+      )
+    return { name, certificate: Uint8Array.from(certificate), digest: computed }
+  })
 }
 
 /** Two records of one device, compared by the last registry statement that made them. */
 export function isSameRegistry(record: DeviceRecord | null, registry: Uint8Array | null): boolean {
   if (record === null || registry === null) return record === null && registry === null
-  return formatHex(record.registry) === formatHex(registry)
+  return equalBytes(record.registry, registry)
 }

@@ -130,7 +130,7 @@ class LogAudit {
       findings.add("entries", "id", "the log", `has ${total} entries under ${entries} ids`)
     for (const finish of [
       () => this.blocks.finish(),
-      () => auditRegistryRows(source, this.chains!, findings),
+      () => auditRegistryRows(source, this.chains!, findings, this.options.sha256),
       () => auditForks(source.forks(), this.chains!, findings, this.options),
     ]) {
       if (findings.isDone) return

@@ -1,9 +1,12 @@
 /** The chains as the audit has followed them so far: in memory of the devices, not of the statements. */
 import { equalBytes } from "../chain/bytes.ts"
-import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
+import { type AuthorityRecord, applyAuthority, findTrustedAuthority } from "../chain/authority.ts"
+import { type DeviceRecord, type KeyRequest, applyRegistry } from "../chain/device.ts"
 import { type Hash, type Sha256, parseHash } from "../chain/hash.ts"
 import { type PublicKey, kidOf } from "../chain/key.ts"
+import { findRequestFault } from "../chain/key-request.ts"
 import { findKey, judgeLink, noHead } from "../chain/link.ts"
+import { type Payload, readPayload } from "../chain/payload.ts"
 import type { Head } from "../chain/receipt.ts"
 import type { Registry } from "../chain/registry.ts"
 import type { VerifyEquation } from "../chain/signature.ts"
@@ -13,6 +16,8 @@ export interface Chain {
   head: Head
   /** By the registry statements so far; null for the operator, who has one key. */
   record: DeviceRecord | null
+  /** The head, where it asks for the device's next key and the operator has not answered yet. */
+  request: KeyRequest | null
 }
 
 /** Under which key a statement must verify, or the rule that keeps it out of its chain. */
@@ -21,9 +26,11 @@ export type Standing =
 
 export class Chains {
   readonly origin: string
-  readonly operator: Chain = { head: noHead, record: null }
+  readonly operator: Chain = { head: noHead, record: null, request: null }
   /** Enrolled devices. */
   readonly devices = new Map<string, Chain>()
+  /** CAs that were ever trusted, by name. */
+  readonly authorities = new Map<string, AuthorityRecord>()
   private readonly operatorKey: PublicKey
   private readonly operatorKid: Uint8Array
 
@@ -55,6 +62,8 @@ export class Chains {
         kind: "fault",
         rule: `follows statement ${chain.head.seq} of its chain: one of them is at a wrong place, or what lay between is missing`,
       }
+    if (chain.request !== null)
+      return { kind: "fault", rule: "follows a request for the next key that the operator did not answer" }
     let key = this.operatorKey
     let isRevokedBeyond = false
     if (chain.record !== null) {
@@ -76,21 +85,57 @@ export class Chains {
   /** Moves the head, also past a statement that was found bad: what follows is judged by itself. */
   advance(chain: Chain, seq: number, entry: Uint8Array): void {
     chain.head = { seq, entry: parseHash(entry) }
+    chain.request = null
+  }
+
+  /** The payload as ingest takes it: a device's request for its next key that breaks a rule is not read. */
+  readPayload(statement: Statement, entry: Hash, verify?: VerifyEquation): Payload {
+    const payload = readPayload(statement)
+    const { iss, seq } = statement
+    const record = this.devices.get(iss)?.record ?? null
+    if (payload.kind !== "registry" || iss === this.origin || record === null) return payload
+    const place = { origin: this.origin, seq, entry, ...(verify === undefined ? {} : { verify }) }
+    const rule = findRequestFault(record, payload.registry, place)
+    return rule === null ? payload : { kind: "unread", rule, offset: 0 }
+  }
+
+  /** The device's head asks for its next key: the operator's rotation is to come before anything else about it. */
+  expectRotation(device: string, request: KeyRequest): void {
+    const chain = this.devices.get(device)
+    if (chain !== undefined) chain.request = request
   }
 
   /** Applies a registry statement of the operator; the rule that it breaks, or null. */
   applyRegistry(registry: Registry, entry: Hash, verify?: VerifyEquation): string | null {
+    if (registry.action === "trust-ca" || registry.action === "distrust-ca")
+      return this.applyAuthority(registry, entry)
     const chain = this.devices.get(registry.device)
+    const request = chain?.request ?? null
+    if (request !== null && registry.request === undefined)
+      return "the device's request for its next key is not answered before"
     const place = {
       origin: this.origin,
       entry,
       headSeq: chain?.head.seq ?? 0,
+      request,
+      isTrustedAuthority: (digest: Hash) => findTrustedAuthority(this.authorities, digest) !== null,
       ...(verify === undefined ? {} : { verify }),
     }
     const outcome = applyRegistry(chain?.record ?? null, registry, place)
     if (outcome.kind === "refused") return outcome.rule
-    if (chain === undefined) this.devices.set(registry.device, { head: noHead, record: outcome.record })
-    else chain.record = outcome.record
+    if (chain === undefined) {
+      this.devices.set(registry.device, { head: noHead, record: outcome.record, request: null })
+      return null
+    }
+    chain.record = outcome.record
+    chain.request = null
+    return null
+  }
+
+  private applyAuthority(registry: Registry, entry: Hash): string | null {
+    const outcome = applyAuthority(this.authorities, registry, entry)
+    if (outcome.kind === "refused") return outcome.rule
+    this.authorities.set(outcome.record.name, outcome.record)
     return null
   }
 }

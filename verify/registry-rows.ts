@@ -1,16 +1,31 @@
-/** Rows that repeat the chains as they now stand (`chain_heads`, `devices`, `device_keys`) beside the chains themselves. */
+/**
+ * Rows that repeat the chains as they now stand (`chain_heads`, `devices`, `device_keys`, `certificate_authorities`)
+ * beside the chains themselves.
+ */
 import { equalBytes, formatHex } from "../chain/bytes.ts"
+import { type Sha256, sha256 } from "../chain/hash.ts"
 import type { EnrolledKey } from "../chain/device.ts"
 import { encodeCoseKey } from "../chain/key.ts"
 import type { Chains } from "./chains.ts"
 import type { Findings } from "./finding.ts"
-import type { AuditSource, ChainHeadRow, DeviceKeyRow, DeviceRow } from "./source.ts"
+import type { AuditSource, AuthorityRow, ChainHeadRow, DeviceKeyRow, DeviceRow } from "./source.ts"
 
 export async function auditRegistryRows(
   source: AuditSource,
   chains: Chains,
   findings: Findings,
+  hash: Sha256 = sha256,
 ): Promise<void> {
+  for (const [device, { head, request }] of chains.devices) {
+    if (request !== null)
+      findings.add(
+        "statements",
+        "bytes",
+        `statement ${head.seq} of device ${device}`,
+        "asks for the device's next key, and no rotation by the operator answers it",
+      )
+  }
+  await auditAuthorities(source.authorities(), chains, findings, hash)
   await auditDevices(source.devices(), chains, findings)
   await auditDeviceKeys(source.deviceKeys(), chains, findings)
   await auditChainHeads(source.chainHeads(), chains, findings)
@@ -40,6 +55,12 @@ async function auditDevices(
       findings.add("devices", "registry", name, "is not the last registry statement about the device")
     if (!isSameAttributes(row.attributes, record.attributes))
       findings.add("devices", "attributes", name, "differs from the signed enrolment")
+    const { caDigest } = record
+    const isSameAuthority =
+      row.caDigest === null || caDigest === null
+        ? row.caDigest === caDigest
+        : equalBytes(row.caDigest, caDigest)
+    if (!isSameAuthority) findings.add("devices", "ca_digest", name, "differs from the signed enrolment")
   }
   for (const device of left)
     findings.add("devices", null, `device ${device}`, "is missing: the operator enrolled it")
@@ -101,6 +122,35 @@ function auditDeviceKey(row: DeviceKeyRow, key: EnrolledKey, name: string, findi
   if (row.lastSeq !== key.lastSeq) say("last_seq")
   if (row.endedBy !== key.endedBy) say("ended_by")
   if (row.isPossessionProven !== key.isPossessionProven) say("possession_proven")
+  if (row.introducedBy !== key.introducedBy) say("introduced_by")
+}
+
+async function auditAuthorities(
+  rows: AsyncIterable<AuthorityRow>,
+  { authorities }: Chains,
+  findings: Findings,
+  hash: Sha256,
+): Promise<void> {
+  const left = new Set(authorities.keys())
+  for await (const row of rows) {
+    const name = `CA ${row.name}`
+    const say = (column: string | null, rule: string): void =>
+      findings.add("certificate_authorities", column, name, rule)
+    const record = authorities.get(row.name)
+    if (record === undefined || !left.delete(row.name)) {
+      say(null, "was never trusted by the operator")
+      continue
+    }
+    const differs = "differs from what the operator's chain says"
+    if (!equalBytes(row.digest, record.digest)) say("digest", differs)
+    if (!equalBytes(hash(row.certificate), record.digest))
+      say("certificate", "is not the certificate that the operator trusted")
+    if (row.isTrusted !== record.isTrusted) say("trusted", differs)
+    if (!equalBytes(row.registry, record.registry))
+      say("registry", "is not the last registry statement about the CA")
+  }
+  for (const name of left)
+    findings.add("certificate_authorities", null, `CA ${name}`, "is missing: the operator trusted it")
 }
 
 async function auditChainHeads(

@@ -28,6 +28,8 @@ export interface AuditSource {
   devices(): AsyncIterable<DeviceRow>
   /** By device, then first seq. */
   deviceKeys(): AsyncIterable<DeviceKeyRow>
+  /** By name. */
+  authorities(): AsyncIterable<AuthorityRow>
   /** By device, then seq. */
   forks(): AsyncIterable<ForkRow>
 }
@@ -142,6 +144,16 @@ export interface DeviceRow {
   readonly registry: Uint8Array
   /** The JSON text. */
   readonly attributes: string
+  readonly caDigest: Uint8Array | null
+}
+
+export interface AuthorityRow {
+  readonly name: string
+  readonly digest: Uint8Array
+  /** X.509 in DER. */
+  readonly certificate: Uint8Array
+  readonly isTrusted: boolean
+  readonly registry: Uint8Array
 }
 
 export interface DeviceKeyRow {
@@ -152,6 +164,7 @@ export interface DeviceKeyRow {
   readonly lastSeq: number | null
   readonly endedBy: string | null
   readonly isPossessionProven: boolean
+  readonly introducedBy: string
 }
 
 export interface ForkRow {

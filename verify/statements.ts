@@ -5,7 +5,7 @@ import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "../chain/ha
 import { type Hmac, hmacSha256 } from "../chain/heads.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { verdictOfNext } from "../chain/link.ts"
-import { type Payload, isAhead, readPayload } from "../chain/payload.ts"
+import { type Payload, isAhead } from "../chain/payload.ts"
 import { countPackReadings } from "../chain/senml.ts"
 import { type Series, timesOf } from "../chain/series.ts"
 import {
@@ -186,10 +186,12 @@ export class StatementAudit {
     }
     const row = nameStatement(chains.origin, statement.iss, statement.seq)
     if (!isEntry) findings.add("entries", "entry", row, "is not the SHA-256 of the signed statement")
-    const signed = readPayload(statement)
+    const signed = chains.readPayload(statement, computed, this.verifyNow)
     this.auditChain(statement, computed, entry, signed, row)
     const receivedAtMs = this.readArrival(entry, row)
     const payload = this.auditVerdict(statement, signed, entry, receivedAtMs, row)
+    if (payload.kind === "registry" && statement.iss !== chains.origin)
+      chains.expectRotation(statement.iss, { entry: computed, registry: payload.registry })
     const series = payload.kind === "readings" ? payload.series : []
     this.auditSeries(rows, entry, series, row)
     const forBlock = this.forBlock(statement, computed, receivedAtMs, payload)
@@ -254,8 +256,6 @@ export class StatementAudit {
       }
       const { registry } = payload
       if (sub !== registry.device) say("is a registry statement whose sub is not its device")
-      // About a certificate authority: no device changes.
-      if (registry.action === "trust-ca" || registry.action === "distrust-ca") return
       const rule = this.chains.applyRegistry(registry, entry, this.verifyNow)
       if (rule !== null) say(`is a registry statement against the rules: ${rule}`)
     } else findings.remarks.push(`${called} is of a content type that this version does not know`)
@@ -281,7 +281,7 @@ export class StatementAudit {
     const isOperator = statement.iss === this.chains.origin
     const refused: Payload = { kind: "unread", rule: refusalRule, offset: 0 }
     const isRefused =
-      signed.kind === "readings" &&
+      (signed.kind === "readings" || (signed.kind === "registry" && !isOperator)) &&
       row.code === verdictCodes["accepted-unread"] &&
       row.fault === faultOf(refused)
     if (isRefused)
@@ -348,9 +348,11 @@ export class StatementAudit {
       return { ...common, origin: { kind: "device", device: iss, seq, readings, times: spanOf(series) } }
     }
     if (content === contentBlock) return "manifest"
-    if (payload.kind !== "registry" || !this.chains.devices.has(payload.registry.device))
-      return { ...common, origin: { kind: "operator" } }
+    if (payload.kind !== "registry") return { ...common, origin: { kind: "operator" } }
     const { device, action } = payload.registry
+    // About a CA no device's place moves, also where a device has the CA's name.
+    const isOfDevice = action !== "trust-ca" && action !== "distrust-ca" && this.chains.devices.has(device)
+    if (!isOfDevice) return { ...common, origin: { kind: "operator" } }
     return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
   }
 }

@@ -229,21 +229,42 @@ export class AuditRows {
 
   devices() {
     return mapRows(
-      this.read<{ device_id: string; status: string; registry: Buffer; attributes: string }>(
-        "select device_id, status, registry, attributes::text from devices order by device_id",
-      ),
+      this.read<{
+        device_id: string
+        status: string
+        registry: Buffer
+        attributes: string
+        ca_digest: Buffer | null
+      }>("select device_id, status, registry, attributes::text, ca_digest from devices order by device_id"),
       (row) => ({
         deviceId: row.device_id,
         status: row.status,
         registry: plainBytes(row.registry),
         attributes: row.attributes,
+        caDigest: row.ca_digest === null ? null : plainBytes(row.ca_digest),
+      }),
+    )
+  }
+
+  authorities() {
+    return mapRows(
+      this.read<{ name: string; digest: Buffer; certificate: Buffer; trusted: boolean; registry: Buffer }>(
+        "select name, digest, certificate, trusted, registry from certificate_authorities order by name",
+      ),
+      (row) => ({
+        name: row.name,
+        digest: plainBytes(row.digest),
+        certificate: plainBytes(row.certificate),
+        isTrusted: row.trusted,
+        registry: plainBytes(row.registry),
       }),
     )
   }
 
   deviceKeys() {
     return mapRows(
-      this.read<KeyColumns>(`select device_id, kid, cose_key, first_seq, last_seq, ended_by, possession_proven
+      this
+        .read<KeyColumns>(`select device_id, kid, cose_key, first_seq, last_seq, ended_by, possession_proven, introduced_by
        from device_keys order by device_id, first_seq`),
       (row) => ({
         deviceId: row.device_id,
@@ -253,6 +274,7 @@ export class AuditRows {
         lastSeq: row.last_seq,
         endedBy: row.ended_by,
         isPossessionProven: row.possession_proven,
+        introducedBy: row.introduced_by,
       }),
     )
   }
@@ -401,6 +423,7 @@ interface KeyColumns {
   readonly last_seq: number | null
   readonly ended_by: string | null
   readonly possession_proven: boolean
+  readonly introduced_by: string
 }
 
 /** Rows of several tables under one id. */

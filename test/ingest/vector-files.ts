@@ -63,8 +63,8 @@ export async function writeStanding(
       const bytes = bytesOf(coseKey)
       if (!equalBytes(kidOf(decodeCoseKey(bytes)), bytesOf(kid))) throw new Error("a kid is not its key's")
       await client.query(
-        `insert into device_keys (device_id, kid, cose_key, first_seq, last_seq, ended_by, possession_proven)
-         values ($1, $2, $3, $4, $5, $6, false)
+        `insert into device_keys (device_id, kid, cose_key, first_seq, last_seq, ended_by, possession_proven, introduced_by)
+         values ($1, $2, $3, $4, $5, $6, false, 'operator')
          on conflict (device_id, kid) do update set last_seq = excluded.last_seq, ended_by = excluded.ended_by`,
         [device, bytesOf(kid), bytes, firstSeq, lastSeq, endedBy],
       )

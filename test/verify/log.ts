@@ -2,21 +2,16 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { PoolClient } from "pg"
-import { joinBytes } from "../../chain/bytes.ts"
-import { applyRegistry } from "../../chain/device.ts"
-import { zeroHash } from "../../chain/hash.ts"
-import { algorithmEd25519, algorithmEsp256, encodeCoseKey } from "../../chain/key.ts"
+import { encodeUtf8, joinBytes } from "../../chain/bytes.ts"
+import { algorithmEd25519, algorithmEsp256 } from "../../chain/key.ts"
 import { encodeLost } from "../../chain/lost.ts"
-import { type Registry, encodeRegistry, proveKey } from "../../chain/registry.ts"
+import { proveKey } from "../../chain/registry.ts"
 import { encodePack } from "../../chain/senml.ts"
-import { contentLost, contentRegistry } from "../../chain/statement.ts"
+import { contentLost } from "../../chain/statement.ts"
 import { AuditRows } from "../../ingest/database/audit-rows.ts"
-import { inTransaction } from "../../ingest/database/pool.ts"
 import { type LogKeys, digestKeyOf } from "../../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative, verifyNativeAsync } from "../../ingest/native.ts"
-import { appendOperator, lockOperator, lockSealShared } from "../../ingest/operator.ts"
-import { enrolDevices, readDevices } from "../../ingest/registry.ts"
-import { readClock, takeIds } from "../../ingest/storage.ts"
+import { type RegistryChange, changeRegistry, enrolDevices } from "../../ingest/registry.ts"
 import { type AuditOptions, type AuditResult, audit } from "../../verify/audit.ts"
 import { type Stand, TestDevice, openStand, send } from "../ingest/stand.ts"
 
@@ -60,7 +55,8 @@ export async function openWholeLog(): Promise<Stand> {
   await stand.seal({ isEmptyAllowed: true })
 
   const fresh = new TestDevice("k3-fresh", algorithmEsp256)
-  await change(stand, "k3", {
+  await change(stand, {
+    device: "k3",
     action: "rotate",
     key: fresh.key.publicKey,
     firstSeq: 3,
@@ -69,10 +65,10 @@ export async function openWholeLog(): Promise<Stand> {
   })
   const rotated = Object.assign(Object.create(k3) as TestDevice, { key: fresh.key })
   await sendAll(stand, rotated, 2)
-  await change(stand, "k3", { action: "revoke", lastGoodSeq: 3, reason: "lost" })
+  await change(stand, { device: "k3", action: "revoke", lastGoodSeq: 3, reason: "lost" })
   const lost = encodeLost({ reason: "sensor-off", count: null, from: 1_760_000_000, to: 1_760_000_100 })
   await sendOne(stand, k4, { content: contentLost, payload: lost })
-  await change(stand, "k4", { action: "suspend" })
+  await change(stand, { device: "k4", action: "suspend" })
   await sendAll(stand, k1, 2)
   await stand.seal()
 
@@ -121,56 +117,18 @@ function everyKind(): Uint8Array {
   ])
 }
 
-/** A registry statement that ingest has no command for yet, and the rows that follow from it. */
-async function change(
-  { pool, keys }: Stand,
-  device: string,
-  members: Omit<Registry, "device" | "previous">,
-): Promise<void> {
-  await inTransaction(pool, async (client) => {
-    await lockSealShared(client)
-    const head = await lockOperator(client, keys.origin)
-    const record = (await readDevices(client, [device])).get(device)!
-    const registry: Registry = { device, previous: record.registry, ...members }
-    const receivedAtMs = await readClock(client)
-    const [id] = await takeIds(client, 1)
-    const payload = encodeRegistry(registry)
-    const [entry] = await appendOperator(client, keys, head, [
-      { id: id!, sub: device, content: contentRegistry, payload, receivedAtMs },
-    ])
-    const { rows } = await client.query<{ seq: number }>("select seq from chain_heads where device_id = $1", [
-      device,
-    ])
-    const place = {
-      origin: keys.origin,
-      entry: entry ?? zeroHash,
-      headSeq: rows[0]!.seq,
-      verify: verifyNative,
-    }
-    const applied = applyRegistry(record, registry, place)
-    if (applied.kind === "refused") throw new Error(applied.rule)
-    await client.query("update devices set status = $2, registry = $3 where device_id = $1", [
-      device,
-      applied.record.status,
-      applied.record.registry,
-    ])
-    for (const key of applied.record.keys) {
-      await client.query(
-        `insert into device_keys (device_id, kid, cose_key, first_seq, last_seq, ended_by, possession_proven)
-         values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (device_id, kid) do update set last_seq = excluded.last_seq, ended_by = excluded.ended_by`,
-        [
-          device,
-          key.kid,
-          encodeCoseKey(key.key),
-          key.firstSeq,
-          key.lastSeq,
-          key.endedBy,
-          key.isPossessionProven,
-        ],
-      )
-    }
-  })
+/** Two CAs, of which one is distrusted again; nothing of it is sealed. */
+export async function trustAuthorities(stand: Stand): Promise<void> {
+  const [maker, before] = [encodeUtf8("a certificate"), encodeUtf8("another certificate")]
+  await change(stand, { action: "trust-ca", device: "maker", certificate: maker })
+  await change(stand, { action: "trust-ca", device: "maker.2024", certificate: before })
+  await change(stand, { action: "distrust-ca", device: "maker.2024" })
+}
+
+/** A registry statement of the operator. */
+async function change({ pool, keys }: Stand, said: RegistryChange): Promise<void> {
+  const [result] = await changeRegistry(pool, keys, [said])
+  if (result?.kind !== "changed") throw new Error(result?.rule)
 }
 
 export async function readPublishedNote(dataFolder: string): Promise<string> {

@@ -2,7 +2,7 @@ import type { PoolClient } from "pg"
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest"
 import { type AuditOptions, type AuditResult, type Finding, formatAudit } from "../../verify/audit.ts"
 import type { Stand } from "../ingest/stand.ts"
-import { auditThrough, openWholeLog, readPublishedNote } from "./log.ts"
+import { auditThrough, openWholeLog, readPublishedNote, trustAuthorities } from "./log.ts"
 import { additions, changes, noEvidence, removals, rowsNotEvidence } from "./tampers.ts"
 
 let stand: Stand
@@ -11,6 +11,7 @@ let client: PoolClient
 
 beforeAll(async () => {
   stand = await openWholeLog()
+  await trustAuthorities(stand)
   published = await readPublishedNote(stand.dataFolder)
   client = await stand.pool.connect()
   await client.query("begin")

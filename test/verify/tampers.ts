@@ -68,6 +68,15 @@ const key = (column: string, sql: string): Tamper =>
     /differs from what the operator's chain says/,
   )
 
+const differs = /differs from what the operator's chain says/
+const authority = (column: string, sql: string, rule = differs, name = "maker"): Tamper =>
+  tamper(
+    `certificate_authorities.${column}`,
+    `update certificate_authorities set ${sql} where name = '${name}'`,
+    new RegExp(`^CA ${name}$`),
+    rule,
+  )
+
 /** At least one per column that evidence rests on. */
 export const changes: readonly Tamper[] = [
   tamper(
@@ -456,6 +465,24 @@ export const changes: readonly Tamper[] = [
   key("last_seq", "last_seq = 3"),
   key("ended_by", "ended_by = 'revocation'"),
   key("possession_proven", "possession_proven = true"),
+  key("introduced_by", "introduced_by = 'old-key'"),
+  tamper(
+    "devices.ca_digest",
+    "update devices set ca_digest = sha256(registry) where device_id = 'k5'",
+    /^device k5$/,
+    /differs from the signed enrolment/,
+  ),
+  tamper(
+    "certificate_authorities.name",
+    "update certificate_authorities set name = 'other' where name = 'maker'",
+    /^CA other$/,
+    /was never trusted/,
+    { column: null },
+  ),
+  authority("digest", flip("digest")),
+  authority("certificate", flip("certificate"), /is not the certificate that the operator trusted/),
+  authority("trusted", "trusted = true", differs, "maker.2024"),
+  authority("registry", flip("registry"), /last registry statement about the CA/),
 
   tamper(
     "forks.device_id",
@@ -542,6 +569,12 @@ export const removals: Readonly<
     /is missing/,
   ],
   devices: ["delete from devices where device_id = 'k5'", "devices", /^device k5$/, /is missing/],
+  certificate_authorities: [
+    "delete from certificate_authorities where name = 'maker.2024'",
+    "certificate_authorities",
+    /^CA maker\.2024$/,
+    /is missing/,
+  ],
   device_keys: [
     "delete from device_keys where device_id = 'k5'",
     "device_keys",
@@ -610,13 +643,19 @@ export const additions: Readonly<
     /was never enrolled/,
   ],
   devices: [
-    "insert into devices select 'k9', status, registry, attributes from devices limit 1",
+    "insert into devices select 'k9', status, registry, attributes, ca_digest from devices limit 1",
     "devices",
     /^device k9$/,
     /was never enrolled/,
   ],
+  certificate_authorities: [
+    "insert into certificate_authorities select 'other', digest, certificate, true, registry from certificate_authorities where name = 'maker'",
+    "certificate_authorities",
+    /^CA other$/,
+    /was never trusted/,
+  ],
   device_keys: [
-    "insert into device_keys select 'k5', substr(sha256(kid), 1, 8), cose_key, 9, null, null, true from device_keys where device_id = 'k1'",
+    "insert into device_keys select 'k5', substr(sha256(kid), 1, 8), cose_key, 9, null, null, true, 'operator' from device_keys where device_id = 'k1'",
     "device_keys",
     /^key [0-9a-f]{16} of device k5$/,
     /was never enrolled/,
