@@ -106,7 +106,7 @@ export class TestDevice {
   }
 
   /** Takes the head that the service told: what the device forgot, or what was lost on the way. */
-  goOnFrom({ head }: Receipt): void {
+  goOnFrom({ head }: Pick<Receipt, "head">): void {
     this.seq = head.seq
     this.entry = head.entry
   }
