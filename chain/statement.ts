@@ -123,8 +123,10 @@ function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "pa
 
   // Sorted bytewise, 3 comes before 4, and 258 to 260 after 15.
   let content: Content | null = null
+  let contentStart = 0
   if (members === 4 && reader.bytes[reader.offset] === 3) {
     label(3, "content type")
+    contentStart = reader.offset
     content = readContent(reader)
   }
   label(4, "kid")
@@ -162,7 +164,7 @@ function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "pa
   reader.leave()
   reader.end()
   if (!isOperator && typeof content === "string" && !mayDeviceUse(content)) {
-    reader.fault("a device may not use the operator's content types", 0)
+    reader.fault("a device may not use the operator's content types", contentStart)
   }
   return { algorithm, content, kid, iss, sub, iat, seq, prev: parseHash(prev) }
 }

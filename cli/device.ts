@@ -2,13 +2,13 @@ import type { Command } from "commander"
 import { formatHex } from "../chain/bytes.ts"
 import type { DeviceRecord } from "../chain/device.ts"
 import { type PublicKey, algorithmEd25519, thumbprintOf } from "../chain/key.ts"
-import { KeyFault, parsePublicKey } from "../chain/keyfile.ts"
 import { devicePattern } from "../chain/statement.ts"
 import { parseVerdictCode } from "../chain/verdict.ts"
 import { enrolDevices, readDevices } from "../ingest/registry.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { addCommand, dataOption, jsonOption, readNamedFile } from "./option.ts"
+import { readPublicKey } from "./key-file.ts"
+import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { print } from "./output.ts"
 import { formatTable } from "./table.ts"
 
@@ -47,7 +47,7 @@ async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => Promise<
 async function enrol(id: string, { data, key: path }: DataOptions & { key: string }): Promise<void> {
   if (!devicePattern.test(id))
     throw new UsageFault(`"${id}" is no device id: it must match ${devicePattern.source}`)
-  const key = await readKey(path)
+  const key = await readPublicKey(path)
   await withLog(data, async ({ pool, keys }) => {
     const [result] = await enrolDevices(pool, keys, [{ device: id, key }])
     if (result?.kind !== "enrolled") throw new CommandFault(`${id} was not enrolled: ${result?.rule}`)
@@ -56,21 +56,6 @@ async function enrol(id: string, { data, key: path }: DataOptions & { key: strin
     print(`log       ${keys.origin}`)
     print(`publish   to v1/${id}/statements, and subscribe to v1/${id}/receipts`)
   })
-}
-
-async function readKey(path: string): Promise<PublicKey> {
-  const file = await readNamedFile(path, "the key")
-  try {
-    return parsePublicKey(file)
-  } catch (error) {
-    if (error instanceof KeyFault)
-      throw new CommandFault(
-        `the key ${path} cannot be used: ${error.message}`,
-        "PEM, JWK and COSE_Key of Ed25519 and P-256 are read",
-        { cause: error },
-      )
-    throw error
-  }
 }
 
 interface HeadRow {

@@ -8,6 +8,7 @@ import { addBlocks } from "./blocks.ts"
 import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { addInspect } from "./inspect.ts"
 import { addLog } from "./log.ts"
 import { say } from "./output.ts"
 import { addReceipts } from "./receipts.ts"
@@ -37,6 +38,7 @@ for (const add of [
   addBlocks,
   addReadings,
   addReceipts,
+  addInspect,
   addVerify,
   addDemo,
 ])
