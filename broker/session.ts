@@ -226,6 +226,7 @@ export class Session {
       this.#turns.shift()
       if (turn.answer.refused) this.#refuse(turn.answer.receipt)
       else this.#accept(turn, turn.answer.receipt)
+      if (turn.answer.closes === true) this.#closeBehindAck()
     }
   }
 
@@ -234,6 +235,14 @@ export class Session {
     if (turn.asked || this.#subscribed) this.#options.gate.write(this.#encodeReceipt(receipt))
     turn.acknowledge()
     this.#options.gate.release()
+  }
+
+  /** The device's next key stands, and this connection was opened by the one before (PROTOCOL §7). */
+  #closeBehindAck(): void {
+    this.#refusing = true
+    this.#options.gate.discardInput()
+    // The PUBACK is written a few microtasks later: it goes first.
+    setImmediate(() => this.#options.gate.writeLast(new Uint8Array(0)))
   }
 
   /** Nothing behind a refusal is judged or acknowledged: it could not have linked. */

@@ -35,6 +35,8 @@ export type Answer =
       readonly code: number
       readonly receipt: Uint8Array
       readonly refused: boolean
+      /** Of what is not refused: close behind the PUBACK, since another key stands now (PROTOCOL §7). */
+      readonly closes?: true
     }
   /** Not judged, not counted: this connection is fenced off, or stands behind a refusal of its own. Close it at once. */
   | { readonly kind: "dropped" }

@@ -6,7 +6,7 @@ import type { BrokerLimits } from "../broker/limits.ts"
 import { migrate } from "../ingest/database/migration.ts"
 import { type Intake, type IntakeEvents, openIntake } from "../ingest/intake.ts"
 import { initLog, openLog } from "../ingest/log.ts"
-import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
+import type { LogKeys } from "../ingest/log-keys.ts"
 import { checkPublished, publishLast } from "../ingest/publication.ts"
 import { type SealOptions, type SealResult, seal } from "../ingest/seal.ts"
 import { checkSchedule, findMissedSlot, startSchedule } from "../ingest/schedule.ts"
@@ -114,7 +114,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
     const intake = openIntake({
       pool: database.pool,
-      digestKey: digestKeyOf(keys),
+      keys,
       events: joinEvents(metrics.intake, logEvents(log), watchDatabase(readiness)),
     })
     closers.push(() => intake.close())

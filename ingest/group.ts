@@ -3,8 +3,9 @@
  * Nothing is answered before it has committed.
  */
 import type { PoolClient } from "pg"
-import type { DeviceRecord } from "../chain/device.ts"
-import { parseHash } from "../chain/hash.ts"
+import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
+import { type Hash, parseHash } from "../chain/hash.ts"
+import { findRequestFault, rotationOf } from "../chain/key-request.ts"
 import {
   type ChainState,
   type DeviceStatus,
@@ -15,11 +16,16 @@ import {
 } from "../chain/link.ts"
 import { type Payload, isAhead } from "../chain/payload.ts"
 import type { Head } from "../chain/receipt.ts"
+import { type Registry, encodeRegistry } from "../chain/registry.ts"
 import { countPackReadings } from "../chain/senml.ts"
+import { contentRegistry } from "../chain/statement.ts"
 import { type Verdict, verdictCodes } from "../chain/verdict.ts"
 import type { Checked, SignedCandidate } from "./candidate.ts"
-import { lockSealShared } from "./operator.ts"
+import type { LogKeys } from "./log-keys.ts"
+import { verifyNative } from "./native.ts"
+import { OperatorChain, lockSealShared, tryLockOperator } from "./operator.ts"
 import { isSameRegistry } from "./registry.ts"
+import { updateDevices } from "./registry-rows.ts"
 import { type StoredStatement, insertStatements, readClock, takeIds } from "./storage.ts"
 
 /** A connection in front of the fence. */
@@ -56,16 +62,20 @@ export type Outcome =
       readonly readings: number
       /** Stands behind `head` of an unknown, revoked or suspended device: the connection closes. */
       readonly closes: boolean
+      /** Its next key stands: the connection closes behind the acknowledgement. */
+      readonly isRotated: boolean
     }
   | { readonly kind: "dropped" }
   /** The registry changed since the check: check again, and judge in the next group. */
   | { readonly kind: "stale" }
+  /** Asks for a key while the operator's chain is held by a seal: nobody else waits for that, so it comes again. */
+  | { readonly kind: "postponed" }
 
 interface Chain {
   readonly device: string
   readonly isEnrolled: boolean
   readonly status: DeviceStatus
-  readonly registry: Uint8Array | null
+  registry: Uint8Array | null
   readonly before: Head
   readonly epochBefore: number
   head: Head
@@ -82,22 +92,42 @@ interface Accepted {
   readonly fault: string | null
 }
 
+/** A request that is granted: the operator's rotation commits with it. */
+interface Rotation {
+  readonly record: DeviceRecord
+  readonly request: Registry
+  /** Of the request. */
+  readonly entry: Hash
+  readonly seq: number
+}
+
 const forksPerDeviceMax = 16
+
+/** What the registry of a chain is while its rotation is not signed yet: no record is the same. */
+const registryInTheMaking = new Uint8Array(0)
 
 /**
  * Judges and stores a group in one transaction, and gives each item's outcome in order. Rejects with what the database
  * said, having changed nothing that it knows of: the caller splits or retries. After a rejection of COMMIT itself the
  * rows may stand all the same; `decided` is for that case.
  */
-export async function commitGroup(client: PoolClient, items: readonly GroupItem[]): Promise<Outcome[]> {
+export async function commitGroup(
+  client: PoolClient,
+  items: readonly GroupItem[],
+  keys: LogKeys,
+): Promise<Outcome[]> {
   await client.query("begin")
   await lockSealShared(client)
+  // The operator's chain before the devices' heads, as everybody does; and only where somebody asks for a key.
+  const isAsked = items.some(isRequest)
+  const operatorHead = isAsked ? await tryLockOperator(client, keys.origin) : null
+  const operator = operatorHead === null ? null : new OperatorChain(keys, operatorHead)
   const chains = await lockChains(client, items)
   const nowMs = await readClock(client)
   await lookUpStored(client, chains, items)
-  const group = new Judgement(chains, nowMs)
+  const group = new Judgement(chains, nowMs, keys.origin, operator !== null)
   const outcomes = items.map((item) => group.judge(item))
-  await store(client, group, nowMs)
+  await store(client, group, nowMs, operator)
   // From here on a lost answer leaves it open whether the rows stand.
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.kind === "verdict") items[index]!.decided = outcome.verdict
@@ -105,6 +135,11 @@ export async function commitGroup(client: PoolClient, items: readonly GroupItem[
   await client.query("commit")
   for (const item of items) settlePlace(item.place, group)
   return outcomes
+}
+
+/** A registry statement by a device, which may be a request for its next key. */
+function isRequest({ checked, isUnreadable }: GroupItem): boolean {
+  return checked.kind === "signed" && checked.signed.payload.kind === "registry" && !isUnreadable
 }
 
 /** Locks the heads in order of device id: in arbitrary order two groups waited for each other in 57 of 80 runs. */
@@ -196,12 +231,18 @@ class Judgement {
   /** Places as this group leaves them, if it commits. */
   readonly epochs = new Map<PlaceState, number>()
   readonly stopped = new Set<PlaceState>()
+  readonly rotations: Rotation[] = []
   private readonly stale = new Set<PlaceState>()
+  private readonly postponed = new Set<PlaceState>()
   private readonly nowMs: number
+  private readonly origin: string
+  private readonly isOperatorLocked: boolean
 
-  constructor(chains: ReadonlyMap<string, Chain>, nowMs: number) {
+  constructor(chains: ReadonlyMap<string, Chain>, nowMs: number, origin: string, isOperatorLocked: boolean) {
     this.chains = chains
     this.nowMs = nowMs
+    this.origin = origin
+    this.isOperatorLocked = isOperatorLocked
   }
 
   judge(item: GroupItem): Outcome {
@@ -210,6 +251,7 @@ class Judgement {
     const chain = this.chains.get(place.device)!
     // Behind one that is checked again nothing may be judged before it.
     if (this.stale.has(place)) return { kind: "stale" }
+    if (this.postponed.has(place)) return { kind: "postponed" }
     if (checked.kind !== "question" && !isSameRegistry(item.record, chain.registry)) {
       this.stale.add(place)
       return { kind: "stale" }
@@ -258,7 +300,13 @@ class Judgement {
       stored: (at) => chain.stored.get(at) ?? null,
     }
     const link = judgeLink({ seq, prev, entry, signedDigest, isRevokedBeyond }, state)
-    if (link.kind === "next") return this.accept(item, chain, signed)
+    if (link.kind === "next") {
+      if (isRequest(item) && !this.isOperatorLocked) {
+        this.postponed.add(item.place)
+        return { kind: "postponed" }
+      }
+      return this.accept(item, chain, signed)
+    }
     if (link.kind === "duplicate") {
       // Its own row, from a COMMIT whose answer was lost.
       const { decided } = item
@@ -271,9 +319,7 @@ class Judgement {
 
   private accept(item: GroupItem, chain: Chain, signed: SignedCandidate): Outcome {
     const { statement, entry, signedDigest } = signed
-    const payload: Payload = item.isUnreadable
-      ? { kind: "unread", rule: "the database refused the series", offset: 0 }
-      : signed.payload
+    const payload = this.readPayload(item, signed)
     const isUnread = payload.kind === "unread"
     const verdict = verdictOfNext(isUnread, isAhead(statement.iat, payload, this.nowMs))
     const code = verdictCodes[verdict] as 1 | 3 | 4
@@ -282,7 +328,23 @@ class Judgement {
     chain.head = { seq: statement.seq, entry }
     chain.stored.set(statement.seq, { entry, signedDigest })
     const readings = payload.kind === "readings" ? countPackReadings(payload.series) : 0
-    return this.outcome(chain, verdict, fault ?? "", statement.seq, readings, false)
+    const outcome = this.outcome(chain, verdict, fault ?? "", statement.seq, readings, false)
+    if (payload.kind !== "registry") return outcome
+    const { seq } = statement
+    this.rotations.push({ record: item.record!, request: payload.registry, entry, seq })
+    // The fence, as for every registry statement: what else came, was checked by the old key.
+    chain.epoch += 1
+    chain.registry = registryInTheMaking
+    return { ...outcome, isRotated: true }
+  }
+
+  /** A request for a key that breaks a rule is accepted, unread, and the old key goes on (PROTOCOL §7). */
+  private readPayload(item: GroupItem, { payload, statement, entry }: SignedCandidate): Payload {
+    if (item.isUnreadable) return { kind: "unread", rule: "the database refused the series", offset: 0 }
+    if (payload.kind !== "registry") return payload
+    const place = { origin: this.origin, seq: statement.seq, entry, verify: verifyNative }
+    const rule = findRequestFault(item.record!, payload.registry, place)
+    return rule === null ? payload : { kind: "unread", rule, offset: 0 }
   }
 
   private refuse(item: GroupItem, chain: Chain, verdict: Verdict, rule: string, seq: number | null): Outcome {
@@ -302,15 +364,22 @@ class Judgement {
     seq: number | null,
     readings: number,
     closes: boolean,
-  ): Outcome {
-    return { kind: "verdict", verdict, rule, seq, head: chain.head, nowMs: this.nowMs, readings, closes }
+  ): Outcome & { readonly kind: "verdict" } {
+    const { head } = chain
+    const { nowMs } = this
+    return { kind: "verdict", verdict, rule, seq, head, nowMs, readings, closes, isRotated: false }
   }
 }
 
-async function store(client: PoolClient, group: Judgement, nowMs: number): Promise<void> {
-  const { accepted } = group
+async function store(
+  client: PoolClient,
+  group: Judgement,
+  nowMs: number,
+  operator: OperatorChain | null,
+): Promise<void> {
+  const { accepted, rotations } = group
   if (accepted.length > 0) {
-    const ids = await takeIds(client, accepted.length)
+    const ids = await takeIds(client, accepted.length + rotations.length)
     const statements = accepted.map(({ item, signed, code, fault }, index): StoredStatement => {
       const { payload, statement } = signed
       return {
@@ -327,10 +396,39 @@ async function store(client: PoolClient, group: Judgement, nowMs: number): Promi
       }
     })
     await insertStatements(client, statements)
+    if (operator !== null) await rotate(client, rotations, operator, ids.slice(accepted.length), nowMs)
   }
   await moveHeads(client, [...group.chains.values()])
   await countRefusals(client, [...group.refusals.values()])
   await keepForks(client, group)
+}
+
+/** Signs the operator's rotations behind the requests that they answer, and writes the keys. */
+async function rotate(
+  client: PoolClient,
+  rotations: readonly Rotation[],
+  operator: OperatorChain,
+  ids: readonly number[],
+  receivedAtMs: number,
+): Promise<void> {
+  if (rotations.length === 0) return
+  const records = rotations.map(({ record, request, entry, seq }, index) => {
+    const registry = rotationOf(record, request, entry)
+    const payload = encodeRegistry(registry)
+    const place = { id: ids[index]!, sub: record.device, content: contentRegistry, receivedAtMs }
+    const applied = applyRegistry(record, registry, {
+      origin: operator.origin,
+      entry: operator.sign({ ...place, payload }),
+      headSeq: seq,
+      request: { entry, registry: request },
+      verify: verifyNative,
+    })
+    if (applied.kind === "refused")
+      throw new Error(`a request was granted against the rules: ${applied.rule}`)
+    return applied.record
+  })
+  await operator.store(client)
+  await updateDevices(client, records)
 }
 
 /** The compare-and-swap: it must move exactly the heads that were locked, from exactly where they were. */

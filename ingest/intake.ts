@@ -8,6 +8,7 @@ import type { DeviceRecord } from "../chain/device.ts"
 import { type Verdict, isRefusal, verdictCodes } from "../chain/verdict.ts"
 import { type Checked, type Decoded, checkCandidate, decodeCandidate } from "./candidate.ts"
 import { type GroupItem, type Outcome, type PlaceState, commitGroup } from "./group.ts"
+import { type LogKeys, digestKeyOf } from "./log-keys.ts"
 import { readDevices } from "./registry.ts"
 
 /** What a connection says. The same shape as the broker's `Message`: `cli/` hands one to the other. */
@@ -24,6 +25,8 @@ export type IntakeAnswer =
       readonly refused: boolean
       /** Which rule spoke, with its numbers: for people, not for the device. */
       readonly rule: string
+      /** Acknowledged like any other, and then the connection closes: the device's next key stands. */
+      readonly closes?: true
     }
   | { readonly kind: "dropped" }
 
@@ -46,7 +49,8 @@ export interface IntakeEvents {
 
 export interface IntakeOptions {
   readonly pool: Pool
-  readonly digestKey: Uint8Array
+  /** Of the log: for `signed_digest`, and to answer devices that ask for their next key. */
+  readonly keys: LogKeys
   readonly events?: IntakeEvents
   /** For tests: called just before a group's transaction. */
   readonly beforeCommit?: (items: number) => Promise<void>
@@ -65,6 +69,8 @@ export interface Intake {
 interface Entry {
   readonly place: PlaceState
   readonly decoded: Decoded | { readonly kind: "question" }
+  /** Waits for the operator's chain. */
+  isPostponed: boolean
   answer(answer: IntakeAnswer): void
 }
 
@@ -74,9 +80,11 @@ const groupBytesMax = 16 * 1024 * 1024
 const recordsCachedMax = 100_000
 const retryMsMin = 50
 const retryMsMax = 2_000
+const postponedMs = 10
 
 export function openIntake(options: IntakeOptions): Intake {
-  const { pool, digestKey, events = {} } = options
+  const { pool, keys, events = {} } = options
+  const digestKey = digestKeyOf(keys)
   const wait = options.wait ?? ((ms: number) => new Promise<void>((done) => void setTimeout(done, ms)))
   const queue: Entry[] = []
   const records = new Map<string, DeviceRecord | null>()
@@ -111,6 +119,7 @@ export function openIntake(options: IntakeOptions): Intake {
       queue.push({
         place,
         decoded: decodeMessage(place.device, message),
+        isPostponed: false,
         answer: (answer) => {
           waiting -= 1
           resolve(answer)
@@ -132,6 +141,8 @@ export function openIntake(options: IntakeOptions): Intake {
         }
       }
       const group = takeGroup()
+      // A seal holds the operator's chain until its block is committed: asked for again and again, not in a spin.
+      if (group.every(({ isPostponed }) => isPostponed)) await wait(postponedMs)
       const checked = await check(group)
       await committing
       committing = settle(group, checked)
@@ -182,6 +193,7 @@ export function openIntake(options: IntakeOptions): Intake {
     while (entries.length > 0) {
       const outcomes = await commitOrSplit(checked)
       const stale: Entry[] = []
+      const postponed: Entry[] = []
       for (const [index, outcome] of outcomes.entries()) {
         const entry = entries[index]!
         if (outcome.kind === "stale") {
@@ -189,10 +201,16 @@ export function openIntake(options: IntakeOptions): Intake {
           stale.push(entry)
           continue
         }
+        if (outcome.kind === "postponed") {
+          entry.isPostponed = true
+          postponed.push(entry)
+          continue
+        }
         if (outcome.kind === "verdict" && isStoredNow(outcome.verdict)) stored += 1
         report(entry, outcome)
         entry.answer(answerOf(outcome))
       }
+      queue.unshift(...postponed)
       // Before the next group, whatever it holds: order of arrival per connection is kept.
       entries = stale
       checked = stale.length > 0 ? await check(stale) : []
@@ -204,7 +222,7 @@ export function openIntake(options: IntakeOptions): Intake {
     try {
       return await persist(async () => {
         await options.beforeCommit?.(items.length)
-        return withClient(pool, (client) => commitGroup(client, items))
+        return withClient(pool, (client) => commitGroup(client, items, keys))
       })
     } catch (error) {
       // A row that Postgres will not take: halve the group until the culprit is alone, and store that one unread.
@@ -281,6 +299,7 @@ function answerOf(outcome: Outcome): IntakeAnswer {
     receipt,
     refused: outcome.closes || isRefusal(outcome.verdict),
     rule: outcome.rule,
+    ...(outcome.isRotated ? { closes: true } : {}),
   }
 }
 

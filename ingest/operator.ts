@@ -27,6 +27,16 @@ export async function lockOperator(client: PoolClient, origin: string): Promise<
   return { seq: row.seq, entry: parseHash(row.entry) }
 }
 
+/** The same without waiting: null where somebody else holds the chain, as a seal does until its block is committed. */
+export async function tryLockOperator(client: PoolClient, origin: string): Promise<OperatorHead | null> {
+  const { rows } = await client.query<{ seq: number; entry: Uint8Array }>(
+    "select seq, entry from chain_heads where device_id = $1 for update skip locked",
+    [origin],
+  )
+  const row = rows[0]
+  return row === undefined ? null : { seq: row.seq, entry: parseHash(row.entry) }
+}
+
 /** Every writer of statements holds this lock shared from before its first id to its commit, so that a seal can cut. */
 export async function lockSealShared(client: PoolClient): Promise<void> {
   await client.query("select pg_advisory_xact_lock_shared($1)", [locks.seal])
@@ -53,6 +63,10 @@ export class OperatorChain {
     this.before = head
     this.head = head
     this.digestKey = digestKeyOf(keys)
+  }
+
+  get origin(): string {
+    return this.keys.origin
   }
 
   /** Signs the next statement and gives its entry. */

@@ -2,7 +2,6 @@ import { setImmediate as yieldToLoop } from "node:timers/promises"
 import { expect, test } from "vitest"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type Intake, type IntakeEvents, openIntake } from "../../ingest/intake.ts"
-import { digestKeyOf } from "../../ingest/log-keys.ts"
 import { type Proxy, openProxy } from "./proxy.ts"
 import { type Stand, ask, offer, openStand, send, untilTrue } from "./stand.ts"
 
@@ -21,7 +20,7 @@ async function withLossyStand(
   const pool = openPool(proxy.url)
   const lossy = openIntake({
     pool,
-    digestKey: digestKeyOf(stand.keys),
+    keys: stand.keys,
     events,
     wait: async () => yieldToLoop(),
   })

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { decodeReceipt } from "../../chain/receipt.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type IntakeMessage, openIntake } from "../../ingest/intake.ts"
-import { digestKeyOf } from "../../ingest/log-keys.ts"
 import { type Stand, ask, offer, openStand, send } from "./stand.ts"
 
 let stand: Stand
@@ -120,7 +119,7 @@ test("a connection that left has what it sent judged all the same", async () => 
 
 test("a device that moves between two intakes of one database is never accused, and loses nothing", async () => {
   const pool = openPool(stand.url)
-  const other = openIntake({ pool, digestKey: digestKeyOf(stand.keys) })
+  const other = openIntake({ pool, keys: stand.keys })
   try {
     const devices = await Promise.all([1, 2, 3, 4].map((number) => stand.enrol(`moves-${number}`)))
     const moving = devices.map(async (device, number) => {

@@ -20,7 +20,7 @@ import { migrate } from "../../ingest/database/migration.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type Intake, type IntakeOptions, type IntakePlace, openIntake } from "../../ingest/intake.ts"
 import { initLog } from "../../ingest/log.ts"
-import { type LogKeys, digestKeyOf } from "../../ingest/log-keys.ts"
+import type { LogKeys } from "../../ingest/log-keys.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
 import { type SealOptions, type SealResult, seal } from "../../ingest/seal.ts"
 import { openTestDatabase } from "./postgres.ts"
@@ -54,7 +54,7 @@ export async function openStand(intakeOptions: Partial<IntakeOptions> = {}): Pro
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-test-"))
   const pool = openPool(database.url, 8)
   const keys = await initLog(pool, dataFolder, testOrigin)
-  const intake = openIntake({ pool, digestKey: digestKeyOf(keys), ...intakeOptions })
+  const intake = openIntake({ pool, keys, ...intakeOptions })
   return {
     pool,
     url: database.url,

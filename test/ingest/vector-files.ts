@@ -38,7 +38,7 @@ export function bytesOf(hex: string): Uint8Array {
 }
 
 /** The secret half of a key in a file. */
-export function privateKeyOf({ kid }: KeyInFile): PrivateKey {
+export function privateKeyOf({ kid }: Pick<KeyInFile, "kid">): PrivateKey {
   const key = [edKey, edKeyNext, ecKey].find(({ publicKey }) => formatHex(kidOf(publicKey)) === kid)
   if (key === undefined) throw new Error(`no test key has the kid ${kid}`)
   return key

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { formatHex } from "../../chain/bytes.ts"
-import { decodeCoseKey } from "../../chain/key.ts"
+import { type PublicKey, decodeCoseKey, kidOf } from "../../chain/key.ts"
 import { findKey, noHead } from "../../chain/link.ts"
+import { readPayload } from "../../chain/payload.ts"
 import type { Head, Receipt } from "../../chain/receipt.ts"
 import {
   type Statement,
@@ -50,9 +51,19 @@ function plain({ code, seq, head }: Receipt) {
   return { code, seq, head: { seq: head.seq, entry: formatHex(head.entry) } }
 }
 
-function nextOf({ device, keys }: StatementVector, head: Head): Statement {
+/** The key for which the vector's statement asks, if it is granted: with it the next one is signed. */
+function requestedKey({ statement, verdict }: StatementVector): PublicKey | null {
+  const decoded = decodeStatement(bytesOf(statement))
+  const payload = decoded.kind === "statement" && verdict === 1 ? readPayload(decoded.statement) : null
+  return payload?.kind === "registry" ? payload.registry.key! : null
+}
+
+function nextOf(vector: StatementVector, head: Head): Statement {
+  const { device, keys } = vector
   const seq = head.seq + 1
-  const standing = keys.find((key) => stands(key, seq))!
+  const requested = requestedKey(vector)
+  const standing =
+    requested === null ? keys.find((key) => stands(key, seq))! : { kid: formatHex(kidOf(requested)) }
   const payload = encodePack(heartRate(seq))
   const claims = { content: contentSenml, iss: device, sub: device, iat: 1_760_000_000 } as const
   return signStatement({ ...claims, seq, prev: head.entry, payload }, privateKeyOf(standing))
@@ -79,6 +90,9 @@ async function play(vector: StatementVector): Promise<unknown> {
   }
   const bytes = bytesOf(vector.statement)
   const heard = await session.say(bytes)
+  const isClosed =
+    heard.isClosed ||
+    (requestedKey(vector) !== null && (await session.client.next().catch(() => null)) === null)
   await session.close()
   if (vector.entry !== undefined && vector.verdict !== 2) head = headOf(bytes)
 
@@ -93,7 +107,7 @@ async function play(vector: StatementVector): Promise<unknown> {
     found: {
       ...plain(heard.receipt),
       isAcknowledged: heard.isAcknowledged,
-      isClosed: heard.isClosed,
+      isClosed,
       told: plain(again.told),
       goesOn: goesOn.receipt.code,
     },
@@ -102,7 +116,8 @@ async function play(vector: StatementVector): Promise<unknown> {
       seq: decoded.kind === "statement" ? decoded.statement.seq : null,
       head: { seq: head.seq, entry: formatHex(head.entry) },
       isAcknowledged: !isRefused,
-      isClosed: isRefused,
+      // Behind a rotation as well, with its PUBACK: the connection was opened by the old key.
+      isClosed: isRefused || requestedKey(vector) !== null,
       told: { code: 0, seq: null, head: { seq: head.seq, entry: formatHex(head.entry) } },
       goesOn: 1,
     },

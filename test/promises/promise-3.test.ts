@@ -6,7 +6,6 @@ import { checkSignature } from "../../chain/signature.ts"
 import { type Statement, decodeStatement, entryOf, signedBytesOf } from "../../chain/statement.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type Intake, openIntake } from "../../ingest/intake.ts"
-import { digestKeyOf } from "../../ingest/log-keys.ts"
 import { type Stand, offer, openStand } from "../ingest/stand.ts"
 
 let stand: Stand
@@ -14,7 +13,7 @@ let other: { readonly intake: Intake; readonly close: () => Promise<void> }
 beforeAll(async () => {
   stand = await openStand()
   const pool = openPool(stand.url, 4)
-  const intake = openIntake({ pool, digestKey: digestKeyOf(stand.keys) })
+  const intake = openIntake({ pool, keys: stand.keys })
   other = {
     intake,
     close: async () => {

@@ -3,7 +3,6 @@ import { formatHex } from "../../chain/bytes.ts"
 import { entryOf } from "../../chain/statement.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { openIntake } from "../../ingest/intake.ts"
-import { digestKeyOf } from "../../ingest/log-keys.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
 import { auditLog } from "../ingest/log-audit.ts"
 import { TestDevice, openStand, send } from "../ingest/stand.ts"
@@ -11,7 +10,7 @@ import { TestDevice, openStand, send } from "../ingest/stand.ts"
 test("Every accepted statement is sealed, in exactly one block, at the next sealing: all that was committed before its `to` is in it, under load of two services and while devices are enrolled", async () => {
   const stand = await openStand()
   const pool = openPool(stand.url, 8)
-  const other = openIntake({ pool, digestKey: digestKeyOf(stand.keys) })
+  const other = openIntake({ pool, keys: stand.keys })
   const stop = new AbortController()
   const clock = async (): Promise<number> => {
     const { rows } = await pool.query<{ ms: number }>(
