@@ -120,10 +120,30 @@ export async function openExistingLog(dataFolder: string, say?: (line: string) =
 /** What a running `up` tells other commands. */
 export interface Running {
   readonly pid: number
+  /** Of what devices connect to. */
   readonly host: string
-  readonly mqtt: number
+  /** Ports; absent: not opened. */
+  readonly mqtt?: number
+  readonly mqtts?: number
+  readonly ws?: number
+  readonly wss?: number
+  /** Whether devices have to log in. */
+  readonly logins: "required" | "optional" | "none"
   readonly http: number
+  /** Where HTTP is, if that is not `host`. */
+  readonly httpHost?: string
   readonly origin: string
+}
+
+/** Where the HTTP of a running service is. */
+export function httpOf({ host, httpHost = host, http }: Running): string {
+  return `http://${reachable(httpHost)}:${http}`
+}
+
+/** How this machine reaches what listens on `host`. */
+export function reachable(host: string): string {
+  const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
+  return address.includes(":") ? `[${address}]` : address
 }
 
 const runningPath = (dataFolder: string): string => join(dataFolder, "up.json")
@@ -143,8 +163,7 @@ export async function findRunning(dataFolder: string): Promise<Running | null> {
   let running: Running
   try {
     running = JSON.parse(await readFile(runningPath(dataFolder), "utf8")) as Running
-    const host = running.host.includes(":") ? `[${running.host}]` : running.host
-    const response = await fetch(`http://${host}:${running.http}/healthz`, {
+    const response = await fetch(`${httpOf(running)}/healthz`, {
       signal: AbortSignal.timeout(2_000),
     })
     const health = (await response.json()) as { pid?: unknown }

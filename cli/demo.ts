@@ -139,8 +139,7 @@ async function playFleet(
 ): Promise<FleetReport> {
   const { pool } = service.database
   const report = await runFleet({
-    host: "127.0.0.1",
-    port: service.mqtt,
+    service: { url: `mqtt://127.0.0.1:${service.mqtt}` },
     seed: 1,
     statements: 20,
     intervalMs: 0,

@@ -11,6 +11,7 @@ import { readPublicKey } from "./key-file.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { print } from "./output.ts"
 import { formatTable } from "./table.ts"
+import { addToken } from "./token.ts"
 
 interface DataOptions {
   readonly data: string
@@ -33,6 +34,7 @@ export function addDevice(program: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action((id: string, options: DataOptions & { json: boolean }) => show(id, options))
+  addToken(device)
 }
 
 async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => Promise<T>): Promise<T> {

@@ -15,6 +15,8 @@ export interface Metrics {
     readonly toMs: number
   }): void
   sealFailed(): void
+  /** Of the service's own certificate, Unix seconds. */
+  certificateNotAfter(seconds: number): void
 }
 
 /** @param isReady asked whenever the metrics are read */
@@ -132,6 +134,8 @@ export function makeMetrics(isReady: () => boolean = () => true): Metrics {
     registers,
   })
 
+  let certificateEnd: Gauge | null = null
+
   return {
     registry,
     broker: {
@@ -167,5 +171,14 @@ export function makeMetrics(isReady: () => boolean = () => true): Metrics {
       sealedStatements.inc(statements)
     },
     sealFailed: () => sealFailures.inc(),
+    certificateNotAfter: (seconds) => {
+      // Not there without TLS: a 0 would look like a certificate that expired in 1970.
+      certificateEnd ??= new Gauge({
+        name: "tidemark_tls_certificate_not_after_timestamp_seconds",
+        help: "When the certificate that devices are shown expires.",
+        registers,
+      })
+      certificateEnd.set(seconds)
+    },
   }
 }

@@ -27,12 +27,26 @@ export function parseCount(min: number, max: number): (text: string) => number {
 
 export const parsePort = parseCount(0, 65_535)
 
-/** Where to listen. Without logins anybody who reaches the port may connect as any device (PROTOCOL §5). */
-export function parseLoopback(text: string): string {
-  if (text === "localhost" || text === "::1" || (isIP(text) === 4 && text.startsWith("127."))) return text
-  throw new InvalidArgumentError(
-    "It must be a loopback address such as 127.0.0.1: this version has no logins, so nothing else may be listened on.",
-  )
+/** Where to listen: an address or a name. Whether it may be is asked when all is known (`findConnectingFault`). */
+export function parseHost(text: string): string {
+  if (isIP(text) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)) return text
+  throw new InvalidArgumentError("It must be an address such as 127.0.0.1, or a host's name.")
+}
+
+const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** `90d` or `2027-01-31T12:00:00Z`; given the time now, gives the time meant, both in Unix ms. */
+export function parseExpiry(text: string): (nowMs: number) => number {
+  const [, count, unit] = /^([1-9][0-9]{0,5})([mhd])$/.exec(text) ?? []
+  if (count !== undefined && unit !== undefined) return (nowMs) => nowMs + Number(count) * unitMs[unit]!
+  const atMs = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN
+  if (Number.isNaN(atMs))
+    throw new InvalidArgumentError(
+      "It must be a time from now such as 12h or 90d, or such as 2027-01-31T12:00:00Z.",
+    )
+  return () => atMs
 }
 
 /** A command with the help option of all of them. */

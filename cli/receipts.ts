@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { devicePattern } from "../chain/statement.ts"
 import { isRefusal } from "../chain/verdict.ts"
-import { type Running, findRunning } from "./data-folder.ts"
+import { type Running, findRunning, httpOf } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { ignoreBrokenPipe, print, say } from "./output.ts"
@@ -57,11 +57,10 @@ async function follow(
   isJson: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const host = running.host.includes(":") ? `[${running.host}]` : running.host
   const query = device === null ? "" : `?device=${device}`
   let rest = ""
   try {
-    const response = await fetch(`http://${host}:${running.http}/v1/receipts${query}`, { signal })
+    const response = await fetch(`${httpOf(running)}/v1/receipts${query}`, { signal })
     if (response.status !== 200 || response.body === null)
       throw new CommandFault(`the service answers ${response.status}: ${(await response.text()).trim()}`)
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {

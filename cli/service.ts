@@ -1,15 +1,17 @@
 /** The service in one process: broker, ingest, sealing, health. The only place that composes the parts. */
 import { randomBytes } from "node:crypto"
 import type { Logger } from "pino"
-import { type Broker, startBroker } from "../broker/broker.ts"
+import { isLoopback } from "../broker/address.ts"
 import type { BrokerLimits } from "../broker/limits.ts"
+import type { Transport } from "../broker/transport.ts"
 import { migrate } from "../ingest/database/migration.ts"
-import { type Intake, type IntakeEvents, openIntake } from "../ingest/intake.ts"
+import { type IntakeEvents, openIntake } from "../ingest/intake.ts"
 import { initLog, openLog } from "../ingest/log.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
 import { checkPublished, publishLast } from "../ingest/publication.ts"
 import { type SealOptions, type SealResult, seal } from "../ingest/seal.ts"
 import { checkSchedule, findMissedSlot, startSchedule } from "../ingest/schedule.ts"
+import { type Connecting, explainPort, loginsOf, openConnections } from "./connecting.ts"
 import {
   type Database,
   findKeys,
@@ -31,9 +33,13 @@ export interface ServiceOptions {
   /** For a new log; one is made up where it is left out. */
   readonly origin?: string
   readonly host: string
-  /** 0: a free one. */
-  readonly mqtt: number
+  /** Plain TCP; 0: a free one; null: not opened. */
+  readonly mqtt: number | null
+  /** The other listeners, TLS and logins. */
+  readonly connecting?: Omit<Connecting, "host">
   readonly http: number
+  /** By default `host`, or 127.0.0.1 where that is no loopback address: metrics and receipts have no logins. */
+  readonly httpHost?: string
   /** Cron in UTC; null: sealed only when somebody asks. */
   readonly schedule: string | null
   readonly limits?: Partial<BrokerLimits>
@@ -45,8 +51,14 @@ export interface ServiceOptions {
 export interface Service {
   readonly keys: LogKeys
   readonly database: Database
+  /** Plain TCP; 0 where it is not opened. */
   readonly mqtt: number
+  /** All that were opened. */
+  readonly ports: Readonly<Partial<Record<Transport, number>>>
   readonly http: number
+  readonly httpHost: string
+  /** Reads certificate and key again; see `Connections`. */
+  reloadTls(): Promise<void>
   seal(options?: Partial<SealOptions>): Promise<SealResult>
   /** Answers what came in, then closes everything. */
   close(): Promise<void>
@@ -62,7 +74,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const other = await findRunning(dataFolder)
   if (other !== null) {
     throw new CommandFault(
-      `a service runs on ${dataFolder} already (process ${other.pid}, MQTT port ${other.mqtt})`,
+      `a service runs on ${dataFolder} already (process ${other.pid}, MQTT port ${other.mqtt ?? other.mqtts ?? other.ws ?? other.wss})`,
       "stop it, or use another --data",
     )
   }
@@ -119,10 +131,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     })
     closers.push(() => intake.close())
     const feed = new ReceiptFeed()
-    const broker = await openBroker(options, feed.watch(intake), metrics.broker)
-    closers.push(() => broker.close())
+    const { connecting = { ports: {} } } = options
+    const connections = await openConnections(
+      { ...connecting, host, ports: { mqtt: options.mqtt, ...connecting.ports } },
+      {
+        pool: database.pool,
+        keys,
+        submit: feed.watch(intake),
+        limits: options.limits ?? {},
+        counters: metrics.broker,
+        certificateNotAfter: (seconds) => metrics.certificateNotAfter(seconds),
+        log,
+      },
+    )
+    closers.push(() => connections.close())
+    const httpHost = options.httpHost ?? (isLoopback(host) ? host : "127.0.0.1")
     const health = await startHealth({
-      host,
+      host: httpHost,
       port: options.http,
       registry: metrics.registry,
       readiness,
@@ -144,15 +169,28 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       })
       closers.push(() => task.stop())
     }
+    const { ports } = connections
     await writeRunning(dataFolder, {
       pid: process.pid,
       host,
-      mqtt: broker.listeners[0]!.port,
+      ...ports,
+      logins: loginsOf({ ...connecting, host }),
       http: health.port,
+      ...(httpHost === host ? {} : { httpHost }),
       origin: keys.origin,
     })
     closers.push(() => removeRunning(dataFolder))
-    return { keys, database, mqtt: broker.listeners[0]!.port, http: health.port, seal: sealNow, close }
+    return {
+      keys,
+      database,
+      mqtt: ports.mqtt ?? 0,
+      ports,
+      http: health.port,
+      httpHost,
+      reloadTls: () => connections.reloadTls(),
+      seal: sealNow,
+      close,
+    }
   } catch (error) {
     await close()
     throw error
@@ -193,49 +231,6 @@ async function catchUp(
   )
   const slotMs = findMissedSlot(schedule, rows[0]!.to_ms, rows[0]!.now_ms)
   if (slotMs !== null) await sealNow({ slotMs, isEmptyAllowed: true })
-}
-
-async function openBroker(
-  { host, mqtt, log, limits = {} }: ServiceOptions,
-  intake: Pick<Intake, "open">,
-  counters: ReturnType<typeof makeMetrics>["broker"],
-): Promise<Broker> {
-  try {
-    return await startBroker({
-      submit: intake,
-      listeners: [{ transport: "mqtt", host, port: mqtt }],
-      limits,
-      counters,
-      say: (event) => {
-        if (event.kind === "fault")
-          log.error(
-            { where: event.where, device: event.deviceId, error: String(event.error) },
-            "a fault of ours closed a connection",
-          )
-        else if (event.kind === "refused-connection")
-          log.warn({ reason: event.reason, device: event.deviceId }, "connection refused")
-      },
-    })
-  } catch (error) {
-    throw explainPort(error, "MQTT", mqtt, "--mqtt")
-  }
-}
-
-function explainPort(error: unknown, what: string, port: number, flag: string): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  if (code === "EADDRINUSE")
-    return new CommandFault(
-      `${what} port ${port} is taken by another program`,
-      `name another with ${flag}, or 0 for a free one`,
-    )
-  if (code === "EACCES")
-    return new CommandFault(
-      `${what} port ${port} may not be opened by this user`,
-      `name one above 1023 with ${flag}`,
-    )
-  if (code === "EADDRNOTAVAIL")
-    return new CommandFault(`this machine does not have the address for ${what}`, "name another with --host")
-  return error
 }
 
 function joinEvents(...all: readonly IntakeEvents[]): IntakeEvents {

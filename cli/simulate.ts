@@ -1,18 +1,20 @@
-import { type Command, Option } from "commander"
+import { type Command, InvalidArgumentError, Option } from "commander"
 import { setMaxListeners } from "node:events"
 import { connect } from "node:net"
 import { resolve } from "node:path"
 import type { Pool } from "pg"
+import { transports } from "../broker/transport.ts"
 import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
+import type { Service as FleetService } from "../devices-sim/connection.ts"
 import { openRecording } from "../devices-sim/recording/open.ts"
 import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
 import { formatReport } from "../devices-sim/report.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
 import { enrolDevices, readDevices } from "../ingest/registry.ts"
 import { equalKeys, type PublicKey } from "../chain/key.ts"
-import { findRunning, openExistingLog } from "./data-folder.ts"
+import { type Running, findRunning, openExistingLog, reachable } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
-import { addCommand, dataOption, jsonOption, parseCount, parsePort } from "./option.ts"
+import { addCommand, dataOption, jsonOption, parseCount, parsePort, readNamedFile } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
 import { startService } from "./service.ts"
 
@@ -20,6 +22,9 @@ interface SimulateOptions {
   readonly data: string
   readonly host?: string
   readonly mqtt?: number
+  readonly url?: string
+  readonly tlsCa?: string
+  readonly login?: "jwt"
   readonly devices: number
   readonly statements: number
   readonly readings: number
@@ -37,6 +42,18 @@ export function addSimulate(program: Command): void {
   )
     .option("-h, --host <host>", "the broker's address (default: of the service that runs on --data)")
     .option("-p, --mqtt <port>", "the broker's port (default: likewise)", parsePort)
+    .option(
+      "--url <url>",
+      "in place of both: mqtt://, mqtts://, ws:// or wss:// with host and port",
+      parseUrl,
+    )
+    .option("--tls-ca <file>", "CAs that the service's certificate may be of, PEM")
+    .addOption(
+      new Option(
+        "--login <how>",
+        "how the devices log in (default: as the service that runs on --data wants it)",
+      ).choices(["jwt"]),
+    )
     .option("-c, --devices <count>", "how many devices", parseCount(1, 10_000), 10)
     .option("--statements <count>", "per device", parseCount(1, 1_000_000), 20)
     .option("--readings <count>", "per statement", parseCount(1, 5_000), 60)
@@ -81,12 +98,40 @@ export async function openRecordings(paths: readonly string[]): Promise<Recordin
   return recordings
 }
 
-/** Where brokers listen, by IANA's register. */
-const mqttPort = 1883
+/** Where listeners are by custom and by IANA's register. */
+const usualPorts: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 8083, wss: 8084 }
+
+/** A URL of a listener, with its port. */
+function parseUrl(text: string): string {
+  const [, transport, rest] = /^(mqtts?|wss?):\/\/([^/?#]+.*)$/.exec(text) ?? []
+  const usual = transport === undefined ? undefined : usualPorts[transport]
+  // A URL of http keeps its port where that is not 80.
+  const parsed = rest === undefined || !URL.canParse(`http://${rest}`) ? null : new URL(`http://${rest}`)
+  if (usual === undefined || parsed === null || parsed.username !== "")
+    throw new InvalidArgumentError(
+      "It must be such as mqtts://example.org:8883, with mqtt, mqtts, ws or wss.",
+    )
+  const port = /:[0-9]+$/.test(rest!.split("/")[0]!) ? parsed.port || "80" : String(usual)
+  return `${transport}://${parsed.hostname}:${port}${parsed.pathname === "/" ? "" : parsed.pathname}`
+}
+
+/** Where a fleet is to go; null where no service runs. */
+function findUrl({ url, host, mqtt, data }: SimulateOptions, running: Running | null): string | null {
+  if (url !== undefined) return url
+  const named = host?.includes(":") === true ? `[${host}]` : host
+  const address = named ?? (running === null ? "127.0.0.1" : reachable(running.host))
+  if (mqtt !== undefined) return `mqtt://${address}:${mqtt}`
+  if (running === null) return host === undefined ? null : `mqtt://${address}:${usualPorts["mqtt"]}`
+  const transport = transports.find((each) => running[each] !== undefined)
+  if (transport === undefined) throw new CommandFault(`the service on ${data} has no listener`)
+  return `${transport}://${address}:${running[transport]}`
+}
 
 /** A device waits for a service that went away; for one that never was, a person would wait without end. */
-async function checkListening(host: string, port: number): Promise<void> {
-  const socket = connect({ host, port, timeout: 5_000 })
+async function checkListening(url: string): Promise<void> {
+  const { hostname, port } = new URL(url)
+  const host = hostname.replace(/^\[(.*)\]$/, "$1")
+  const socket = connect({ host, port: Number(port), timeout: 5_000 })
   try {
     await new Promise<void>((connected, reject) => {
       socket.once("connect", () => connected())
@@ -107,14 +152,21 @@ async function checkListening(host: string, port: number): Promise<void> {
 }
 
 async function simulate(options: SimulateOptions, recordings: readonly Recording[]): Promise<FleetReport> {
-  const running = options.mqtt === undefined ? await findRunning(options.data) : null
-  const port = options.mqtt ?? running?.mqtt ?? (options.host === undefined ? null : mqttPort)
-  if (port !== null) {
-    const host = options.host ?? running?.host ?? "127.0.0.1"
-    await checkListening(host, port)
+  const isNamed = options.mqtt !== undefined || options.url !== undefined
+  const running = isNamed ? null : await findRunning(options.data)
+  const url = findUrl(options, running)
+  if (url !== null) {
+    await checkListening(url)
+    const ca = options.tlsCa === undefined ? null : await readNamedFile(options.tlsCa, "the file of CAs")
     const log = await openExistingLog(options.data)
+    const isLoginWanted = options.login === "jwt" || (running !== null && running.logins !== "none")
     try {
-      return await runAgainst(log.pool, log.keys, host, port, options, recordings)
+      const service: FleetService = {
+        url,
+        ...(ca === null ? {} : { ca }),
+        ...(isLoginWanted ? { jwt: { origin: log.keys.origin } } : {}),
+      }
+      return await runAgainst(log.pool, log.keys, service, options, recordings)
     } finally {
       await log.close()
     }
@@ -127,18 +179,17 @@ async function simulate(options: SimulateOptions, recordings: readonly Recording
     mqtt: 0,
     http: 0,
     schedule: null,
+    ...(options.login === undefined ? {} : { connecting: { ports: {}, logins: "required" as const } }),
     log: makeLogger("warn"),
     say,
   })
   try {
-    return await runAgainst(
-      service.database.pool,
-      service.keys,
-      "127.0.0.1",
-      service.mqtt,
-      options,
-      recordings,
-    )
+    const { keys, mqtt, database } = service
+    const own: FleetService = {
+      url: `mqtt://127.0.0.1:${mqtt}`,
+      ...(options.login === undefined ? {} : { jwt: { origin: keys.origin } }),
+    }
+    return await runAgainst(database.pool, keys, own, options, recordings)
   } finally {
     await service.close()
   }
@@ -147,8 +198,7 @@ async function simulate(options: SimulateOptions, recordings: readonly Recording
 async function runAgainst(
   pool: Pool,
   keys: LogKeys,
-  host: string,
-  port: number,
+  service: FleetService,
   options: SimulateOptions,
   recordings: readonly Recording[],
 ): Promise<FleetReport> {
@@ -160,8 +210,7 @@ async function runAgainst(
   const { seed, devices, statements, readings, interval: intervalMs } = options
   let trouble = ""
   const report = await runFleet({
-    host,
-    port,
+    service,
     seed,
     devices,
     statements,

@@ -1,13 +1,21 @@
 /** One MQTT 3.1.1 connection of a device by mqtt.js: opened once, closed once, and never opened again by itself. */
-import { type IClientOptions, connect } from "mqtt"
+import { connect } from "mqtt"
+import type { Signer } from "./device-sign.ts"
+import { makeJwt } from "./jwt.ts"
 
-/** Where the service listens and how it is trusted. */
+/** Where the service listens, how it is trusted, and how the device logs in (PROTOCOL §5). */
 export interface Service {
   /** `mqtt://host:port`, `mqtts://…`, `ws://…` or `wss://…`. */
   readonly url: string
-  readonly tls?: Pick<IClientOptions, "ca" | "cert" | "key" | "rejectUnauthorized">
-  /** Asked at every connection, since a token of PROTOCOL §5 lives an hour at most. Without it, no login. */
-  readonly password?: () => string | Uint8Array
+  /** PEM: CAs that the service's certificate may be of; those of Node by default. */
+  readonly ca?: string | Uint8Array
+  /** PEM: a client certificate, with its chain, and its key. It is a login by itself. */
+  readonly certificate?: string | Uint8Array
+  readonly key?: string | Uint8Array
+  /** Log in by this static token. */
+  readonly token?: string
+  /** Log in by a JWT of the device's own key, a fresh one for each connection; `origin` is the log's. */
+  readonly jwt?: { readonly origin: string }
   readonly keepaliveSeconds?: number
   /** From the first byte to CONNACK. */
   readonly connectMsMax?: number
@@ -34,11 +42,20 @@ export interface Link {
 
 const endMsMax = 1_000
 
+/** With what a JWT is made: the device's key and its clock. */
+export interface LinkKey {
+  readonly signer: Signer
+  readonly nowSeconds: number
+}
+
 /** Opens a connection with a clean session and the device's id as client id (PROTOCOL §5). */
-export function openLink(deviceId: string, service: Service, listener: LinkListener): Link {
-  const password = service.password?.()
+export function openLink(deviceId: string, service: Service, key: LinkKey, listener: LinkListener): Link {
+  const { token, jwt } = service
+  const password = jwt === undefined ? token : makeJwt(deviceId, jwt.origin, key.signer, key.nowSeconds)
   const client = connect(service.url, {
-    ...service.tls,
+    ...(service.ca === undefined ? {} : { ca: readPem(service.ca) }),
+    ...(service.certificate === undefined ? {} : { cert: readPem(service.certificate) }),
+    ...(service.key === undefined ? {} : { key: readPem(service.key) }),
     clientId: deviceId,
     protocolVersion: 4,
     clean: true, // the memory is the chain, not the broker
@@ -46,9 +63,7 @@ export function openLink(deviceId: string, service: Service, listener: LinkListe
     resubscribe: false,
     keepalive: service.keepaliveSeconds ?? 30,
     connectTimeout: service.connectMsMax ?? 10_000,
-    ...(password === undefined
-      ? {}
-      : { username: deviceId, password: typeof password === "string" ? password : Buffer.from(password) }),
+    ...(password === undefined ? {} : { username: deviceId, password }),
   })
   let isClosed = false
   let reason: string | null = null
@@ -104,4 +119,8 @@ export function openLink(deviceId: string, service: Service, listener: LinkListe
     },
     cut: close,
   }
+}
+
+function readPem(pem: string | Uint8Array): string {
+  return typeof pem === "string" ? pem : new TextDecoder().decode(pem)
 }

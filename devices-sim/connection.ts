@@ -317,7 +317,8 @@ export class Device {
     this.linkCount += 1
     if (this.linkCount > 1) this.counters.reconnects += 1
     const { listener } = this.options
-    const link: Link = openLink(this.id, this.options.service, {
+    const key = { signer: this.options.signer, nowSeconds: Math.floor(this.clock() / 1000) }
+    const link: Link = openLink(this.id, this.options.service, key, {
       connected: () => void this.tell({ kind: "connected" }),
       receipt: (payload) => this.takeReceipt(payload),
       acknowledged: (number) => this.takePuback(number),

@@ -6,6 +6,7 @@ import {
   type Delivery,
   Device,
   type DeviceRules,
+  type Service,
   makeSigner,
   signNatively,
 } from "./connection.ts"
@@ -24,8 +25,8 @@ export type { AckTimes, FleetCounts, FleetReport, MemberReport } from "./fleet-r
 export type { FleetPlan } from "./fleet-member.ts"
 
 export interface FleetOptions extends FleetPlan {
-  readonly host: string
-  readonly port: number
+  /** Where the service is and how to log in there: `mqtt://127.0.0.1:1883`. */
+  readonly service: Service
   /** Between two statements of a device; 0: as fast as they are acknowledged. */
   readonly intervalMs: number
   /** Makes the devices known to the service, all at once; those that it knows already by this key, it leaves alone. */
@@ -140,11 +141,11 @@ class MemberRun {
     this.options = options
     this.clock = clock
     this.onAnswer = onAnswer
-    const { host, port, rules } = options
+    const { service, rules } = options
     this.device = new Device({
       id: member.id,
       signer: makeSigner(member.privateKey, signNatively),
-      service: { url: `mqtt://${host.includes(":") ? `[${host}]` : host}:${port}` },
+      service,
       random: () => member.random.float(),
       ...(rules === undefined ? {} : { rules }),
       listener: {

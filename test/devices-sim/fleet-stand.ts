@@ -44,8 +44,7 @@ export const hurried = {
 
 export function runOn({ service, proxy }: Stand, options: Partial<FleetOptions> = {}) {
   return runFleet({
-    host: "127.0.0.1",
-    port: proxy.port,
+    service: { url: `mqtt://127.0.0.1:${proxy.port}` },
     seed: 7,
     devices: 4,
     statements: 10,
