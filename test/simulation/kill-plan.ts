@@ -1,7 +1,11 @@
 /** What is killed, and when: all of it from the seed. */
 import type { Random } from "../../devices-sim/random.ts"
 
-export const killKinds = ["service", "postgres", "both"] as const
+/**
+ * `postmaster`: it alone, whose children finish what they are at. `postgres`: all of its processes at once, in the middle
+ * of whatever they write. `both`: that and the service.
+ */
+export const killKinds = ["service", "postmaster", "postgres", "both"] as const
 export type KillKind = (typeof killKinds)[number]
 
 /**
@@ -25,7 +29,7 @@ export interface Kill {
   readonly downMs: number
 }
 
-const delayMsMax: Readonly<Record<KillMoment, number>> = { load: 20, commit: 3, seal: 60, start: 1_500 }
+const delayMsMax: Readonly<Record<KillMoment, number>> = { load: 20, commit: 20, seal: 60, start: 1_500 }
 
 /** The first kills of a plan meet every kind and every moment once; then chance chooses. */
 export function planKills(random: Random, rounds: number): readonly Kill[] {

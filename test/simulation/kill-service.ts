@@ -8,6 +8,13 @@ import { Client } from "pg"
 import { roleName } from "../../ingest/database/embedded/cluster.ts"
 import { locateCluster } from "../../ingest/database/embedded/locate.ts"
 import { readPidFile } from "../../ingest/database/embedded/postmaster.ts"
+import {
+  type ClusterMarks,
+  isOfCluster,
+  isPostmaster,
+  listProcesses,
+  readProcess,
+} from "../../ingest/database/embedded/processes.ts"
 import { locks } from "../../ingest/database/pool.ts"
 import { programArgs, programEnvironment } from "../cli/program.ts"
 
@@ -20,6 +27,8 @@ export class KilledService {
   #child: ChildProcess | null = null
   #port: number | null = null
   #whenUp = new Awaited<number>()
+  #marks: ClusterMarks | null = null
+  #aimedAt: readonly number[] = []
   /** The last lines of its log, for a failure's report. */
   readonly lines: string[] = []
 
@@ -94,16 +103,36 @@ export class KilledService {
     this.#whenUp.reject(reason)
   }
 
-  /** SIGKILL for the postmaster, and for it alone: its children are left to themselves. Gives whether there was one. */
-  async killPostgres(): Promise<boolean> {
-    const pid = (await this.#readPidFile())?.pid
-    if (pid === undefined) return false
-    try {
-      process.kill(pid, "SIGKILL")
-      return true
-    } catch {
-      return false
+  /** SIGKILL for the postmaster alone, or for all processes of this Postgres, the postmaster first: it would make more. */
+  async killPostgres(which: "postmaster" | "postgres"): Promise<void> {
+    const marks = await this.#findMarks()
+    this.#killThese(this.#aimedAt, which, marks)
+    // To look through all processes takes milliseconds, in which a commit ends: it comes after those aimed at.
+    this.#killThese(findPostgres(marks), which, marks)
+  }
+
+  /** Looks for the processes of Postgres, so that `killPostgres` is quick when its moment comes. */
+  async aim(): Promise<void> {
+    this.#aimedAt = findPostgres(await this.#findMarks())
+  }
+
+  #killThese(pids: readonly number[], which: "postmaster" | "postgres", marks: ClusterMarks): void {
+    for (const pid of pids) {
+      // The number of one that has ended may be another's by now.
+      const found = readProcess(pid)
+      if (found === undefined || !isOfCluster(found, marks)) continue
+      if (which === "postmaster" && !isPostmaster(found, marks)) continue
+      try {
+        process.kill(pid, "SIGKILL")
+      } catch {
+        // It ended by itself meanwhile.
+      }
     }
+  }
+
+  async #findMarks(): Promise<ClusterMarks> {
+    this.#marks ??= (await locateCluster(this.#dataFolder, false, undefined, () => {})).marks
+    return this.#marks
   }
 
   /** A connection that watches what the service does. It holds nothing, and breaks with the postmaster. */
@@ -115,11 +144,6 @@ export class KilledService {
     client.on("error", () => {})
     await client.connect()
     return new Watcher(client)
-  }
-
-  async #readPidFile() {
-    const { home } = await locateCluster(this.#dataFolder, false, undefined, () => {})
-    return readPidFile(home)
   }
 }
 
@@ -177,6 +201,14 @@ export class Watcher {
   async close(): Promise<void> {
     await this.#client.end().catch(() => {})
   }
+}
+
+/** The processes of this Postgres, the postmaster first. */
+function findPostgres(marks: ClusterMarks): readonly number[] {
+  const members = listProcesses().filter((found) => isOfCluster(found, marks))
+  return members
+    .toSorted((a, b) => Number(isPostmaster(b, marks)) - Number(isPostmaster(a, marks)))
+    .map(({ pid }) => pid)
 }
 
 /** The MQTT port in the log line that says that the service is ready; null in any other. */
