@@ -1,0 +1,149 @@
+/* A Tidemark device: each line of standard input, a heart rate, becomes one signed statement that is delivered.
+ * Usage: device ID KEY.pem OUTBOX [HOST [PORT]]; the key is Ed25519. Ends when the input has ended and all is stored.
+ * OUTBOX is a folder that survives a loss of power: a statement is a file there until it is known to be stored.
+ * TIDEMARK_TOKEN is sent as the password. To build: cc -O2 -Wall -o device device.c -lmosquitto -lcrypto */
+#include <mosquitto.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#define IN_FLIGHT_MAX 100
+#define CLOCK_MIN 1735689600 /* a clock before 2025 was never set */
+typedef struct { size_t size; uint8_t bytes[512]; } Bytes;
+typedef struct { uint64_t seq; uint8_t entry[32]; } Place;
+typedef struct { uint8_t prev[32]; uint64_t iat; Bytes payload, statement; } Record; /* a file of the outbox */
+static const char *me, *outbox;
+static EVP_PKEY *key;
+static Record record;
+static uint8_t kid[32];                 /* its first 8 bytes */
+static Place stored, last;              /* the last that is known to be stored, and the last that was signed */
+static uint64_t sent;                   /* the last that is in flight */
+static int known, anew, ended, refusal; /* is the head known, must what waits be signed anew, has the input ended; a code */
+static int isOld;                       /* an outbox that is new signs nothing before it has asked for the head */
+static time_t offset;                   /* of a clock that the first receipt brought */
+static void stop(const char *why, int code) { fprintf(stderr, "stop: %s (%d)\n", why, code), exit(1); }
+static void put(Bytes *out, const void *bytes, size_t size) {
+  if (out->size + size > sizeof out->bytes) stop("too long", 0);
+  memcpy(out->bytes + out->size, bytes, size), out->size += size;
+}
+/* The first byte of an item and its argument in the shortest form (RFC 8949 §3). */
+static void head(Bytes *out, int major, uint64_t n) {
+  int low = n < 24 ? (int)n : n < 1 << 8 ? 24 : n < 1 << 16 ? 25 : n >> 32 == 0 ? 26 : 27, size = low < 24 ? 0 : 1 << (low - 24);
+  uint8_t bytes[9] = {major << 5 | low};
+  for (int i = 0; i < size; i++) bytes[1 + i] = n >> 8 * (size - 1 - i);
+  put(out, bytes, 1 + size);
+}
+static void string(Bytes *out, int major, const void *bytes, size_t size) { head(out, major, size), put(out, bytes, size); }
+static void text(Bytes *out, const char *value) { string(out, 3, value, strlen(value)); }
+static void entry_of(const Record *record, uint8_t *entry) { SHA256(record->statement.bytes, record->statement.size, entry); }
+static const char *path(uint64_t seq) { /* 0: of what is stored */
+  static char name[512];
+  return snprintf(name, sizeof name, seq ? "%s/%010llu" : "%s/head", outbox, (unsigned long long)seq), name;
+}
+static int load(uint64_t seq, void *bytes, size_t size) {
+  FILE *file = fopen(path(seq), "rb");
+  size_t count = file ? fread(bytes, size, 1, file) : 0;
+  return (file ? fclose(file) : 0), count == 1;
+}
+static void store(uint64_t seq, const void *bytes, size_t size) { /* to a file that is whole, or is not there */
+  char new[512];
+  FILE *file = (snprintf(new, sizeof new, "%s/new", outbox), fopen(new, "wb"));
+  if (!file || fwrite(bytes, size, 1, file) != 1 || fflush(file) || fsync(fileno(file)) || fclose(file) ||
+      rename(new, path(seq))) stop("the outbox cannot be written", 0);
+  sync(); /* the folder too */
+}
+/* Signs once, behind `after`, and stores the bytes; only then are they published. */
+static void say(Place *after, const Bytes *payload, uint64_t iat) {
+  Record made = {.iat = iat, .payload = *payload};
+  Bytes header = {0}, message = {0}, signature = {.size = 64};
+  memcpy(made.prev, after->entry, 32);
+  put(&header, "\xa4\x01\x32\x03\x18\x70\x04", 7), string(&header, 2, kid, 8), put(&header, "\x0f\xa5\x01", 3);
+  text(&header, me), put(&header, "\x02", 1), text(&header, me), put(&header, "\x06", 1), head(&header, 0, iat);
+  head(&header, 1, 65536), head(&header, 0, after->seq + 1), head(&header, 1, 65537), string(&header, 2, made.prev, 32);
+  put(&message, "\x84\x6aSignature1", 12), string(&message, 2, header.bytes, header.size), put(&message, "\x40", 1);
+  string(&message, 2, payload->bytes, payload->size);
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  if (EVP_DigestSignInit(context, NULL, NULL, NULL, key) != 1 ||
+      EVP_DigestSign(context, signature.bytes, &signature.size, message.bytes, message.size) != 1) stop("cannot sign", 0);
+  EVP_MD_CTX_free(context), put(&made.statement, "\xd2\x84", 2), string(&made.statement, 2, header.bytes, header.size);
+  put(&made.statement, "\xa0", 1), string(&made.statement, 2, payload->bytes, payload->size);
+  string(&made.statement, 2, signature.bytes, 64), store(++after->seq, &made, sizeof made), entry_of(&made, after->entry);
+}
+/* It is stored, and with it everything before it. */
+static void forget(uint64_t seq, const uint8_t *entry) {
+  uint64_t before = stored.seq;
+  stored.seq = seq, memcpy(stored.entry, entry, 32);
+  if (seq > before || !isOld) store(0, &stored, sizeof stored), isOld = 1;
+  while (before < seq) unlink(path(++before));
+}
+/* What waits and does not link to what is before it, or was refused, is made anew from its readings. */
+static void relink(void) {
+  for (last = stored; load(last.seq + 1, &record, sizeof record);)
+    if (anew || memcmp(record.prev, last.entry, 32)) say(&last, &record.payload, record.iat);
+    else last.seq++, entry_of(&record, last.entry);
+}
+static uint64_t number(const uint8_t **at) {
+  uint64_t low = *(*at)++ & 31, value = low < 24 ? low : 0;
+  for (int size = low < 24 ? 0 : 1 << (low - 24); size; size--) value = value << 8 | *(*at)++;
+  return value;
+}
+/* [code, seq or null, head seq, head entry, now]; it comes from the service, so its form is trusted. */
+static void hear(struct mosquitto *m, void *_, const struct mosquitto_message *message) {
+  uint8_t own[32];
+  const uint8_t *at = (const uint8_t *)message->payload + 1;
+  uint64_t code = number(&at), seq = number(&at), head_seq = number(&at);
+  const uint8_t *entry = (at += 34) - 32;
+  if (time(NULL) < CLOCK_MIN) offset = number(&at) - time(NULL);
+  if (code >= 10) fprintf(stderr, "refused with %d, head %d\n", refusal = code, (int)head_seq);
+  else if (code == 0) {
+    if (head_seq < stored.seq) stop("alarm: the service has lost data", 0);
+    forget(head_seq, entry), relink(), sent = head_seq, known = 1, anew = 0;
+  } else if (seq > stored.seq && load(seq, &record, sizeof record)) /* 1 to 4: stored */
+    entry_of(&record, own), forget(seq, code == 2 && seq == head_seq ? entry : own);
+}
+static void subscribe(struct mosquitto *m, void *topic, int code) { if (!code) mosquitto_subscribe(m, NULL, topic, 0); } /* a question */
+/* Lines that came become statements, also without a connection; without a clock they wait for the first receipt. */
+static void listen_once(void) {
+  static char line[64];
+  for (size_t size = 0; isOld && !ended && time(NULL) + offset > CLOCK_MIN && poll(&(struct pollfd){0, POLLIN, 0}, 1, 50) > 0; size = 0) {
+    Bytes payload = {0};
+    while (size < sizeof line - 1 && read(0, line + size, 1) == 1 && line[size] != '\n') size++;
+    if ((ended = size == 0)) return;
+    put(&payload, "\x81\xa4\x00\x6aheart-rate\x01\x68" "beat/min\x02", 25), head(&payload, 0, strtoul(line, NULL, 10));
+    put(&payload, "\x06", 1), head(&payload, 0, time(NULL) + offset), say(&last, &payload, time(NULL) + offset);
+  }
+}
+static int is_done(void) { return ended && known && !refusal && stored.seq == last.seq; }
+static void converse(const char *host, int port, char *receipts, const char *statements) { /* one connection, to its end */
+  struct mosquitto *m = mosquitto_new(me, true, receipts);
+  mosquitto_username_pw_set(m, getenv("TIDEMARK_TOKEN") ? me : NULL, getenv("TIDEMARK_TOKEN"));
+  mosquitto_max_inflight_messages_set(m, IN_FLIGHT_MAX), mosquitto_connect_callback_set(m, subscribe), mosquitto_message_callback_set(m, hear), known = refusal = 0;
+  if (mosquitto_connect(m, host, port, 30) == MOSQ_ERR_SUCCESS)
+    for (; !refusal && !is_done() && mosquitto_loop(m, 20, 1) == MOSQ_ERR_SUCCESS; listen_once())
+      while (known && sent < last.seq && sent < stored.seq + IN_FLIGHT_MAX && load(++sent, &record, sizeof record))
+        mosquitto_publish(m, NULL, statements, record.statement.size, record.statement.bytes, 1, false);
+  mosquitto_disconnect(m), mosquitto_destroy(m);
+}
+int main(int count, char **words) {
+  uint8_t cose[40] = "\xa3\x01\x01\x20\x06\x21\x58\x20"; /* the COSE_Key, whose thumbprint begins with kid (RFC 9679) */
+  char receipts[96], statements[96];
+  FILE *file = count < 4 ? NULL : fopen(words[2], "r");
+  if (!file || !(key = PEM_read_PrivateKey(file, NULL, NULL, NULL)) ||
+      EVP_PKEY_get_raw_public_key(key, cose + 8, &(size_t){32}) != 1) stop("usage: device ID KEY.pem OUTBOX [HOST [PORT]]", 0);
+  me = words[1], outbox = words[3], SHA256(cose, sizeof cose, kid), mkdir(outbox, 0700), mosquitto_lib_init();
+  snprintf(receipts, 96, "v1/%s/receipts", me), snprintf(statements, 96, "v1/%s/statements", me);
+  isOld = load(0, &stored, sizeof stored), relink();
+  for (int delay = 1, remade = 0; !is_done();) {
+    uint64_t before = stored.seq;
+    converse(count > 4 ? words[4] : "127.0.0.1", count > 5 ? atoi(words[5]) : 1883, receipts, statements);
+    int ours = refusal == 10 || refusal == 11 || refusal == 15 || refusal == 17, most = refusal == 13 || refusal == 40 ? 300 : 30;
+    /* 12 configuration, 14 revoked, 22 another history of this key; the others once: then it is the encoder. 13 and 40
+     * wait for an operator, for minutes; after 20, 21 and a lost connection the head tells how to go on. */
+    if (refusal == 12 || refusal == 14 || refusal == 22 || (ours && remade)) stop("a person must look at this", refusal);
+    anew = remade = ours, delay = stored.seq > before ? 1 : 2 * delay < most ? 2 * delay : most;
+    for (time_t end = time(NULL) + delay + rand() % (delay + 1); time(NULL) < end && !is_done(); usleep(50000)) listen_once();
+  }
+}
