@@ -15,8 +15,8 @@ const hourMs = 3_600_000
 /** A PUBLISH of the largest statement: topic with its length (66), packet id (2) and 65,535 bytes. */
 const packetOfLargestStatement = 65_603
 
-/** By the field of `BrokerLimits`; a test holds that every one is here. */
-export const limitOptions: Readonly<Record<string, LimitOption>> = {
+/** Every limit has a name here: a new one that is left out does not compile. */
+export const limitOptions: Readonly<Record<keyof BrokerLimits, LimitOption>> = {
   connectionsMax: { name: "connections", min: 1, max: 1_000_000, says: "sockets in all; more are closed" },
   connectionsPerAddressMax: {
     name: "connections-per-address",
@@ -87,12 +87,7 @@ export const limitOptions: Readonly<Record<string, LimitOption>> = {
   drainMsMax: { name: "drain-ms", min: 0, max: hourMs, says: "at the end answers are waited for so long" },
 }
 
-const entries = (Object.keys(limitsDefault) as (keyof BrokerLimits)[]).flatMap(
-  (field): [keyof BrokerLimits, LimitOption][] => {
-    const option = limitOptions[field]
-    return option === undefined ? [] : [[field, option]]
-  },
-)
+const entries = Object.entries(limitOptions) as [keyof BrokerLimits, LimitOption][]
 
 /** Repeatable; the last value of a name counts. */
 export function limitOption(): Option {
