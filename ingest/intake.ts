@@ -69,7 +69,9 @@ export interface Intake {
 interface Entry {
   readonly place: PlaceState
   readonly decoded: Decoded | { readonly kind: "question" }
-  /** Waits for the operator's chain. */
+  /** Counts messages in order of arrival. */
+  readonly arrival: number
+  /** Waits for the operator's chain, or stands behind one of its connection that does. */
   isPostponed: boolean
   answer(answer: IntakeAnswer): void
 }
@@ -89,6 +91,7 @@ export function openIntake(options: IntakeOptions): Intake {
   const queue: Entry[] = []
   const records = new Map<string, DeviceRecord | null>()
   let waiting = 0
+  let arrivals = 0
   let isClosing = false
   let isTroubled = false
   let wake: (() => void) | null = null
@@ -119,6 +122,7 @@ export function openIntake(options: IntakeOptions): Intake {
       queue.push({
         place,
         decoded: decodeMessage(place.device, message),
+        arrival: (arrivals += 1),
         isPostponed: false,
         answer: (answer) => {
           waiting -= 1
@@ -188,8 +192,7 @@ export function openIntake(options: IntakeOptions): Intake {
   async function settle(group: readonly Entry[], items: readonly GroupItem[]): Promise<void> {
     const startedAt = performance.now()
     let stored = 0
-    let entries = group
-    let checked = items
+    let { entries, checked } = holdBack(group, items)
     while (entries.length > 0) {
       const outcomes = await commitOrSplit(checked)
       const stale: Entry[] = []
@@ -202,7 +205,6 @@ export function openIntake(options: IntakeOptions): Intake {
           continue
         }
         if (outcome.kind === "postponed") {
-          entry.isPostponed = true
           postponed.push(entry)
           continue
         }
@@ -210,12 +212,36 @@ export function openIntake(options: IntakeOptions): Intake {
         report(entry, outcome)
         entry.answer(answerOf(outcome))
       }
-      queue.unshift(...postponed)
+      postpone(postponed)
       // Before the next group, whatever it holds: order of arrival per connection is kept.
       entries = stale
       checked = stale.length > 0 ? await check(stale) : []
     }
     events.committed?.(stored, performance.now() - startedAt)
+  }
+
+  /**
+   * The group without what came behind a postponed message of its connection: this group was taken before that one was
+   * put back, and nobody overtakes on his own connection (a head told now would not hold).
+   */
+  function holdBack(group: readonly Entry[], items: readonly GroupItem[]) {
+    const heldFrom = new Map<PlaceState, number>()
+    for (const { isPostponed, place, arrival } of queue) {
+      if (isPostponed && !heldFrom.has(place)) heldFrom.set(place, arrival)
+    }
+    const isHeld = ({ place, arrival }: Entry): boolean => arrival > (heldFrom.get(place) ?? Infinity)
+    const entries = group.filter((entry) => !isHeld(entry))
+    const checked = items.filter((_, index) => !isHeld(group[index]!))
+    postpone(group.filter(isHeld))
+    return { entries, checked }
+  }
+
+  /** Back to where they came from: the queue is in order of arrival. */
+  function postpone(entries: readonly Entry[]): void {
+    if (entries.length === 0) return
+    for (const entry of entries) entry.isPostponed = true
+    queue.push(...entries)
+    queue.sort((a, b) => a.arrival - b.arrival)
   }
 
   async function commitOrSplit(items: readonly GroupItem[]): Promise<Outcome[]> {
@@ -229,7 +255,12 @@ export function openIntake(options: IntakeOptions): Intake {
       if (items.length > 1) {
         const middle = Math.floor(items.length / 2)
         const first = await commitOrSplit(items.slice(0, middle))
-        return [...first, ...(await commitOrSplit(items.slice(middle)))]
+        const waiting = new Map<PlaceState, Outcome>()
+        for (const [index, outcome] of first.entries()) {
+          if (outcome.kind === "stale" || outcome.kind === "postponed")
+            waiting.set(items[index]!.place, outcome)
+        }
+        return [...first, ...(await commitBehind(items.slice(middle), waiting))]
       }
       const item = items[0]!
       if (!item.isUnreadable) {
@@ -243,6 +274,17 @@ export function openIntake(options: IntakeOptions): Intake {
       item.place.isStopped = true
       return [{ kind: "dropped" }]
     }
+  }
+
+  /** The second half of a split group: what stands behind a message that waits, waits with it. */
+  async function commitBehind(
+    items: readonly GroupItem[],
+    waiting: ReadonlyMap<PlaceState, Outcome>,
+  ): Promise<Outcome[]> {
+    const free = items.filter(({ place }) => !waiting.has(place))
+    const outcomes = free.length === 0 ? [] : await commitOrSplit(free)
+    let at = 0
+    return items.map(({ place }) => waiting.get(place) ?? outcomes[at++]!)
   }
 
   /** Tries until the database takes it. Rejects only on an error that lies in the rows themselves. */
