@@ -131,6 +131,8 @@ export async function openListener(
     }
     const name = endsOf(socket)
     handshaking.set(name, pending)
+    // Nobody who leaves in the middle of a handshake waits for an answer.
+    socket.allowHalfOpen = false
     socket.once("close", () => {
       if (handshaking.get(name) === pending) handshaking.delete(name)
     })
@@ -172,14 +174,16 @@ export async function openListener(
     })
     made.on("secureConnection", (secure) => {
       secure.on("error", () => {})
+      secure.allowHalfOpen = true
       const pending = handshaking.get(endsOf(secure))
       if (pending === undefined) secure.destroy()
       else carry(secure, pending)
     })
     made.on("tlsClientError", (error: NodeJS.ErrnoException, secure) => {
-      // Who opens a connection and closes it without a word (a balancer asking for our health) did nothing wrong.
-      if (error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") entry.refused("tls-timeout")
-      else if (error.code !== "ECONNRESET" || secure.bytesRead > 0) entry.refused("tls")
+      // Reset: it is gone, by its own hand (a balancer asking for our health) or already refused by ours.
+      if (error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") {
+        if (handshaking.has(endsOf(secure))) entry.refused("tls-timeout")
+      } else if (error.code !== "ECONNRESET") entry.refused("tls")
       secure.destroy()
     })
     return made

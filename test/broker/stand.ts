@@ -1,5 +1,5 @@
 import { onTestFinished } from "vitest"
-import { type Broker, startBroker } from "../../broker/broker.ts"
+import { type Broker, type BrokerOptions, startBroker } from "../../broker/broker.ts"
 import type { BrokerEvent, RefusedReason } from "../../broker/counters.ts"
 import type { BrokerLimits } from "../../broker/limits.ts"
 import type { Submit } from "../../broker/submit.ts"
@@ -18,7 +18,11 @@ export interface Stand {
 }
 
 /** A broker on a free port, closed when the test is over. */
-export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> = {}): Promise<Stand> {
+export async function standBroker(
+  submit: Submit,
+  limits: Partial<BrokerLimits> = {},
+  options: Partial<BrokerOptions> = {},
+): Promise<Stand> {
   const refusals: RefusedReason[] = []
   const events: BrokerEvent[] = []
   const count = { connected: 0, disconnected: 0, dropped: 0 }
@@ -59,6 +63,7 @@ export async function standBroker(submit: Submit, limits: Partial<BrokerLimits> 
       events.push(event)
       look()
     },
+    ...options,
   })
   onTestFinished(() => broker.close())
   return {
