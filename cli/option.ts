@@ -51,7 +51,7 @@ export function parseExpiry(text: string): (nowMs: number) => number {
 
 /** A command with the help option of all of them. */
 export function addCommand(parent: Command, name: string, description: string): Command {
-  return parent.command(name).description(description).helpOption("--help", "show help")
+  return parent.command(name).description(description).helpOption("--help", "show help").helpCommand(false)
 }
 
 /** A file that the user named; a fault that says why it cannot be read. */
