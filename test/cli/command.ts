@@ -4,6 +4,7 @@ import { once } from "node:events"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { vi } from "vitest"
 import { openEmbedded, type EmbeddedDatabase } from "../../ingest/database/embedded.ts"
 import { processesIn } from "../ingest/embedded-folder.ts"
 import { programArgs, programEnvironment } from "./program.ts"
@@ -19,7 +20,9 @@ export interface CommandOptions {
   readonly cwd?: string
 }
 
-const runningMsMax = 50_000
+// A command takes half a second alone, and ten times that on a machine that does other things too.
+const runningMsMax = 120_000
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 })
 const folders: string[] = []
 const services = new Set<RunningUp>()
 const held: EmbeddedDatabase[] = []
