@@ -79,6 +79,11 @@ interface Entry {
 /** A group is at most this large: a transaction of 2,000 statements of 60 readings takes some 50 ms. */
 const groupItemsMax = 2_000
 const groupBytesMax = 16 * 1024 * 1024
+/**
+ * What one device brings to a group: 100 statements of 600 bytes, or one of the largest. Beside a device that floods with
+ * statements of 60 KB, PUBACKs of others took 2,100 ms (p95) without this.
+ */
+const deviceBytesMax = 64 * 1024
 const recordsCachedMax = 100_000
 const retryMsMin = 50
 const retryMsMax = 2_000
@@ -153,15 +158,33 @@ export function openIntake(options: IntakeOptions): Intake {
     }
   }
 
+  /**
+   * In order of arrival, but of each device only its share: the rest waits for the next group, behind nobody else. So a
+   * device that floods with large statements lengthens a group by its share, and not by all that it has in flight.
+   */
   function takeGroup(): Entry[] {
+    const shares = new Map<string, number>()
+    const taken: Entry[] = []
+    const left: Entry[] = []
     let bytes = 0
-    let count = 0
-    while (count < queue.length && count < groupItemsMax && bytes < groupBytesMax) {
-      const { decoded } = queue[count]!
-      if (decoded.kind === "decoded") bytes += decoded.statement.bytes.length
-      count += 1
+    let at = 0
+    for (; at < queue.length && taken.length < groupItemsMax && bytes < groupBytesMax; at++) {
+      const entry = queue[at]!
+      const { device } = entry.place
+      const size = entry.decoded.kind === "decoded" ? entry.decoded.statement.bytes.length : 0
+      const before = shares.get(device) ?? 0
+      // One is always taken. A device's later messages stay behind those that wait: its order is kept.
+      const isOver = before > 0 && before + size > deviceBytesMax
+      shares.set(device, isOver ? Infinity : before + size)
+      if (isOver) left.push(entry)
+      else {
+        taken.push(entry)
+        bytes += size
+      }
     }
-    return queue.splice(0, count)
+    for (const [index, entry] of left.entries()) queue[at - left.length + index] = entry
+    queue.splice(0, taken.length)
+    return taken
   }
 
   /** Stage one: who is it, and does the signature hold? */
