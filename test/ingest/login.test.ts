@@ -1,0 +1,412 @@
+import { SignJWT, generateSecret } from "jose"
+import { type KeyObject, createPrivateKey, createPublicKey } from "node:crypto"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { sha256 } from "../../chain/hash.ts"
+import { type Algorithm, type PrivateKey, algorithmEd25519, algorithmEsp256 } from "../../chain/key.ts"
+import { encodeUtf8, formatBase64url } from "../../chain/bytes.ts"
+import { encodeSpki, formatJwk, parsePrivateKey } from "../../chain/keyfile.ts"
+import { makeSigner } from "../../devices-sim/device-sign.ts"
+import { makeJwt } from "../../devices-sim/jwt.ts"
+import { makeLogin } from "../../ingest/login.ts"
+import { makeLoginRecords } from "../../ingest/login-record.ts"
+import { enrolByCertificate, type TrustedAuthority } from "../../ingest/registry.ts"
+import { createToken, listTokens, revokeToken } from "../../ingest/token.ts"
+import {
+  type CertificateOptions,
+  type TestCertificate,
+  makeCertificate,
+  makeKey,
+} from "../broker/certificate.ts"
+import { type Stand, TestDevice, openStand, testOrigin } from "./stand.ts"
+
+const now = 1_795_000_000
+let stand: Stand
+let devices: Readonly<Record<"ed" | "es" | "other", TestDevice>>
+/** What the login is told of CAs. */
+let authorities: TrustedAuthority[] = []
+
+beforeAll(async () => {
+  stand = await openStand()
+  devices = {
+    ed: await stand.enrol("ed", algorithmEd25519),
+    es: await stand.enrol("es", algorithmEsp256),
+    other: await stand.enrol("other", algorithmEd25519),
+  }
+})
+afterAll(() => stand.close())
+
+function judge(
+  device: string,
+  shown: {
+    username?: string | null
+    password?: string | null
+    certificates?: readonly Uint8Array[]
+    at?: number
+  },
+) {
+  const login = makeLogin({
+    records: makeLoginRecords(stand.pool),
+    origin: testOrigin,
+    clock: () => (shown.at ?? now) * 1000,
+    clockSkewSeconds: 60,
+    readAuthorities: () => Promise.resolve(authorities),
+    enrolByCertificate: async (id, key, { digest: caDigest }) =>
+      (await enrolByCertificate(stand.pool, stand.keys, { device: id, key, caDigest })).kind === "enrolled",
+  })
+  const { username = device, password = null, certificates = [] } = shown
+  return login({
+    device,
+    username,
+    password: password === null ? null : Buffer.from(password),
+    certificates,
+    gone: new AbortController().signal,
+  })
+}
+
+const accepted = { kind: "accepted" }
+const refused = (reason: string) => ({ kind: "refused", reason })
+
+function keyObjectOf({ secret, publicKey }: PrivateKey): KeyObject {
+  const jwk = { ...(JSON.parse(formatJwk(publicKey)) as object), d: formatBase64url(secret) }
+  return createPrivateKey({ key: jwk, format: "jwk" })
+}
+
+interface Claims {
+  readonly alg?: string
+  readonly iss?: string
+  readonly sub?: string
+  readonly aud?: string | string[]
+  readonly iat?: number
+  readonly exp?: number
+  readonly nbf?: number
+  readonly crit?: string[]
+}
+
+/** By the device's own key and right in all but what `claims` say. */
+function jwtOf({ id, key }: TestDevice, claims: Claims = {}): Promise<string> {
+  const { alg = key.publicKey.algorithm === algorithmEd25519 ? "EdDSA" : "ES256", crit, ...rest } = claims
+  return new SignJWT({ iss: id, sub: id, aud: testOrigin, iat: now, exp: now + 3_600, ...rest })
+    .setProtectedHeader({ alg, ...(crit === undefined ? {} : { crit, [crit[0]!]: true }) })
+    .sign(keyObjectOf(key), crit === undefined ? {} : { crit: { [crit[0]!]: true } })
+}
+
+const part = (value: object): string => formatBase64url(encodeUtf8(JSON.stringify(value)))
+
+function unsigned(header: object, payload: object, signature = ""): string {
+  return `${part(header)}.${part(payload)}.${signature}`
+}
+const goodClaims = (id: string) => ({ iss: id, sub: id, aud: testOrigin, iat: now, exp: now + 3_600 })
+
+test("a JWT by the device's own key logs it in: EdDSA, Ed25519 and ES256, by jose and by the device kit", async () => {
+  const { ed, es } = devices
+  expect(await judge("ed", { password: await jwtOf(ed) })).toEqual(accepted)
+  expect(await judge("ed", { password: await jwtOf(ed, { alg: "Ed25519" }) })).toEqual(accepted)
+  expect(await judge("es", { password: await jwtOf(es) })).toEqual(accepted)
+  for (const device of [ed, es]) {
+    const password = makeJwt(device.id, testOrigin, makeSigner(device.key), now)
+    expect(await judge(device.id, { password })).toEqual(accepted)
+  }
+})
+
+test.each<[string, Claims, string]>([
+  ["another audience", { aud: "example.org/other" }, "jwt-audience"],
+  ["a list of audiences", { aud: [testOrigin, "example.org/other"] }, "jwt-audience"],
+  ["another issuer", { iss: "other" }, "jwt-subject"],
+  ["another subject", { sub: "other" }, "jwt-subject"],
+  ["expired", { iat: now - 3_700, exp: now - 100 }, "jwt-expired"],
+  ["expired to the second beyond the skew", { iat: now - 3_660, exp: now - 60 }, "jwt-expired"],
+  ["of the future", { iat: now + 61, exp: now + 600 }, "jwt-future"],
+  ["not valid yet", { nbf: now + 61 }, "jwt-future"],
+  ["a life of more than an hour", { exp: now + 3_601 }, "jwt-lifetime"],
+  ["exp before iat", { exp: now - 1 }, "jwt-lifetime"],
+  ["a critical header that nobody knows", { crit: ["b65"] }, "jwt-malformed"],
+])("a JWT with %s is refused for that", async (_what, claims, reason) => {
+  expect(await judge("ed", { password: await jwtOf(devices.ed, claims) })).toEqual(refused(reason))
+})
+
+test("a clock that is off by no more than the skew is good", async () => {
+  const { ed } = devices
+  expect(await judge("ed", { password: await jwtOf(ed, { iat: now + 60, exp: now + 600 }) })).toEqual(
+    accepted,
+  )
+  expect(await judge("ed", { password: await jwtOf(ed, { iat: now - 3_659, exp: now - 59 }) })).toEqual(
+    accepted,
+  )
+})
+
+test("a JWT by another device's key does not log in as this one, nor does that device's own", async () => {
+  const { other } = devices
+  const forged = await new SignJWT(goodClaims("ed"))
+    .setProtectedHeader({ alg: "EdDSA" })
+    .sign(keyObjectOf(other.key))
+  expect(await judge("ed", { password: forged })).toEqual(refused("jwt-key"))
+  expect(await judge("ed", { password: await jwtOf(other) })).toEqual(refused("jwt-subject"))
+  expect(await judge("ed", { username: "other", password: await jwtOf(other) })).toEqual(
+    refused("login-username"),
+  )
+})
+
+test("a JWT without a signature, or by an algorithm that is not the key's, is refused", async () => {
+  const { ed, es } = devices
+  const claims = goodClaims("ed")
+  const signature = formatBase64url(new Uint8Array(64))
+  for (const alg of ["none", "None", "HS256", "RS256", "PS256", "ES384", "ES256K", "Ed448", ""]) {
+    expect(await judge("ed", { password: unsigned({ alg }, claims, signature) })).toEqual(
+      refused("jwt-algorithm"),
+    )
+    expect(await judge("ed", { password: unsigned({ alg }, claims) })).toEqual(refused("jwt-algorithm"))
+  }
+  // The public key as an HMAC secret.
+  const secret = createPublicKey(keyObjectOf(ed.key)).export({ type: "spki", format: "pem" }) as string
+  const confused = await new SignJWT(claims).setProtectedHeader({ alg: "HS256" }).sign(Buffer.from(secret))
+  expect(await judge("ed", { password: confused })).toEqual(refused("jwt-algorithm"))
+  const symmetric = await new SignJWT(claims)
+    .setProtectedHeader({ alg: "HS256" })
+    .sign(await generateSecret("HS256"))
+  expect(await judge("ed", { password: symmetric })).toEqual(refused("jwt-algorithm"))
+  // An algorithm that is allowed, with a key of the other kind.
+  const crossed = await new SignJWT(claims).setProtectedHeader({ alg: "ES256" }).sign(keyObjectOf(es.key))
+  expect(await judge("ed", { password: crossed })).toEqual(refused("jwt-key"))
+  // The key that the token brings along is not asked.
+  const jwk = JSON.parse(formatJwk(devices.other.key.publicKey)) as Record<string, string>
+  const brought = await new SignJWT(claims)
+    .setProtectedHeader({ alg: "EdDSA", jwk })
+    .sign(keyObjectOf(devices.other.key))
+  expect(await judge("ed", { password: brought })).toEqual(refused("jwt-key"))
+})
+
+test("any changed character of a good JWT is refused", async () => {
+  const good = await jwtOf(devices.ed)
+  for (let place = 3; place < good.length; place += 5) {
+    if (good[place] === ".") continue
+    const changed = `${good.slice(0, place)}${good[place] === "A" ? "B" : "A"}${good.slice(place + 1)}`
+    expect((await judge("ed", { password: changed })).kind).toBe("refused")
+  }
+  for (const text of ["eyJ", "eyJ.eyJ.eyJ", `${good}.`, `${good}.AAAA`, `eyJ${"A".repeat(60_000)}`])
+    expect(await judge("ed", { password: text })).toEqual(refused("jwt-malformed"))
+})
+
+test("without credentials, with a password of no form, or as a device that is not enrolled, nobody logs in", async () => {
+  expect(await judge("ed", { username: null })).toEqual(refused("login-missing"))
+  expect(await judge("ed", {})).toEqual(refused("login-missing"))
+  expect(await judge("ed", { username: null, password: await jwtOf(devices.ed) })).toEqual(
+    refused("login-missing"),
+  )
+  for (const password of ["", "secret", "tmt_", `tmt_${"A".repeat(42)}`, `tmt_${"A".repeat(44)}`])
+    expect(await judge("ed", { password })).toEqual(refused("login-password"))
+  const stranger = new TestDevice("stranger", algorithmEd25519)
+  expect(await judge("stranger", { password: await jwtOf(stranger) })).toEqual(
+    refused("login-unknown-device"),
+  )
+})
+
+async function tokenOf(
+  device: string,
+  expiresMs: number | null = null,
+): Promise<{ id: string; token: string }> {
+  const made = await createToken(stand.pool, device, expiresMs)
+  if (made.kind !== "created") throw new Error(made.kind)
+  return made
+}
+
+test("a static token logs in its own device, until it expires or is revoked", async () => {
+  const { id, token } = await tokenOf("ed", (now + 10) * 1000)
+  expect(token).toMatch(/^tmt_[A-Za-z0-9_-]{43}$/)
+  expect(await judge("ed", { password: token })).toEqual(accepted)
+  expect(await judge("other", { password: token })).toEqual(refused("token-unknown"))
+  expect(await judge("ed", { password: token, at: now + 9 })).toEqual(accepted)
+  expect(await judge("ed", { password: token, at: now + 10 })).toEqual(refused("token-expired"))
+  const second = await tokenOf("ed")
+  expect((await listTokens(stand.pool, "ed")).map((each) => each.id).toSorted()).toEqual(
+    [id, second.id].toSorted(),
+  )
+  expect(await revokeToken(stand.pool, "other", id)).toBe(false)
+  expect(await revokeToken(stand.pool, "ed", id)).toBe(true)
+  expect(await judge("ed", { password: token })).toEqual(refused("token-unknown"))
+  expect(await judge("ed", { password: second.token })).toEqual(accepted)
+  const last = second.token.endsWith("A") ? "B" : "A"
+  expect(await judge("ed", { password: `${second.token.slice(0, -1)}${last}` })).toEqual(
+    refused("token-unknown"),
+  )
+})
+
+test("of a token the database has a hash only, and a device has so many at most", async () => {
+  const { token } = await tokenOf("other")
+  const { rows } = await stand.pool.query<{ digest: Uint8Array; row: string }>(
+    "select digest, login_tokens::text as row from login_tokens where device_id = 'other'",
+  )
+  expect(new Uint8Array(rows[0]!.digest)).toEqual(new Uint8Array(sha256(encodeUtf8(token))))
+  expect(rows[0]!.row).not.toContain(token.slice(4))
+  for (let i = 1; i < 16; i++) await tokenOf("other")
+  expect(await createToken(stand.pool, "other", null)).toEqual({ kind: "too-many" })
+  expect(await createToken(stand.pool, "stranger", null)).toEqual({ kind: "unknown-device" })
+})
+
+// Around `now`, which is not the clock of this machine.
+const notBefore = new Date((now - 1_000) * 1000)
+const notAfter = new Date((now + 1_000) * 1000)
+const certify = (options: CertificateOptions): TestCertificate =>
+  makeCertificate({ notBefore, notAfter, ...options })
+
+test("a certificate of the enrolled key logs its device in, whoever signed it, and no other device", async () => {
+  for (const name of ["ed", "es"] as const) {
+    const { der } = certify({ commonName: "whatever", privateKey: keyObjectOf(devices[name].key) })
+    expect(await judge(name, { username: null, certificates: [der] })).toEqual(accepted)
+    expect(await judge(name, { certificates: [der] })).toEqual(accepted)
+    expect(await judge("other", { certificates: [der] })).toEqual(refused("certificate-key"))
+    expect(await judge(name, { certificates: [der], at: now + 1_001 })).toEqual(
+      refused("certificate-expired"),
+    )
+    expect(await judge(name, { certificates: [der], at: now - 1_001 })).toEqual(
+      refused("certificate-expired"),
+    )
+    // A password that is shown is judged, and no certificate makes up for it.
+    expect(await judge(name, { certificates: [der], password: "wrong" })).toEqual(refused("login-password"))
+  }
+})
+
+const ca = certify({ commonName: "Fleet CA", isCa: true, keyUsage: 0x04 })
+const trusted = ({ der }: TestCertificate): TrustedAuthority => ({
+  name: "fleet",
+  certificate: der,
+  digest: sha256(der),
+})
+const leaf = (options: Partial<CertificateOptions>): TestCertificate =>
+  certify({ commonName: "new", issuer: ca, isCa: false, keyUsage: 0x80, purposes: [2], ...options })
+
+test.each<[string, () => Uint8Array[], string]>([
+  [
+    "of a CA that is not trusted",
+    () => [leaf({ issuer: certify({ commonName: "Other CA", isCa: true }) }).der],
+    "certificate-untrusted",
+  ],
+  [
+    "of a CA that has the name of a trusted one",
+    () => [leaf({ issuer: certify({ commonName: "Fleet CA", isCa: true }) }).der],
+    "certificate-untrusted",
+  ],
+  ["signed by itself", () => [certify({ commonName: "new" }).der], "certificate-untrusted"],
+  ["that has expired", () => [leaf({ notAfter: new Date((now - 1) * 1000) }).der], "certificate-expired"],
+  [
+    "that is not valid yet",
+    () => [leaf({ notBefore: new Date((now + 1) * 1000) }).der],
+    "certificate-expired",
+  ],
+  ["of another name", () => [leaf({ commonName: "older" }).der], "certificate-name"],
+  ["for servers only", () => [leaf({ purposes: [1] }).der], "certificate-untrusted"],
+  ["that may not sign handshakes", () => [leaf({ keyUsage: 0x04 }).der], "certificate-untrusted"],
+  ["that is a CA's", () => [leaf({ isCa: true }).der], "certificate-untrusted"],
+  [
+    "with a critical extension that nobody knows",
+    () => [leaf({ hasUnknownCritical: true }).der],
+    "certificate-untrusted",
+  ],
+  [
+    "by a device's certificate",
+    () => {
+      const between = leaf({ commonName: "device" })
+      return [leaf({ issuer: between }).der, between.der]
+    },
+    "certificate-untrusted",
+  ],
+  [
+    "by an intermediate that has expired",
+    () => {
+      const between = certify({
+        commonName: "B",
+        issuer: ca,
+        isCa: true,
+        notAfter: new Date((now - 1) * 1000),
+      })
+      return [leaf({ issuer: between }).der, between.der]
+    },
+    "certificate-expired",
+  ],
+  [
+    "by an intermediate that may not sign",
+    () => {
+      const between = certify({ commonName: "B", issuer: ca, isCa: true, keyUsage: 0x80 })
+      return [leaf({ issuer: between }).der, between.der]
+    },
+    "certificate-untrusted",
+  ],
+  [
+    "by one intermediate more than its path length allows",
+    () => {
+      const first = certify({ commonName: "B", issuer: ca, isCa: true, pathLength: 0 })
+      const second = certify({ commonName: "C", issuer: first, isCa: true })
+      return [leaf({ issuer: second }).der, second.der, first.der]
+    },
+    "certificate-untrusted",
+  ],
+  ["that is cut", () => [leaf({}).der.subarray(0, 200)], "certificate-malformed"],
+  ["of an empty handshake", () => [new Uint8Array(0)], "certificate-malformed"],
+])("a certificate %s enrols nobody", async (_what, make, reason) => {
+  authorities = [trusted(ca)]
+  expect(await judge("new", { certificates: make() })).toEqual(refused(reason))
+  const { rows } = await stand.pool.query("select from devices where device_id = 'new'")
+  expect(rows).toEqual([])
+})
+
+test("a CA whose own certificate has expired enrols nobody", async () => {
+  const old = certify({ commonName: "Old CA", isCa: true, notAfter: new Date((now - 1) * 1000) })
+  authorities = [trusted(old)]
+  expect(await judge("new", { certificates: [leaf({ issuer: old }).der] })).toEqual(
+    refused("certificate-expired"),
+  )
+})
+
+test.each<[string, Algorithm]>([
+  ["Ed25519", algorithmEd25519],
+  ["P-256", algorithmEsp256],
+])("a device with a good certificate and a key of %s may be enrolled by it", async (kind) => {
+  authorities = [trusted(ca)]
+  const privateKey = makeKey(kind === "Ed25519" ? "Ed25519" : "P-256")
+  const between = certify({ commonName: "B", issuer: ca, isCa: true, pathLength: 0 })
+  const { der } = leaf({ commonName: "Line 4", dnsNames: ["new"], issuer: between, privateKey })
+  const seen: Uint8Array[] = []
+  const login = makeLogin({
+    records: { read: () => Promise.resolve(null) },
+    origin: testOrigin,
+    clock: () => now * 1000,
+    clockSkewSeconds: 60,
+    readAuthorities: () => Promise.resolve(authorities),
+    enrolByCertificate: (device, key, authority) => {
+      expect([device, authority.name]).toEqual(["new", "fleet"])
+      seen.push(encodeSpki(key))
+      return Promise.resolve(true)
+    },
+  })
+  const { signal: gone } = new AbortController()
+  const result = await login({
+    device: "new",
+    username: null,
+    password: null,
+    certificates: [der, between.der],
+    gone,
+  })
+  expect(result).toEqual(accepted)
+  const own = parsePrivateKey(encodeUtf8(privateKey.export({ type: "pkcs8", format: "pem" }) as string))
+  expect(seen).toEqual([encodeSpki(own.publicKey)])
+})
+
+test("a login waits while the database is away, and goes on by itself; who has left is not waited for", async () => {
+  let failures = 3
+  const waits: number[] = []
+  const pool = new Proxy(stand.pool, {
+    get: (target, name, receiver) =>
+      name === "query" && failures-- > 0
+        ? () => Promise.reject(new Error("connect ECONNREFUSED"))
+        : (Reflect.get(target, name, receiver) as unknown),
+  })
+  const left = new AbortController()
+  const records = makeLoginRecords(pool, (ms) => {
+    waits.push(ms)
+    left.abort()
+    return Promise.resolve()
+  })
+  const stays = records.read("ed", new AbortController().signal)
+  await expect(records.read("es", left.signal)).rejects.toThrow("gone")
+  expect((await stays)?.device).toBe("ed")
+  expect(waits.length).toBeGreaterThanOrEqual(2)
+})
