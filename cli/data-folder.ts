@@ -117,6 +117,16 @@ export async function openExistingLog(dataFolder: string, say?: (line: string) =
   }
 }
 
+/** Opens the log of this folder for `work`, and closes it whatever comes. */
+export async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => Promise<T>): Promise<T> {
+  const log = await openExistingLog(dataFolder)
+  try {
+    return await work(log)
+  } finally {
+    await log.close()
+  }
+}
+
 /** What a running `up` tells other commands. */
 export interface Running {
   readonly pid: number

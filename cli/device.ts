@@ -1,13 +1,16 @@
 import type { Command } from "commander"
 import { formatHex } from "../chain/bytes.ts"
-import type { DeviceRecord } from "../chain/device.ts"
-import { type PublicKey, algorithmEd25519, thumbprintOf } from "../chain/key.ts"
-import { devicePattern } from "../chain/statement.ts"
+import { type DeviceRecord, findOpenKey } from "../chain/device.ts"
+import { formatKeyRange, formatKeyWord, nameAlgorithm } from "./device-key.ts"
+import { thumbprintOf } from "../chain/key.ts"
 import { parseVerdictCode } from "../chain/verdict.ts"
-import { enrolDevices, readDevices } from "../ingest/registry.ts"
-import { type OpenedLog, openExistingLog } from "./data-folder.ts"
-import { CommandFault, UsageFault } from "./fault.ts"
-import { readPublicKey } from "./key-file.ts"
+import { readAuthorities, readDevices } from "../ingest/registry.ts"
+import { type OpenedLog, withLog } from "./data-folder.ts"
+import { addAuthority } from "./device-authority.ts"
+import { addChanges } from "./device-change.ts"
+import { addEnrol } from "./device-enrol.ts"
+import { addProve } from "./device-prove.ts"
+import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { print } from "./output.ts"
 import { formatTable } from "./table.ts"
@@ -19,12 +22,10 @@ interface DataOptions {
 
 export function addDevice(program: Command): void {
   const device = addCommand(program, "device", "enrol devices and look at them")
-  addCommand(device, "enroll", "enrol a device with its public key: PEM, JWK or COSE_Key")
-    .alias("enrol")
-    .argument("<id>", "the device's id, which is also its MQTT client id")
-    .requiredOption("--key <file>", "the public key (of a private key only the public half is taken)")
-    .addOption(dataOption())
-    .action((id: string, options: DataOptions & { key: string }) => enrol(id, options))
+  addEnrol(device)
+  addProve(device)
+  addChanges(device)
+  addAuthority(device)
   addCommand(device, "list", "all enrolled devices")
     .addOption(dataOption())
     .addOption(jsonOption())
@@ -35,29 +36,6 @@ export function addDevice(program: Command): void {
     .addOption(jsonOption())
     .action((id: string, options: DataOptions & { json: boolean }) => show(id, options))
   addToken(device)
-}
-
-async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => Promise<T>): Promise<T> {
-  const log = await openExistingLog(dataFolder)
-  try {
-    return await work(log)
-  } finally {
-    await log.close()
-  }
-}
-
-async function enrol(id: string, { data, key: path }: DataOptions & { key: string }): Promise<void> {
-  if (!devicePattern.test(id))
-    throw new UsageFault(`"${id}" is no device id: it must match ${devicePattern.source}`)
-  const key = await readPublicKey(path)
-  await withLog(data, async ({ pool, keys }) => {
-    const [result] = await enrolDevices(pool, keys, [{ device: id, key }])
-    if (result?.kind !== "enrolled") throw new CommandFault(`${id} was not enrolled: ${result?.rule}`)
-    print(`enrolled  ${id}`)
-    print(`key       ${nameAlgorithm(key)}, thumbprint ${formatHex(thumbprintOf(key))}`)
-    print(`log       ${keys.origin}`)
-    print(`publish   to v1/${id}/statements, and subscribe to v1/${id}/receipts`)
-  })
 }
 
 interface HeadRow {
@@ -85,21 +63,39 @@ async function list({ data, json }: DataOptions & { json: boolean }): Promise<vo
   await withLog(data, async (log) => {
     const records = await readDevices(log.pool, null)
     const heads = await readHeads(log, null)
-    const rows = [...records.values()].map((record) => describe(record, heads.get(record.device)!))
+    const authorities = await readAuthorityNames(log)
+    const rows = [...records.values()].map((record) =>
+      describe(record, heads.get(record.device)!, authorities),
+    )
     if (json) for (const row of rows) print(JSON.stringify(row))
     else if (rows.length === 0) print("no device is enrolled: tidemark device enroll ID --key FILE")
     else {
-      const titles = ["device", "status", "key", "statements", "sealed", "last arrival (UTC)"]
+      const titles = [
+        "device",
+        "status",
+        "key",
+        "by the word of",
+        "possession",
+        "revoked",
+        "statements",
+        "sealed",
+        "last arrival (UTC)",
+        "attributes",
+      ]
       print(
         formatTable(
           titles,
           rows.map((row) => [
             row.device,
             row.status,
-            row.keys.at(-1)!.algorithm,
+            row.key === null ? "none stands" : `${row.key.algorithm} from ${row.key.firstSeq}`,
+            row.key?.introducedBy ?? "",
+            row.key === null ? "" : row.key.isPossessionProven ? "proven" : "not proven",
+            row.revokedBeyond === null ? "" : `beyond ${row.revokedBeyond}`,
             row.head.seq,
             row.sealedSeq,
             row.lastArrival ?? "never",
+            formatAttributes(row.attributes),
           ]),
         ),
       )
@@ -112,7 +108,7 @@ async function show(id: string, { data, json }: DataOptions & { json: boolean })
     const record = (await readDevices(log.pool, [id])).get(id)
     if (record === undefined)
       throw new CommandFault(`device ${id} is not enrolled`, "tidemark device list shows those that are")
-    const device = describe(record, (await readHeads(log, id)).get(id)!)
+    const device = describe(record, (await readHeads(log, id)).get(id)!, await readAuthorityNames(log))
     const { rows: refusals } = await log.pool.query<{ code: number; count: number }>(
       "select code, count from refusals where device_id = $1 order by code",
       [id],
@@ -130,12 +126,12 @@ async function show(id: string, { data, json }: DataOptions & { json: boolean })
       return
     }
     print(`device      ${device.device} (${device.status})`)
-    for (const key of device.keys) {
-      const until = key.lastSeq === null ? "on" : `to ${key.lastSeq}`
-      print(
-        `key         ${key.algorithm}, kid ${key.kid}, from seq ${key.firstSeq} ${until}${key.isPossessionProven ? "" : ", enrolled without proof of possession"}`,
-      )
-      print(`thumbprint  ${key.thumbprint}`)
+    if (record.attributes.size > 0) print(`attributes  ${formatAttributes(device.attributes)}`)
+    for (const [index, key] of record.keys.entries()) {
+      const { algorithm, kid, thumbprint } = device.keys[index]!
+      print(`key         ${algorithm}, kid ${kid}, ${formatKeyRange(key)}`)
+      print(`            ${formatKeyWord(key, index === 0, device.authority)}`)
+      print(`thumbprint  ${thumbprint}`)
     }
     print(`head        seq ${device.head.seq}, entry ${device.head.entry}`)
     print(`sealed      up to seq ${device.sealedSeq}`)
@@ -154,12 +150,14 @@ async function show(id: string, { data, json }: DataOptions & { json: boolean })
   })
 }
 
-function describe(record: DeviceRecord, head: HeadRow) {
-  return {
-    device: record.device,
-    status: record.status,
-    attributes: Object.fromEntries(record.attributes),
-    keys: record.keys.map(({ key, kid, firstSeq, lastSeq, endedBy, isPossessionProven }) => ({
+async function readAuthorityNames({ pool }: OpenedLog): Promise<Map<string, string>> {
+  const authorities = await readAuthorities(pool)
+  return new Map([...authorities.values()].map(({ name, digest }) => [formatHex(digest), name]))
+}
+
+function describe(record: DeviceRecord, head: HeadRow, authorities: ReadonlyMap<string, string>) {
+  const keys = record.keys.map(
+    ({ key, kid, firstSeq, lastSeq, endedBy, isPossessionProven, introducedBy }) => ({
       algorithm: nameAlgorithm(key),
       kid: formatHex(kid),
       thumbprint: formatHex(thumbprintOf(key)),
@@ -167,7 +165,23 @@ function describe(record: DeviceRecord, head: HeadRow) {
       lastSeq,
       endedBy,
       isPossessionProven,
-    })),
+      introducedBy,
+    }),
+  )
+  const open = findOpenKey(record)
+  const revoked = record.keys.flatMap(({ lastSeq, endedBy }) => (endedBy === "revocation" ? [lastSeq!] : []))
+  const caDigest = record.caDigest === null ? null : formatHex(record.caDigest)
+  return {
+    device: record.device,
+    status: record.status,
+    attributes: Object.fromEntries(record.attributes),
+    /** The CA that enrolled it; its certificate's digest where another one has its name now. */
+    authority: caDigest === null ? null : (authorities.get(caDigest) ?? caDigest),
+    keys,
+    /** The key that goes on without an end. */
+    key: open === null ? null : keys[record.keys.indexOf(open)]!,
+    /** The last good seq of the last revocation of keys. */
+    revokedBeyond: revoked.length === 0 ? null : Math.max(...revoked),
     head: { seq: head.seq, entry: formatHex(head.entry) },
     sealedSeq: head.sealed_seq,
     firstArrival: formatTime(head.first_ms),
@@ -175,8 +189,10 @@ function describe(record: DeviceRecord, head: HeadRow) {
   }
 }
 
-function nameAlgorithm(key: PublicKey): string {
-  return key.algorithm === algorithmEd25519 ? "Ed25519" : "P-256"
+function formatAttributes(attributes: Readonly<Record<string, string>>): string {
+  return Object.entries(attributes)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ")
 }
 
 function formatTime(unixMs: number | null): string | null {

@@ -2,10 +2,11 @@
 import type { Pool, PoolClient } from "pg"
 import { type AuthorityRecord, applyAuthority, findTrustedAuthority } from "../chain/authority.ts"
 import { equalBytes } from "../chain/bytes.ts"
+import { FormatFault } from "../chain/cbor.ts"
 import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
 import { type Hash, zeroHash } from "../chain/hash.ts"
-import { type PublicKey, equalKeys, findKeyFault } from "../chain/key.ts"
-import { type Registry, type RegistryAction, encodeRegistry } from "../chain/registry.ts"
+import { type PublicKey, equalKeys } from "../chain/key.ts"
+import { type Registry, type RegistryAction, decodeRegistry, encodeRegistry } from "../chain/registry.ts"
 import { contentRegistry } from "../chain/statement.ts"
 import { inTransaction } from "./database/pool.ts"
 import type { LogKeys } from "./log-keys.ts"
@@ -94,8 +95,27 @@ export async function changeRegistry(
   })
 }
 
+/** Far below a statement's: reasons and attributes are texts for people. */
+const payloadSizeMax = 8_192
+
 function isOfAuthority({ action }: Pick<Registry, "action">): boolean {
   return action === "trust-ca" || action === "distrust-ca"
+}
+
+/** What is signed must be readable: texts without control characters, keys that are points, and no more than fits. */
+function findFormatFault(registry: Registry): string | null {
+  try {
+    const payload = encodeRegistry(registry)
+    if (payload.length > payloadSizeMax)
+      return `it would have ${payload.length} bytes, and a registry statement at most ${payloadSizeMax}`
+    decodeRegistry(payload)
+    return null
+  } catch (error) {
+    if (error instanceof FormatFault) return error.rule
+    // What CBOR of this profile cannot say, such as a line feed in a text.
+    if (error instanceof RangeError) return error.message
+    throw error
+  }
 }
 
 /** The registry as the changes so far leave it. */
@@ -146,6 +166,8 @@ class RegistryBatch {
 
   /** The rule that forbids this statement, or null: then `take` follows. */
   judge(registry: Registry, certificate: Uint8Array | undefined): string | null {
+    const fault = findFormatFault(registry)
+    if (fault !== null) return fault
     // The entry is known once it is signed, and it is signed once it is judged.
     const entry = zeroHash
     if (isOfAuthority(registry)) {
@@ -158,8 +180,6 @@ class RegistryBatch {
       this.pending = { kind: "authority", record: outcome.record, certificate: certificate ?? null }
       return null
     }
-    const fault = registry.key === undefined ? null : findKeyFault(registry.key)
-    if (fault !== null) return fault
     const outcome = applyRegistry(this.find(registry.device), registry, {
       origin: this.origin,
       entry,

@@ -68,9 +68,11 @@ test("a key is taken as PEM, JWK and COSE_Key, of Ed25519 and P-256; of a privat
   const listed = await tidemark(["device", "list", "--data", data])
   expect(listed.code).toBe(0)
   const [title, ...rows] = listed.stdout.trimEnd().split("\n")
-  expect(title).toMatch(/^device +status +key +statements +sealed +last arrival \(UTC\)$/)
+  expect(title).toMatch(
+    /^device +status +key +by the word of +possession +revoked +statements +sealed +last arrival \(UTC\) +attributes$/,
+  )
   expect(rows.map((row) => row.split(/ +/)[0])).toEqual(["alone", ...Object.keys(files).toSorted()])
-  expect(rows[1]).toMatch(/^ed-cose +active +Ed25519 +0 +0 +never$/)
+  expect(rows[1]).toMatch(/^ed-cose +active +Ed25519 from 1 +operator +not proven +0 +0 +never$/)
 
   const json = parseLines((await tidemark(["device", "list", "--json", "--data", data])).stdout)
   expect(json).toHaveLength(7)
@@ -138,7 +140,7 @@ test("an id that is none, and options that are missing, are usage faults", async
   }
   const keyless = await tidemark(["device", "enroll", "k7", "--data", data])
   expect(keyless.code).toBe(2)
-  expect(keyless.stderr).toContain("--key <file>")
+  expect(keyless.stderr).toContain("--key FILE")
   expect((await tidemark(["device", "show", "--data", data])).code).toBe(2)
 })
 
