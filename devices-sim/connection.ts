@@ -21,6 +21,7 @@ import { type Verdict, parseVerdictCode } from "../chain/verdict.ts"
 import { type Link, type Service, openLink } from "./connection-mqtt.ts"
 import { type DeviceEvent, stepDevice, wakeDevice } from "./device.ts"
 import { type Signer, makeSpeaker } from "./device-sign.ts"
+import { type KeyStore, keysOf, makeMemoryKeyStore, wakeKeys } from "./key-store.ts"
 import {
   type Alarm,
   type DeviceContext,
@@ -38,11 +39,18 @@ export type { Outbox } from "./outbox.ts"
 export { type Signer, makeSigner, signNatively } from "./device-sign.ts"
 export { makeFileOutbox } from "./outbox-file.ts"
 export { makeMemoryOutbox } from "./outbox.ts"
+export { type DeviceKeys, type KeyStore, makeMemoryKeyStore } from "./key-store.ts"
+export { makeFileKeyStore } from "./key-store-file.ts"
 
 export interface DeviceOptions {
   /** The device id of PROTOCOL §1, also the MQTT client id. */
   readonly id: string
+  /** The key with which it was enrolled. Where `keyStore` holds a later one, that one signs. */
   readonly signer: Signer
+  /** Without one a rotation does not survive the process. */
+  readonly keyStore?: KeyStore
+  /** The log's, as the device was told where it was enrolled; `rotate` needs it. By default that of `service.jwt`. */
+  readonly origin?: string
   readonly service: Service
   /** Without one that survives a loss of power, what was not acknowledged is lost with the process. */
   readonly outbox?: Outbox
@@ -129,8 +137,9 @@ export class Device {
     reconnects: 0,
   }
   private readonly options: DeviceOptions
-  private readonly context: DeviceContext
+  private context: DeviceContext
   private readonly outbox: Outbox
+  private readonly keyStore: KeyStore
   private readonly clock: () => number
   private readonly random: () => number
   private readonly timer: Timer
@@ -140,6 +149,7 @@ export class Device {
   private pumping: Promise<void> | null = null
   private link: Link | null = null
   private linkCount = 0
+  private isRotating = false
   private cancelTimer: (() => void) | null = null
   private readonly pending = new Map<number, Pending>()
   /** When what is in flight was published. */
@@ -160,6 +170,7 @@ export class Device {
       rules: { ...deviceRulesDefault, ...options.rules },
     }
     this.outbox = options.outbox ?? makeMemoryOutbox()
+    this.keyStore = options.keyStore ?? makeMemoryKeyStore()
     this.clock = options.clock ?? Date.now
     this.random = options.random ?? Math.random
     this.timer = options.timer ?? setTimer
@@ -182,7 +193,12 @@ export class Device {
 
   /** Reads the outbox and begins to connect. Rejects where the outbox cannot be read. */
   async start(): Promise<void> {
-    this.state ??= wakeDevice(await this.outbox.load())
+    if (this.state === null) {
+      const content = await this.outbox.load()
+      const keys = await this.keyStore.load()
+      this.context = { ...this.context, ...wakeKeys(this.id, keys, content.entries) }
+      this.state = wakeDevice(content)
+    }
     await this.tell({ kind: "start" })
   }
 
@@ -211,6 +227,36 @@ export class Device {
     return new Promise((resolve, reject) => {
       void this.tell({ kind: "content", draft, readings }, { resolve, reject })
     })
+  }
+
+  /**
+   * Goes on under the next key (PROTOCOL §7): the device asks for it in its chain, behind what it has said so far, and
+   * what is published meanwhile waits for the answer. The key store has the key before the request goes out, and after a
+   * loss of power the device finds out by itself which key stands.
+   *
+   * @returns `rotated`, or `refused` where the old key goes on (`device show` and the service's log say why); `unknown`
+   *   where the answer was lost: the next statement tells; `kept` where the device stopped before
+   * @throws Error without an origin, before `start`, while another rotation is under way, or where a store fails (rejects)
+   */
+  async rotate(next: Signer): Promise<"rotated" | "refused" | "unknown" | "kept"> {
+    const origin = this.options.origin ?? this.options.service.jwt?.origin
+    if (origin === undefined) throw new Error(`device ${this.id}: rotate() needs the log's origin`)
+    if (this.state === null) throw new Error(`device ${this.id}: start() comes before rotate()`)
+    if (this.isRotating || (this.context.rotation ?? null) !== null)
+      throw new Error(`device ${this.id}: another rotation is under way`)
+    this.isRotating = true
+    const iat = Math.floor(this.clock() / 1000)
+    const speaker = makeSpeaker(this.id, next)
+    try {
+      const delivery = await new Promise<Delivery>((resolve, reject) => {
+        void this.tell({ kind: "rotate", next: speaker, origin, iat }, { resolve, reject })
+      })
+      if (delivery.kind !== "stored") return delivery.kind === "kept" ? "kept" : "refused"
+      if (delivery.via !== "receipt" || delivery.verdict === "duplicate") return "unknown"
+      return delivery.verdict === "accepted-unread" ? "refused" : "rotated"
+    } finally {
+      this.isRotating = false
+    }
   }
 
   /** Closes the connection and the outbox. What was not acknowledged resolves as `kept`. */
@@ -262,13 +308,17 @@ export class Device {
       return []
     }
     if (pending !== undefined) this.pending.set(this.state.numberNext, pending)
-    const { state, effects } = stepDevice(this.state, event, this.context)
+    const { state, context, effects } = stepDevice(this.state, event, this.context)
     this.state = state
+    this.context = context
     return effects
   }
 
   /** Before all other effects: to store something earlier than asked never harms, and is one sync for all. */
   private async store(effects: readonly Effect[]): Promise<void> {
+    // Keys first: a request that is in the outbox has its key in the key store. Of several the last one holds.
+    const keys = effects.findLast((effect) => effect.kind === "keys")
+    if (keys !== undefined) await this.keyStore.save(keysOf(keys))
     const entries = effects.flatMap((effect) => (effect.kind === "store" ? effect.entries : []))
     if (entries.length > 0) await this.outbox.append(entries)
   }
@@ -292,6 +342,7 @@ export class Device {
         this.link?.cut()
         return
       case "store":
+      case "keys":
         return
       case "forget":
         await this.outbox.forget(effect.upTo, effect.acceptedSeq)
@@ -317,7 +368,7 @@ export class Device {
     this.linkCount += 1
     if (this.linkCount > 1) this.counters.reconnects += 1
     const { listener } = this.options
-    const key = { signer: this.options.signer, nowSeconds: Math.floor(this.clock() / 1000) }
+    const key = { signer: this.context.speaker.signer, nowSeconds: Math.floor(this.clock() / 1000) }
     const link: Link = openLink(this.id, this.options.service, key, {
       connected: () => void this.tell({ kind: "connected" }),
       receipt: (payload) => this.takeReceipt(payload),

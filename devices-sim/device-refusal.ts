@@ -2,6 +2,7 @@
 import { checkSignatureForm, signatureSize } from "../chain/signature.ts"
 import type { Verdict } from "../chain/verdict.ts"
 import { draftRefused } from "./device-lost.ts"
+import { tryOtherKey } from "./device-rotation.ts"
 import { replaceS } from "./device-sign.ts"
 import { type DeviceTurn, alarm, closeConnection, halt, settle } from "./device-turn.ts"
 import type { OutboxEntry, Signed } from "./outbox.ts"
@@ -24,8 +25,16 @@ export function takeRefusal(turn: DeviceTurn, verdict: Verdict, seq: number | nu
       halt(turn)
       return
     }
-    case "wrong-device":
     case "unknown-key":
+      // Of a question it says that the device is unknown, whatever its key.
+      if (seq !== null && tryOtherKey(turn)) {
+        closeConnection(turn, false)
+        return
+      }
+      alarm(turn, { kind: "waiting", verdict })
+      closeConnection(turn, true)
+      return
+    case "wrong-device":
     case "revoked":
     case "suspended":
       alarm(turn, { kind: "waiting", verdict })

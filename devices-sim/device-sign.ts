@@ -26,7 +26,25 @@ export function makeSigner(
   key: PrivateKey,
   signWith: (key: PrivateKey, message: Uint8Array) => Uint8Array = signMessage,
 ): Signer {
-  return { publicKey: key.publicKey, sign: (message) => signWith(key, message) }
+  const signer: Signer = { publicKey: key.publicKey, sign: (message) => signWith(key, message) }
+  privateKeys.set(signer, key)
+  return signer
+}
+
+const privateKeys = new WeakMap<Signer, PrivateKey>()
+
+/** The key in memory of a signer of ours, for a key store; null of any other. */
+export function privateKeyOf(signer: Signer): PrivateKey | null {
+  return privateKeys.get(signer) ?? null
+}
+
+/** A signature of which an ECDSA one has its low s. */
+export function signLow(signer: Signer, message: Uint8Array): Uint8Array {
+  const signature = signer.sign(message)
+  const { publicKey } = signer
+  return checkSignatureForm(publicKey, publicKey.algorithm, signature) === "high-s"
+    ? negateS(signature)
+    : signature
 }
 
 const keyObjects = new WeakMap<PrivateKey, KeyObject>()
@@ -67,9 +85,7 @@ function claimsOf(speaker: Speaker, draft: Draft, seq: number, prev: Hash): Clai
 /** Makes and signs a draft's statement for one place. Throws where `findDraftFault` would have found a fault. */
 export function signDraft(speaker: Speaker, draft: Draft, seq: number, prev: Hash): Signed {
   const claims = claimsOf(speaker, draft, seq, prev)
-  const signature = speaker.signer.sign(encodeSignedBytes(claims))
-  const isHigh = checkSignatureForm(speaker.signer.publicKey, claims.algorithm, signature) === "high-s"
-  const bytes = encodeStatement(claims, isHigh ? negateS(signature) : signature)
+  const bytes = encodeStatement(claims, signLow(speaker.signer, encodeSignedBytes(claims)))
   return { seq, prev, entry: entryOf(bytes), bytes }
 }
 

@@ -57,6 +57,8 @@ export type DeviceEvent =
   | { readonly kind: "puback"; readonly number: number }
   /** New content; `readings` is how many are in it, null where nobody knows. Its number is the state's `numberNext`. */
   | { readonly kind: "content"; readonly draft: Draft; readonly readings: number | null }
+  /** The device shall go on under this key. Its number is the state's `numberNext`; not while another is under way. */
+  | { readonly kind: "rotate"; readonly next: Speaker; readonly origin: string; readonly iat: number }
 
 /** Effects are carried out in this order; a `store` must be on disk before a `publish` behind it. */
 export type Effect =
@@ -71,6 +73,8 @@ export type Effect =
   | { readonly kind: "publish"; readonly number: number; readonly bytes: Uint8Array }
   | { readonly kind: "settle"; readonly number: number; readonly outcome: Outcome }
   | { readonly kind: "alarm"; readonly alarm: Alarm }
+  /** On disk before every other effect of this turn, stores too. */
+  | { readonly kind: "keys"; readonly speaker: Speaker; readonly rotation: Rotation | null }
 
 /** How it ended with what a device had to say. */
 export type Outcome =
@@ -97,10 +101,24 @@ export type Alarm =
   | { readonly kind: "waiting"; readonly verdict: Verdict }
   /** The same statement was refused again and again although it follows the head: the device asks after minutes. */
   | { readonly kind: "contradiction"; readonly verdict: Verdict; readonly seq: number | null }
+  /** The service stored the request for the next key and did not grant it: the old one goes on. */
+  | { readonly kind: "rotation-refused" }
 
-/** What does not change while a device lives. */
+/** A key beside the one with which the device signs. */
+export interface Rotation {
+  /** `asked`: the request waits in the outbox. `undecided`: it is stored, and whether it was granted is not known. */
+  readonly stage: "asked" | "undecided"
+  readonly other: Speaker
+  /** False while the old key signs. */
+  readonly isNextCurrent: boolean
+  /** The log's. */
+  readonly origin: string
+}
+
+/** Who speaks, and by which rules. Only a rotation changes it. */
 export interface DeviceContext {
   readonly speaker: Speaker
+  readonly rotation?: Rotation | null
   readonly rules: DeviceRules
 }
 

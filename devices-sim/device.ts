@@ -5,9 +5,11 @@
 import { equalBytes } from "../chain/bytes.ts"
 import type { Head, Receipt } from "../chain/receipt.ts"
 import { type Verdict, isStored, parseVerdictCode } from "../chain/verdict.ts"
-import { type DeviceTurn, alarm, closeConnection, forgetUpTo, settle } from "./device-turn.ts"
+import { forgetUpTo } from "./device-forget.ts"
+import { type DeviceTurn, alarm, closeConnection, settle } from "./device-turn.ts"
 import { mendRefused, takeRefusal } from "./device-refusal.ts"
-import { findDraftFault, signDraft } from "./device-sign.ts"
+import { beginRotation, isAwaitingAnswer, isRequest, signEntry, tryOtherKey } from "./device-rotation.ts"
+import { findDraftFault } from "./device-sign.ts"
 import type { DeviceContext, DeviceEvent, DeviceState, Effect } from "./device-state.ts"
 import { draftOverflow, overflowWith } from "./device-lost.ts"
 import type { Draft, OutboxEntry } from "./outbox.ts"
@@ -22,6 +24,8 @@ export {
 
 export interface DeviceStep {
   readonly state: DeviceState
+  /** For the next step: a rotation changes it. */
+  readonly context: DeviceContext
   readonly effects: readonly Effect[]
 }
 
@@ -29,7 +33,7 @@ export interface DeviceStep {
 export function stepDevice(state: DeviceState, event: DeviceEvent, context: DeviceContext): DeviceStep {
   const turn: DeviceTurn = { state: { ...state }, effects: [], context }
   takeEvent(turn, event)
-  return { state: turn.state, effects: turn.effects }
+  return { state: turn.state, context: turn.context, effects: turn.effects }
 }
 
 function takeEvent(turn: DeviceTurn, event: DeviceEvent): void {
@@ -68,11 +72,21 @@ function takeEvent(turn: DeviceTurn, event: DeviceEvent): void {
     case "content":
       takeContent(turn, event.draft, event.readings)
       return
+    case "rotate": {
+      const number = state.numberNext
+      state.numberNext += 1
+      append(turn, beginRotation(turn, event.next, event.origin, event.iat), number)
+      publishMore(turn)
+      return
+    }
   }
 }
 
-function takeClosed({ state, effects, context }: DeviceTurn, nowMs: number, chance: number): void {
+function takeClosed(turn: DeviceTurn, nowMs: number, chance: number): void {
+  const { state, effects, context } = turn
   if (state.phase === "idle" || state.phase === "halted" || state.phase === "offline") return
+  // Perhaps a login by a key that does not stand.
+  if (state.phase === "connecting") tryOtherKey(turn)
   const { rules } = context
   state.phase = "offline"
   state.inFlight = 0
@@ -140,10 +154,14 @@ function relink(turn: DeviceTurn): void {
   const { state, effects, context } = turn
   let { seq, entry: prev } = state.head
   const made: OutboxEntry[] = []
+  const isAwaiting = isAwaitingAnswer(turn)
+  let isBehindRequest = false
   const entries = state.entries.map((entry) => {
+    if (isBehindRequest) return entry
+    isBehindRequest = isAwaiting && isRequest(entry)
     seq += 1
     const isLinked = entry.signed !== null && entry.signed.seq === seq && equalBytes(entry.signed.prev, prev)
-    const linked = isLinked ? entry : { ...entry, signed: signDraft(context.speaker, entry, seq, prev) }
+    const linked = isLinked ? entry : signEntry(context, entry, seq, prev)
     if (!isLinked) made.push(linked)
     prev = linked.signed?.entry ?? prev
     return linked
@@ -160,7 +178,10 @@ function takeStored(turn: DeviceTurn, verdict: Verdict, receipt: Receipt): void 
   if (at < 0 || at >= state.inFlight || entry === undefined) return
   forgetUpTo(turn, entry.number, verdict, "receipt")
   // A duplicate under another signature: the chain goes on from the one that is stored (verdict 2).
-  const isElse = receipt.head.seq === state.head.seq && !equalBytes(receipt.head.entry, state.head.entry)
+  const isElse =
+    state.phase === "ready" &&
+    receipt.head.seq === state.head.seq &&
+    !equalBytes(receipt.head.entry, state.head.entry)
   if (isElse) {
     state.head = receipt.head
     // What is in flight behind it will be refused as broken: better to begin again before it is.
@@ -169,9 +190,14 @@ function takeStored(turn: DeviceTurn, verdict: Verdict, receipt: Receipt): void 
       return
     }
     relink(turn)
-  }
+  } else if (state.phase === "ready" && !isAwaitingAnswer(turn)) signWaiting(turn)
   sayOverflow(turn)
   publishMore(turn)
+}
+
+/** What waited behind a request that was not granted. */
+function signWaiting(turn: DeviceTurn): void {
+  if (turn.state.inFlight === 0 && turn.state.entries.some(({ signed }) => signed === null)) relink(turn)
 }
 
 /** Committed, and with it everything before it in the chain. */
@@ -217,8 +243,9 @@ function sayOverflow(turn: DeviceTurn): void {
 function append(turn: DeviceTurn, draft: Draft, number: number): void {
   const { state, effects, context } = turn
   const last = state.entries.at(-1)?.signed ?? state.head
-  const signed = state.phase === "ready" ? signDraft(context.speaker, draft, last.seq + 1, last.entry) : null
-  const entry: OutboxEntry = { ...draft, number, signed }
+  const fresh: OutboxEntry = { ...draft, number, signed: null }
+  const isSigned = state.phase === "ready" && !isAwaitingAnswer(turn)
+  const entry = isSigned ? signEntry(context, fresh, last.seq + 1, last.entry) : fresh
   state.entries = [...state.entries, entry]
   effects.push({ kind: "store", entries: [entry] })
 }

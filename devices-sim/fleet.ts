@@ -299,6 +299,8 @@ function formatAlarm(alarm: Alarm): string {
       return `another statement stands at seq ${alarm.seq}: somebody else signs with this key`
     case "waiting":
       return `not let in: ${alarm.verdict}`
+    case "rotation-refused":
+      return "its next key was not granted: the old one goes on"
     default:
       return `${alarm.seq === null ? "a statement" : `seq ${alarm.seq}`} is refused again and again as ${alarm.verdict}`
   }
