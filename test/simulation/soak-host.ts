@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { promisify } from "node:util"
 import type { BrokerLimits } from "../../broker/limits.ts"
-import { killPostgres } from "../cli/command.ts"
+import { listProcesses } from "../../ingest/database/embedded/processes.ts"
 import { programArgs, programEnvironment, repository } from "../cli/program.ts"
 import type { SoakCount, SoakMemory, SoakRequest } from "./soak-service.ts"
 
@@ -161,5 +161,17 @@ export class SoakHost {
     const lines = (this.#tail + text).split("\n")
     this.#tail = lines.pop() ?? ""
     for (const line of lines) if (this.lines.length < linesKeptMax) this.lines.push(line)
+  }
+}
+
+/** Every process of the Postgres in this folder: it lives on when its service is killed. */
+function killPostgres(folder: string): void {
+  for (const { pid, command, folder: at } of listProcesses()) {
+    if (!/postgres/.test(command) || !(at ?? command).includes(folder)) continue
+    try {
+      process.kill(pid, "SIGKILL")
+    } catch {
+      // It went with its postmaster.
+    }
   }
 }
