@@ -26,6 +26,7 @@ export interface ServiceStandOptions {
   readonly origin?: string
   /** Given the database's URL, gives the one that the service shall use: through a proxy. */
   readonly through?: (url: string) => Promise<string>
+  readonly service?: Partial<ServiceOptions>
 }
 
 export async function openServiceStand(options: ServiceStandOptions = {}): Promise<ServiceStand> {
@@ -33,7 +34,10 @@ export async function openServiceStand(options: ServiceStandOptions = {}): Promi
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-service-"))
   const pool = openPool(database.url, 4)
   const url = (await options.through?.(database.url)) ?? database.url
-  const service = await startServiceOn(url, dataFolder, { origin: options.origin ?? testOrigin })
+  const service = await startServiceOn(url, dataFolder, {
+    origin: options.origin ?? testOrigin,
+    ...options.service,
+  })
   return {
     service,
     pool,

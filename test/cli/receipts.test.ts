@@ -1,0 +1,151 @@
+import { spawn } from "node:child_process"
+import { request } from "node:http"
+import { afterAll, expect, onTestFinished, test } from "vitest"
+import { ReceiptFeed } from "../../cli/receipt-feed.ts"
+import type { ReceiptLine } from "../../cli/receipt-stream.ts"
+import { RawClient } from "../broker/raw-client.ts"
+import { openServiceStand } from "../ingest/service-stand.ts"
+import { RunningUp, makeFolder, removeFolders, tidemark } from "./command.ts"
+import { programArgs, programEnvironment } from "./program.ts"
+
+afterAll(removeFolders)
+
+/** The lines of a stream, one after the other. */
+async function* linesOf(url: string, signal: AbortSignal): AsyncGenerator<ReceiptLine> {
+  const response = await fetch(url, { signal })
+  if (response.body === null) throw new Error("no body")
+  let rest = ""
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    const lines = `${rest}${chunk}`.split("\n")
+    rest = lines.pop()!
+    for (const line of lines.filter((one) => one !== "")) yield JSON.parse(line) as ReceiptLine
+  }
+}
+
+test("a reader sees the receipts of its device as they are given, and those of no other", async () => {
+  const stand = await openServiceStand()
+  onTestFinished(() => stand.close())
+  const controller = new AbortController()
+  const stream = linesOf(`http://127.0.0.1:${stand.service.http}/v1/receipts?device=k7`, controller.signal)
+  expect((await stream.next()).value).toEqual({ kind: "listening", device: "k7" })
+  const other = await RawClient.connect(stand.service.mqtt, "k8")
+  other.publish("secret words of k8")
+  await other.expectReceipt()
+  const device = await RawClient.connect(stand.service.mqtt, "k7")
+  device.publish("secret words of k7")
+  await device.expectReceipt()
+  const { value } = await stream.next()
+  expect(value).toMatchObject({
+    kind: "receipt",
+    device: "k7",
+    verdict: "malformed",
+    code: 10,
+    seq: null,
+    headSeq: 0,
+  })
+  expect(value).toMatchObject({ advice: expect.stringContaining("make"), headEntry: "00".repeat(32) })
+  expect(JSON.stringify(value)).not.toContain("secret")
+  controller.abort()
+})
+
+test("a reader that comes by another name than this machine's own is refused, and so is an id that is none", async () => {
+  const stand = await openServiceStand()
+  onTestFinished(() => stand.close())
+  const get = (path: string, host: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const asked = request(
+        { port: stand.service.http, host: "127.0.0.1", path, headers: { host } },
+        (response) => {
+          resolve(response.statusCode ?? 0)
+          response.destroy()
+        },
+      )
+      asked.on("error", reject).end()
+    })
+  expect(await get("/v1/receipts", "evil.example")).toBe(403)
+  expect(await get("/v1/receipts?device=a.b", "127.0.0.1")).toBe(400)
+  expect(await get("/v1/receipts", "localhost:1")).toBe(200)
+})
+
+test("while nobody listens a message passes as it came", async () => {
+  const feed = new ReceiptFeed()
+  const answer = Promise.resolve({ kind: "dropped" } as const)
+  const watched = feed.watch({
+    open: () => ({ submit: () => answer, close: () => {} }),
+    waiting: () => 0,
+    close: async () => {},
+  })
+  // The very promise: nothing was put around it.
+  expect(watched.open("k7").submit({ kind: "question" })).toBe(answer)
+})
+
+test("a reader that does not read is dropped, is told so, and no device waits for it", async () => {
+  const { makeReceiptStream } = await import("../../cli/receipt-stream.ts")
+  const { createServer } = await import("node:http")
+  const feed = new ReceiptFeed()
+  const server = createServer(makeReceiptStream(feed, { bufferedBytesMax: 4_096, partingMsMax: 60_000 }))
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as { port: number }
+  const response = await new Promise<import("node:http").IncomingMessage>((resolve) => {
+    request({ port, host: "127.0.0.1", path: "/v1/receipts" }, resolve).end()
+  })
+  response.pause()
+  const { encodeReceipt } = await import("../../chain/receipt.ts")
+  const { noHead } = await import("../../chain/link.ts")
+  const receipt = encodeReceipt({ code: 10, seq: null, head: noHead, now: 1_748_764_802 })
+  const answer = { kind: "receipt", code: 10, receipt, refused: true, rule: "x".repeat(1_000) } as const
+  const place = feed
+    .watch({
+      open: () => ({ submit: async () => answer, close: () => {} }),
+      waiting: () => 0,
+      close: async () => {},
+    })
+    .open("k7")
+  for (let i = 0; i < 100_000 && feed.listenerCount > 0; i++) await place.submit({ kind: "question" })
+  expect(feed.listenerCount).toBe(0)
+  let text = ""
+  for await (const chunk of response) text += String(chunk)
+  expect(JSON.parse(text.trim().split("\n").at(-1)!)).toMatchObject({ kind: "dropped" })
+})
+
+test("tidemark receipts shows what a device is told, and goes on when the service comes back", async () => {
+  const data = await makeFolder()
+  let up = await RunningUp.start(data)
+  const child = spawn(process.execPath, [...programArgs, "receipts", "--device", "k7", "--data", data], {
+    env: programEnvironment(),
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  onTestFinished(() => void child.kill("SIGKILL"))
+  let said = ""
+  let wake: (() => void) | null = null
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      said += text
+      wake?.()
+    })
+  const until = async (done: () => boolean): Promise<void> => {
+    while (!done()) await new Promise<void>((resolve) => (wake = resolve))
+  }
+  const listenedCount = (): number => said.split("listening to k7").length - 1
+  const speak = async (): Promise<void> => {
+    const device = await RawClient.connect(up.mqtt, "k7")
+    device.publish("not a statement")
+    await device.expectReceipt()
+  }
+  await until(() => listenedCount() === 1)
+  await speak()
+  await until(() => /k7 {2}10 malformed.*\n {2}refused: .*\n {2}then: make/.test(said))
+  await up.end("SIGTERM")
+  up = await RunningUp.start(data)
+  await until(() => listenedCount() === 2)
+  await speak()
+  await until(() => said.split("10 malformed").length === 3)
+  child.kill("SIGINT")
+  expect(await new Promise((resolve) => child.once("close", resolve))).toBe(0)
+})
+
+test("tidemark receipts wants one device, or all of them by name", async () => {
+  for (const args of [[], ["--device", "k7", "--all"], ["--device", "a.b"]])
+    expect(await tidemark(["receipts", ...args])).toMatchObject({ code: 2, stdout: "" })
+})
