@@ -4,7 +4,7 @@ import { afterAll, expect, test } from "vitest"
 import { formatHex } from "../../chain/bytes.ts"
 import { formatJwk } from "../../chain/keyfile.ts"
 import { exampleStatement } from "../chain/example.ts"
-import { edKey, p256Key } from "../vectors/keys.ts"
+import { edKey, ecKey } from "../vectors/keys.ts"
 import { makeFolder, removeFolders, tidemark } from "./command.ts"
 
 afterAll(removeFolders)
@@ -17,7 +17,7 @@ test("tidemark inspect explains the example, from bytes and from hex, and checks
   await writeFile(binary!, exampleStatement.bytes)
   await writeFile(hex!, formatHex(exampleStatement.bytes).replaceAll(/(.{36})/g, "$1\n"))
   await writeFile(key!, formatJwk(edKey.publicKey))
-  await writeFile(other!, formatJwk(p256Key.publicKey))
+  await writeFile(other!, formatJwk(ecKey.publicKey))
   const [fromBytes, fromHex] = [await tidemark(["inspect", binary!]), await tidemark(["inspect", hex!])]
   expect(fromBytes).toMatchObject({ code: 0, stderr: "" })
   expect(fromBytes.stdout).toContain("2 v, number: 72")
