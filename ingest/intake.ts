@@ -278,12 +278,11 @@ export function openIntake(options: IntakeOptions): Intake {
       if (items.length > 1) {
         const middle = Math.floor(items.length / 2)
         const first = await commitOrSplit(items.slice(0, middle))
-        const waiting = new Map<PlaceState, Outcome>()
+        const held = new Map<PlaceState, Outcome>()
         for (const [index, outcome] of first.entries()) {
-          if (outcome.kind === "stale" || outcome.kind === "postponed")
-            waiting.set(items[index]!.place, outcome)
+          if (outcome.kind === "stale" || outcome.kind === "postponed") held.set(items[index]!.place, outcome)
         }
-        return [...first, ...(await commitBehind(items.slice(middle), waiting))]
+        return [...first, ...(await commitBehind(items.slice(middle), held))]
       }
       const item = items[0]!
       if (!item.isUnreadable) {
@@ -302,12 +301,12 @@ export function openIntake(options: IntakeOptions): Intake {
   /** The second half of a split group: what stands behind a message that waits, waits with it. */
   async function commitBehind(
     items: readonly GroupItem[],
-    waiting: ReadonlyMap<PlaceState, Outcome>,
+    held: ReadonlyMap<PlaceState, Outcome>,
   ): Promise<Outcome[]> {
-    const free = items.filter(({ place }) => !waiting.has(place))
+    const free = items.filter(({ place }) => !held.has(place))
     const outcomes = free.length === 0 ? [] : await commitOrSplit(free)
     let at = 0
-    return items.map(({ place }) => waiting.get(place) ?? outcomes[at++]!)
+    return items.map(({ place }) => held.get(place) ?? outcomes[at++]!)
   }
 
   /** Tries until the database takes it. Rejects only on an error that lies in the rows themselves. */
