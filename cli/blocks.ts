@@ -64,7 +64,7 @@ function formatBlocks(rows: readonly BlockRow[]): string {
     titles,
     rows.map((row) => {
       const { height, from, to, statements, readings, devices, treeSize, root } = describe(row)
-      return [height, from, to, statements, readings, devices, treeSize, root]
+      return [height, from, to, statements, readings, devices, treeSize, `${root.slice(0, 12)}…`]
     }),
   )
 }

@@ -66,3 +66,8 @@ export function formatBar(done: number, total: number, width = 24): string {
 export function formatNumber(value: number): string {
   return value.toLocaleString("en-US", { maximumFractionDigits: value < 10 ? 2 : 0 })
 }
+
+/** `1 leaf`, `2 leaves`. */
+export function count(value: number, one: string, many = `${one}s`): string {
+  return `${formatNumber(value)} ${value === 1 ? one : many}`
+}

@@ -3,7 +3,7 @@ import { formatBase64 } from "../chain/bytes.ts"
 import { type SealResult, seal } from "../ingest/seal.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
-import { Progress, formatNumber, print } from "./output.ts"
+import { Progress, count, formatNumber, print } from "./output.ts"
 
 export function addSeal(program: Command): void {
   addCommand(program, "seal", "seal what is unsealed now, and publish the checkpoint")
@@ -44,6 +44,6 @@ function describeSeal(result: SealResult) {
 export function formatSeal(result: SealResult): string {
   if (result.kind === "nothing") return "nothing to seal: no statement since the last block"
   const { manifest, summary, treeSize, treeRoot, tookMs } = result.block
-  const counts = `${formatNumber(summary.statements)} statements and ${formatNumber(summary.readings)} readings of ${formatNumber(summary.devices)} devices`
-  return `sealed block ${manifest.height}: ${counts} in ${formatNumber(tookMs)} ms\ntree of ${formatNumber(treeSize)} leaves, root ${formatBase64(treeRoot)}`
+  const counts = `${count(summary.statements, "statement")} and ${count(summary.readings, "reading")} of ${count(summary.devices, "device")}`
+  return `sealed block ${manifest.height}: ${counts} in ${formatNumber(tookMs)} ms\ntree of ${count(treeSize, "leaf", "leaves")}, root ${formatBase64(treeRoot)}`
 }
