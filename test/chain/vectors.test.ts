@@ -8,8 +8,10 @@ import { isStored, parseVerdictCode, verdictCodes } from "../../chain/verdict.ts
 import type { ChainVector } from "../vectors/chains.ts"
 import { makeVectorFiles } from "../vectors/generate.ts"
 import type { KeyInFile } from "../vectors/keys.ts"
+import type { RegistryVector } from "../vectors/registry.ts"
 import { type StatementVector, seriesInFile } from "../vectors/statement-vector.ts"
 import { DeviceFold } from "./fold.ts"
+import { RegistryFold } from "./registry-fold.ts"
 
 const folder = fileURLToPath(new URL("../vectors/", import.meta.url))
 const list = (name: string): string[] => readdirSync(`${folder}${name}`).map((file) => `${name}/${file}`)
@@ -20,6 +22,7 @@ const readChain = (path: string): ChainVector => read(path) as ChainVector
 const valid = list("statements/valid")
 const invalid = list("statements/invalid")
 const chains = list("chains")
+const registry = [...list("registry/valid"), ...list("registry/invalid")]
 
 function keysOf(keys: readonly KeyInFile[]): DeviceKey[] {
   return keys.map(({ coseKey, firstSeq, lastSeq, endedBy, kid }) => {
@@ -31,7 +34,7 @@ function keysOf(keys: readonly KeyInFile[]): DeviceKey[] {
 
 test("the generator makes the files that are committed, and no file is without one", () => {
   const made = makeVectorFiles()
-  expect([...made.keys()].toSorted()).toEqual([...valid, ...invalid, ...chains].toSorted())
+  expect([...made.keys()].toSorted()).toEqual([...valid, ...invalid, ...chains, ...registry].toSorted())
   const others = [...made].filter(([path, text]) => readFileSync(folder + path, "utf8") !== text)
   expect(others.map(([path]) => path)).toEqual([])
 })
@@ -86,6 +89,23 @@ test.each(chains)("%s has the verdicts that it says, and the heads", (path) => {
       head: step.head,
     })
   }
+})
+
+test("there are vectors for every action of the registry, taken and refused", () => {
+  const named = registry.map((path) => /[a-z]+/.exec(path.split("/")[2]!)![0])
+  expect(new Set(named)).toEqual(
+    new Set(["enrol", "rotate", "revoke", "suspend", "resume", "trust", "distrust"]),
+  )
+  expect(registry.length).toBeGreaterThan(50)
+})
+
+test.each(registry)("%s has the verdict that it says", (path) => {
+  const vector = read(path) as RegistryVector
+  const fold = new RegistryFold(vector)
+  for (const before of vector.before) expect(fold.take(before)).toBeNull()
+  const rule = fold.take(vector.statement)
+  expect(rule === null ? "applied" : "refused").toBe(vector.verdict)
+  expect(path.includes("/valid/")).toBe(vector.verdict === "applied")
 })
 
 test("no two files hold the same statement", () => {

@@ -328,6 +328,20 @@ export function chainVectors(): ChainVector[] {
       .tell("What lies beyond the last good seq stays; anything new there is revoked.", "§7"),
   )
   stories.push(
+    story("key-cut-off-before-it-began")
+      .enrol()
+      .next("the first")
+      .next("the second")
+      .rotate(ecKey, 6)
+      .revoke(1)
+      .other("the third, by the key that was cut off", {}, 14)
+      .other("the third, by the key that was announced", { key: ecKey }, 13)
+      .other("the sixth by it: it was revoked before it began", { key: ecKey, seq: 6, prev: sha256(hex("05")) }, 14)
+      .rotate(edKeyNext, 3)
+      .next("the third, by a new key behind the head", { key: edKeyNext })
+      .tell("A key that a revocation cut off before its first seq is in no other key's way.", "§7"),
+  )
+  stories.push(
     story("revoked-device")
       .enrol()
       .next("the first")

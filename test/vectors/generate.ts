@@ -1,5 +1,5 @@
 /**
- * Writes `statements/` and `chains/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
+ * Writes `statements/`, `chains/` and `registry/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
  * again in memory and compares. The keys are test keys: see keys.ts.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import { acceptedVectors } from "./accepted.ts"
 import { chainVectors } from "./chains.ts"
 import { malformedVectors } from "./malformed.ts"
+import { registryVectors } from "./registry.ts"
 import { refusedVectors } from "./refused.ts"
 import { aheadVectors, unreadVectors } from "./unread.ts"
 
@@ -42,11 +43,12 @@ export function makeVectorFiles(): Map<string, string> {
   add("statements/invalid", [...malformedVectors(), ...refusedVectors()])
   add("statements/valid", [...acceptedVectors(), ...unreadVectors(), ...aheadVectors()])
   add("chains", chainVectors())
+  for (const [path, vector] of registryVectors()) files.set(path, formatVector(vector))
   return files
 }
 
 function writeVectorFiles(folder: string): void {
-  for (const old of ["statements", "chains"]) rmSync(join(folder, old), { recursive: true, force: true })
+  for (const old of ["statements", "chains", "registry"]) rmSync(join(folder, old), { recursive: true, force: true })
   for (const [path, text] of makeVectorFiles()) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)

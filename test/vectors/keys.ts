@@ -28,6 +28,9 @@ export const ecKey = testKey(algorithmEsp256, "p256 device")
 /** Never enrolled. */
 export const strangerKey = testKey(algorithmEd25519, "stranger")
 
+/** The operator of the log for which the registry's vectors are made. */
+export const operatorKey = testKey(algorithmEd25519, "operator")
+
 /** The log for which the vectors are made. */
 export const vectorOrigin = "tidemark.example/vectors"
 
