@@ -54,6 +54,8 @@ export interface IntakeOptions {
   readonly events?: IntakeEvents
   /** For tests: called just before a group's transaction. */
   readonly beforeCommit?: (items: number) => Promise<void>
+  /** How long `close` waits for a database that is away; 10 s by default. */
+  readonly closingMsMax?: number
   /** Waits this long before a try again; a test passes its own. */
   readonly wait?: (ms: number) => Promise<void>
 }
@@ -62,7 +64,10 @@ export interface Intake {
   open(device: string): IntakePlace
   /** Messages that have no answer yet. */
   waiting(): number
-  /** Resolves when everything that came in has its answer; afterwards nothing more is taken. */
+  /**
+   * Resolves when everything that came in has its answer; afterwards nothing more is taken. Where the database stays away
+   * for 10 s, what is left is dropped: neither judged nor acknowledged, and its devices send it again.
+   */
   close(): Promise<void>
 }
 
@@ -88,16 +93,23 @@ const recordsCachedMax = 100_000
 const retryMsMin = 50
 const retryMsMax = 2_000
 const postponedMs = 10
+/** A database that does not come back does not keep the service from ending: nothing of this was acknowledged. */
+const closingMsMaxDefault = 10_000
+
+/** The service ends, and the database is still away. */
+class GivenUp extends Error {
+  override readonly name = "GivenUp"
+}
 
 export function openIntake(options: IntakeOptions): Intake {
-  const { pool, keys, events = {} } = options
+  const { pool, keys, events = {}, closingMsMax = closingMsMaxDefault } = options
   const digestKey = digestKeyOf(keys)
   const wait = options.wait ?? ((ms: number) => new Promise<void>((done) => void setTimeout(done, ms)))
   const queue: Entry[] = []
   const records = new Map<string, DeviceRecord | null>()
   let waiting = 0
   let arrivals = 0
-  let isClosing = false
+  let closingAtMs: number | null = null
   let isTroubled = false
   let wake: (() => void) | null = null
 
@@ -114,14 +126,14 @@ export function openIntake(options: IntakeOptions): Intake {
     },
     waiting: () => waiting,
     close: async () => {
-      isClosing = true
+      closingAtMs ??= performance.now()
       wake?.()
       await running
     },
   }
 
   function submit(place: PlaceState, message: IntakeMessage): Promise<IntakeAnswer> {
-    if (isClosing || place.isStopped) return Promise.resolve({ kind: "dropped" })
+    if (closingAtMs !== null || place.isStopped) return Promise.resolve({ kind: "dropped" })
     return new Promise((resolve) => {
       waiting += 1
       queue.push({
@@ -144,7 +156,7 @@ export function openIntake(options: IntakeOptions): Intake {
       if (queue.length === 0) {
         await committing
         if (queue.length === 0) {
-          if (isClosing) return
+          if (closingAtMs !== null) return
           await new Promise<void>((resolve) => (wake = resolve))
           continue
         }
@@ -205,7 +217,10 @@ export function openIntake(options: IntakeOptions): Intake {
       (device) => !records.has(device),
     )
     if (missing.length === 0) return
-    const loaded = await persist(() => readDevices(pool, missing))
+    const loaded = await persist(() => readDevices(pool, missing)).catch((error: unknown) => {
+      if (error instanceof GivenUp) return new Map<string, DeviceRecord>()
+      throw error
+    })
     if (records.size + missing.length > recordsCachedMax) records.clear()
     // Unknown devices are not remembered: anybody can make up a name.
     for (const [device, record] of loaded) records.set(device, record)
@@ -274,6 +289,7 @@ export function openIntake(options: IntakeOptions): Intake {
         return withClient(pool, (client) => commitGroup(client, items, keys))
       })
     } catch (error) {
+      if (error instanceof GivenUp) return items.map(() => ({ kind: "dropped" }))
       // A row that Postgres will not take: halve the group until the culprit is alone, and store that one unread.
       if (items.length > 1) {
         const middle = Math.floor(items.length / 2)
@@ -319,6 +335,7 @@ export function openIntake(options: IntakeOptions): Intake {
       } catch (error) {
         if (isDataError(error)) throw error
         trouble(error as Error)
+        if (closingAtMs !== null && performance.now() - closingAtMs > closingMsMax) throw new GivenUp()
         await wait(delayMs)
       }
     }
