@@ -95,6 +95,13 @@ export function judgeLink(candidate: Candidate, state: ChainState): LinkVerdict 
     return { kind: "revoked", rule: `seq ${seq} is above the key's last good seq` }
   if (state.status === "suspended") return { kind: "suspended", rule: "an operator suspended the device" }
   if (seq > head.seq + 1) return { kind: "gap", rule: `expected seq ${head.seq + 1}, got ${seq}` }
+  // The store lost a row: our fault, and one device's. It takes its head and goes on; nobody else must wait for that.
+  if (same === null && seq <= head.seq) {
+    return {
+      kind: "broken",
+      rule: `seq ${seq} is at or below the head ${head.seq} and nothing is stored there: run tidemark verify`,
+    }
+  }
 
   const before =
     seq === 1 ? zeroHash : seq === head.seq + 1 ? head.entry : (state.stored(seq - 1)?.entry ?? null)
@@ -107,9 +114,6 @@ export function judgeLink(candidate: Candidate, state: ChainState): LinkVerdict 
     }
   }
   if (!isLinked) return { kind: "broken", rule: `prev is not the entry stored at seq ${seq - 1}` }
-  // A place below the head that is linked and empty cannot be: the store lost a row. Not a device's fault, never accepted.
-  if (seq <= head.seq)
-    throw new Error(`seq ${seq} is at or below the head ${head.seq} and nothing is stored there`)
   return { kind: "next" }
 }
 

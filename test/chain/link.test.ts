@@ -112,7 +112,8 @@ test("a refusal names the seq and the rule", () => {
 
 test("a store that lost a row stops the program and accuses nobody", () => {
   const lost: ChainState = { ...chainOf(abc), stored: (seq) => (seq === 2 ? null : chainOf(abc).stored(seq)) }
-  expect(() => judgeLink(candidate("b", 2, "a"), lost)).toThrow("nothing is stored there")
+  const verdict = judgeLink(candidate("b", 2, "a"), lost)
+  expect(verdict).toMatchObject({ kind: "broken", rule: expect.stringContaining("nothing is stored there") })
 })
 
 /** Delivers what may come: anything that the device has made so far, in any order, as often as the network likes. */
