@@ -24,8 +24,11 @@ export function checkSchedule(expression: string): void {
 }
 
 const minuteMs = 60_000
-/** How far back a missed slot is looked for: one block spans a downtime however long, so the latest slot is enough. */
-const lookBackMinutesMax = 400 * 24 * 60
+/**
+ * How far back a missed slot is looked for: one block spans a downtime however long, so the latest slot is enough, and 32
+ * days hold one of every monthly schedule. At 24 µs a minute looked at that is a second at the most.
+ */
+const lookBackMinutesMax = 32 * 24 * 60
 
 /** The latest slot in (afterMs, nowMs], or null: what was missed while the service was down. Whole minutes only. */
 export function findMissedSlot(expression: string, afterMs: number, nowMs: number): number | null {

@@ -32,7 +32,16 @@ export async function migrate(pool: Pool): Promise<void> {
   await makePartitions(pool)
 }
 
-/** Partitions for now and eight weeks ahead: called at start and at each sealing. */
+/**
+ * Partitions for now and eight weeks ahead: called at start and at each sealing. A long reader may hold what they need
+ * for longer than writers should wait behind us: then the next call makes them, and meanwhile there is the default.
+ */
 export async function makePartitions(pool: Pool): Promise<void> {
-  await pool.query("select make_partitions(now(), 8)")
+  const lockNotAvailable = "55P03"
+  await inTransaction(pool, async (client) => {
+    await client.query("set local lock_timeout = '2s'")
+    await client.query("select make_partitions(now(), 8)")
+  }).catch((error: unknown) => {
+    if ((error as { code?: unknown }).code !== lockNotAvailable) throw error
+  })
 }

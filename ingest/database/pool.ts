@@ -22,6 +22,9 @@ export function openPool(url: string, connectionsMax = 10): Pool {
     // PUBACK means on disk: whatever the server's or the role's default is, our sessions wait for it.
     options: "-c synchronous_commit=on -c timezone=UTC -c statement_timeout=0",
     application_name: "tidemark",
+    // A server that went silent is found out by the kernel's probes, and not only when somebody restarts us.
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
   })
   // An idle connection that breaks is replaced at the next use, which reports what is wrong then.
   pool.on("error", () => {})
