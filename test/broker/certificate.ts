@@ -63,7 +63,7 @@ export function makeCertificate(options: CertificateOptions): TestCertificate {
     commonName,
     privateKey,
     der: new Uint8Array(der),
-    pem: `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`,
+    pem: `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replaceAll(/.{64}(?=.)/g, "$&\n")}\n-----END CERTIFICATE-----\n`,
     keyPem: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
   }
 }
