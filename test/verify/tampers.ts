@@ -531,6 +531,7 @@ export const noEvidence: Readonly<Record<string, string>> = {
   "chain_heads.epoch": "the fence of live connections, which says nothing of what was accepted",
   "forks.found_at": "when the fork was noticed: the two statements speak for themselves",
   "refusals.*": "counters are not evidence",
+  "login_tokens.*": "who may connect is access, not evidence: the signature decides what enters",
   "schema_migrations.*": "which migrations ran: the schema itself is what counts",
 }
 
@@ -674,6 +675,8 @@ export const rowsNotEvidence: Readonly<Record<string, string>> = {
   "forks less": "a fork is no part of the log: who holds the two statements holds the evidence",
   "refusals less": "counters are not evidence",
   "refusals more": "counters are not evidence",
+  "login_tokens less": "a missing token keeps a client out and changes nothing that was said",
+  "login_tokens more": "a token more lets a client connect, and the signature still decides what enters",
   "schema_migrations less": "not evidence",
   "schema_migrations more": "not evidence",
 }
