@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { encodeUtf8, formatHex } from "../../chain/bytes.ts"
 import { findRequestFault } from "../../chain/key-request.ts"
 import { sha256, zeroHash } from "../../chain/hash.ts"
-import { type PrivateKey, algorithmEd25519, algorithmEsp256, kidOf, makePrivateKey } from "../../chain/key.ts"
+import { algorithmEd25519, algorithmEsp256, kidOf, makePrivateKey } from "../../chain/key.ts"
 import { readPayload } from "../../chain/payload.ts"
 import type { Receipt } from "../../chain/receipt.ts"
 import { decodeStatement } from "../../chain/statement.ts"
@@ -250,9 +250,8 @@ test("a key file gives back both keys, is its owner's alone, and takes no signer
   await store.save({ current: makeSigner(oldKey), rotation })
   expect((await stat(path)).mode & 0o777).toBe(0o600)
   const loaded = await makeFileKeyStore({ path }).load()
-  const secretOf = (key: PrivateKey | null | undefined) => key?.secret
-  expect(secretOf(privateKeyOf(loaded!.current))).toEqual(oldKey.secret)
-  expect(secretOf(privateKeyOf(loaded!.rotation!.other))).toEqual(nextKey.secret)
+  expect(privateKeyOf(loaded!.current)?.secret).toEqual(oldKey.secret)
+  expect(privateKeyOf(loaded!.rotation!.other)?.secret).toEqual(nextKey.secret)
   expect(loaded!.rotation).toMatchObject({ stage: "asked", isNextCurrent: false, origin })
   const foreign = { publicKey: oldKey.publicKey, sign: () => new Uint8Array(64) }
   const before = await readFile(path)
