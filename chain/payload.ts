@@ -16,6 +16,9 @@ export type Payload =
   | { readonly kind: "opaque" }
   | { readonly kind: "unread"; readonly rule: string; readonly offset: number }
 
+/** The rule of a statement that is stored unread because the database would not take its series; the audit remarks on it. */
+export const ruleOfRefusedSeries = "the database refused the series"
+
 export function readPayload({ content, payload }: Pick<Claims, "content" | "payload">): Payload {
   try {
     if (content === contentSenml) return { kind: "readings", series: decodePack(payload) }

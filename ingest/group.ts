@@ -14,7 +14,7 @@ import {
   noHead,
   verdictOfNext,
 } from "../chain/link.ts"
-import { type Payload, isAhead } from "../chain/payload.ts"
+import { type Payload, isAhead, ruleOfRefusedSeries } from "../chain/payload.ts"
 import type { Head } from "../chain/receipt.ts"
 import { type Registry, encodeRegistry } from "../chain/registry.ts"
 import { countPackReadings } from "../chain/senml.ts"
@@ -340,7 +340,7 @@ class Judgement {
 
   /** A request for a key that breaks a rule is accepted, unread, and the old key goes on (PROTOCOL §7). */
   private readPayload(item: GroupItem, { payload, statement, entry }: SignedCandidate): Payload {
-    if (item.isUnreadable) return { kind: "unread", rule: "the database refused the series", offset: 0 }
+    if (item.isUnreadable) return { kind: "unread", rule: ruleOfRefusedSeries, offset: 0 }
     if (payload.kind !== "registry") return payload
     const place = { origin: this.origin, seq: statement.seq, entry, verify: verifyNative }
     const rule = findRequestFault(item.record!, payload.registry, place)

@@ -5,7 +5,7 @@ import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "../chain/ha
 import { type Hmac, hmacSha256 } from "../chain/heads.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { verdictOfNext } from "../chain/link.ts"
-import { type Payload, isAhead } from "../chain/payload.ts"
+import { type Payload, isAhead, ruleOfRefusedSeries } from "../chain/payload.ts"
 import { countPackReadings } from "../chain/senml.ts"
 import { type Series, timesOf } from "../chain/series.ts"
 import {
@@ -54,9 +54,6 @@ export interface AuditedStatement {
   /** As a block takes it in; a manifest ends one instead. */
   readonly forBlock: BlockStatement | "manifest"
 }
-
-/** As ingest writes it where the database took a statement and not its series: `ingest/group.ts`. */
-const refusalRule = "the database refused the series"
 
 /** What a statement is called in findings. */
 export function nameStatement(origin: string, device: string, seq: number): string {
@@ -279,7 +276,7 @@ export class StatementAudit {
   ): Payload {
     const { findings } = this
     const isOperator = statement.iss === this.chains.origin
-    const refused: Payload = { kind: "unread", rule: refusalRule, offset: 0 }
+    const refused: Payload = { kind: "unread", rule: ruleOfRefusedSeries, offset: 0 }
     const isRefused =
       (signed.kind === "readings" || (signed.kind === "registry" && !isOperator)) &&
       row.code === verdictCodes["accepted-unread"] &&
