@@ -1,4 +1,5 @@
 /** Registry statements (PROTOCOL §7): who may sign for which device, on the operator's chain. */
+import { encodeUtf8 } from "./bytes.ts"
 import { type CborInput, CborKeys, CborReader, type CborValue, encodeCbor, readInside } from "./cbor.ts"
 import { type Hash, parseHash } from "./hash.ts"
 import { type PrivateKey, type PublicKey, coseKeyMap, decodeCoseKey, thumbprintOf } from "./key.ts"
@@ -199,7 +200,14 @@ export function checkKeyProof(
   return checkSignature(signer, signer.algorithm, message, proof, verify) === "good"
 }
 
-/** What a proof signs: `["Signature1", bstr({1: alg}), "tidemark/enrol", bstr(cbor([origin, device, first seq, thumbprint]))]` (PROTOCOL §7). */
+/** The external_aad of a proof, so that it can be no statement, whose own is empty. */
+const keyProofAad = encodeUtf8("tidemark/enrol")
+
+/**
+ * What a proof signs: the Sig_structure of RFC 9052 §4.4 with an external_aad, so that a stock COSE library makes a proof:
+ * `["Signature1", bstr({1: alg}), 'tidemark/enrol', bstr(cbor([origin, device, first seq, thumbprint]))]` (PROTOCOL §7, where
+ * the third item was a text, which no such library can sign).
+ */
 export function encodeKeyProof(
   signer: PublicKey,
   origin: string,
@@ -210,7 +218,7 @@ export function encodeKeyProof(
   return encodeCbor([
     "Signature1",
     encodeCbor(new Map([[1, signer.algorithm]])),
-    "tidemark/enrol",
+    keyProofAad,
     encodeCbor([origin, device, firstSeq, thumbprintOf(newKey)]),
   ])
 }
