@@ -40,6 +40,21 @@ export function countReadings(series: Series): number {
   return series.kind === "waveform" ? series.samples.length : series.values.length
 }
 
+/** Earliest and latest reading over all series of a statement, in Unix seconds; null where there is none. */
+export function spanOf(
+  series: readonly Series[],
+): { readonly startsAt: number; readonly endsAt: number } | null {
+  if (series.length === 0) return null
+  let startsAt = Infinity
+  let endsAt = -Infinity
+  for (const one of series) {
+    const span = timesOf(one)
+    startsAt = Math.min(startsAt, span.startsAt)
+    endsAt = Math.max(endsAt, span.endsAt)
+  }
+  return { startsAt, endsAt }
+}
+
 /** The metric of a resolved name: what follows its last `/` or `:` (PROTOCOL §3). */
 export function metricOf(name: string): string {
   return name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf(":")) + 1)

@@ -283,17 +283,12 @@ async function addStatements(
 ): Promise<void> {
   let after = cut.last?.manifestId ?? 0
   for (let done = 0; ;) {
-    // Of a device's statement only its series' counts are needed; of the operator's, its bytes.
+    // Of a device's statement its entry says enough; of the operator's the bytes are needed.
     const { rows } = await client.query<SealedRow>(
       `select e.id, e.device_id, e.seq, e.entry, (extract(epoch from e.received_at) * 1000)::bigint as received_ms,
               case when e.device_id = $4 then (select bytes from statements s where s.id = e.id and s.received_at = e.received_at) end as bytes,
-              v.readings, v.starts_at, v.ends_at
-       from (select * from entries where id > $1 and id <= $2 order by id limit $3) e
-       cross join lateral (
-         select coalesce(sum(coalesce(cardinality(times), cardinality(samples))), 0)::bigint as readings,
-                min(starts_at) as starts_at, max(ends_at) as ends_at
-         from series where statement_id = e.id and received_at = e.received_at) v
-       order by e.id`,
+              e.readings, e.starts_at, e.ends_at
+       from entries e where e.id > $1 and e.id <= $2 order by e.id limit $3`,
       [after, cut.idMax, pageSize, origin],
     )
     for (const row of rows) builder.add(blockStatementOf(row, origin), tiles.keep)

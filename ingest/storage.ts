@@ -1,7 +1,8 @@
 /** Accepted statements as rows: entries, statements and series. */
 import type { PoolClient } from "pg"
 import type { Hash } from "../chain/hash.ts"
-import { type Series, metricOf, timesOf } from "../chain/series.ts"
+import { countPackReadings } from "../chain/senml.ts"
+import { type Series, metricOf, spanOf, timesOf } from "../chain/series.ts"
 import { CopyRows, copyRows } from "./database/copy.ts"
 
 export interface StoredStatement {
@@ -29,7 +30,7 @@ export async function insertStatements(
   const bytes = new CopyRows()
   const series = new CopyRows()
   for (const statement of statements) {
-    entries.row(8)
+    entries.row(11)
     entries.int8(statement.id)
     entries.text(statement.chain)
     entries.int8(statement.seq)
@@ -39,6 +40,7 @@ export async function insertStatements(
     entries.int2(statement.code)
     if (statement.fault === null) entries.null()
     else entries.text(statement.fault)
+    addSummary(entries, statement.series)
 
     bytes.row(3)
     bytes.int8(statement.id)
@@ -49,7 +51,7 @@ export async function insertStatements(
   }
   await copyRows(
     client,
-    "entries (id, device_id, seq, entry, received_at, signed_digest, code, fault)",
+    "entries (id, device_id, seq, entry, received_at, signed_digest, code, fault, readings, starts_at, ends_at)",
     entries,
   )
   await copyRows(client, "statements (id, received_at, bytes)", bytes)
@@ -58,6 +60,19 @@ export async function insertStatements(
     "series (statement_id, position, received_at, device_id, metric, name, unit, kind, starts_at, ends_at, times, numbers, texts, blobs, period_ms, factor, origin, samples, ahead)",
     series,
   )
+}
+
+/** The columns readings, starts_at and ends_at: what the block's summary will need of the statement. */
+function addSummary(rows: CopyRows, series: readonly Series[]): void {
+  const span = spanOf(series)
+  rows.int4(countPackReadings(series))
+  if (span === null) {
+    rows.null()
+    rows.null()
+  } else {
+    rows.float8(span.startsAt)
+    rows.float8(span.endsAt)
+  }
 }
 
 function addSeries(rows: CopyRows, statement: StoredStatement, position: number, series: Series): void {

@@ -59,6 +59,10 @@ export interface EntryRow {
   readonly signedDigest: Uint8Array
   readonly code: number
   readonly fault: string | null
+  readonly readings: number
+  /** Unix seconds. */
+  readonly startsAt: number | null
+  readonly endsAt: number | null
 }
 
 export interface StatementRow {

@@ -7,7 +7,7 @@ import type { PublicKey } from "../chain/key.ts"
 import { verdictOfNext } from "../chain/link.ts"
 import { type Payload, isAhead, ruleOfRefusedSeries } from "../chain/payload.ts"
 import { countPackReadings } from "../chain/senml.ts"
-import { type Series, timesOf } from "../chain/series.ts"
+import { type Series, spanOf } from "../chain/series.ts"
 import {
   type VerifyEquation,
   checkSignature,
@@ -190,6 +190,7 @@ export class StatementAudit {
     if (payload.kind === "registry" && statement.iss !== chains.origin)
       chains.expectRotation(statement.iss, { entry: computed, registry: payload.registry })
     const series = payload.kind === "readings" ? payload.series : []
+    this.auditSummary(entry, series, row)
     this.auditSeries(rows, entry, series, row)
     const forBlock = this.forBlock(statement, computed, receivedAtMs, payload)
     return { row, statement, entry: computed, receivedAtMs, forBlock }
@@ -302,6 +303,20 @@ export class StatementAudit {
     return payload
   }
 
+  /** What the entry keeps of the readings for its block's summary. */
+  private auditSummary(entry: EntryRow, series: readonly Series[], called: string): void {
+    const span = spanOf(series)
+    const columns: readonly [string, number | null, number | null][] = [
+      ["readings", entry.readings, countPackReadings(series)],
+      ["starts_at", entry.startsAt, span?.startsAt ?? null],
+      ["ends_at", entry.endsAt, span?.endsAt ?? null],
+    ]
+    for (const [column, stored, signed] of columns) {
+      if (!Object.is(stored, signed))
+        this.findings.add("entries", column, called, "is not what the signed payload gives")
+    }
+  }
+
   private auditSeries(rows: StatementRows, entry: EntryRow, series: readonly Series[], called: string): void {
     const { findings } = this
     const name = (position: number): string => `series ${position} of ${called}`
@@ -357,16 +372,4 @@ export class StatementAudit {
 /** As ingest writes it: `ingest/group.ts`. */
 function faultOf(payload: Payload): string | null {
   return payload.kind === "unread" ? `${payload.rule} (at byte ${payload.offset} of the payload)` : null
-}
-
-function spanOf(series: readonly Series[]): { readonly startsAt: number; readonly endsAt: number } | null {
-  if (series.length === 0) return null
-  let startsAt = Infinity
-  let endsAt = -Infinity
-  for (const one of series) {
-    const span = timesOf(one)
-    startsAt = Math.min(startsAt, span.startsAt)
-    endsAt = Math.max(endsAt, span.endsAt)
-  }
-  return { startsAt, endsAt }
 }

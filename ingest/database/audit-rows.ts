@@ -112,7 +112,8 @@ export class AuditRows {
   private async readPage(after: string | null) {
     const from = (id: string): string => (after === null ? "true" : `${id} > ${after}`)
     const entries = await this.query<EntryColumns>(
-      `select id::text, device_id, seq, entry, ${microseconds("received_at")} as received_us, signed_digest, code, fault
+      `select id::text, device_id, seq, entry, ${microseconds("received_at")} as received_us, signed_digest, code, fault,
+              readings, starts_at, ends_at
        from entries where ${from("id")} order by entries.id limit ${pageSize}`,
     )
     const last = entries.length < pageSize ? null : entries.at(-1)!.id
@@ -336,6 +337,9 @@ interface EntryColumns {
   readonly signed_digest: Buffer
   readonly code: number
   readonly fault: string | null
+  readonly readings: number
+  readonly starts_at: number | null
+  readonly ends_at: number | null
 }
 
 function entryOf(row: EntryColumns) {
@@ -347,6 +351,9 @@ function entryOf(row: EntryColumns) {
     signedDigest: plainBytes(row.signed_digest),
     code: row.code,
     fault: row.fault,
+    readings: row.readings,
+    startsAt: row.starts_at,
+    endsAt: row.ends_at,
   }
 }
 

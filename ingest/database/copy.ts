@@ -53,6 +53,11 @@ export class CopyRows {
     this.length = this.buffer.writeInt16BE(value, this.length)
   }
 
+  int4(value: number): void {
+    this.size(4)
+    this.length = this.buffer.writeInt32BE(value, this.length)
+  }
+
   int8(value: number): void {
     this.size(8)
     this.writeInt64(value)

@@ -9,8 +9,8 @@ async function insertRows({ pool }: Stand, devices: readonly string[], count: nu
   await pool.query(
     `with n as (select nextval('statement_ids') as id, g from generate_series(1, $2::int) g),
        at as (select date_trunc('milliseconds', clock_timestamp()) as at),
-       e as (insert into entries (id, device_id, seq, entry, received_at, signed_digest, code)
-         select id, ($1::text[])[1 + (g - 1) % cardinality($1)], (g - 1) / cardinality($1) + 1, sha256(g::text::bytea), at, sha256(g::text::bytea), 1
+       e as (insert into entries (id, device_id, seq, entry, received_at, signed_digest, code, readings, starts_at, ends_at)
+         select id, ($1::text[])[1 + (g - 1) % cardinality($1)], (g - 1) / cardinality($1) + 1, sha256(g::text::bytea), at, sha256(g::text::bytea), 1, 3, 1.7e9, 1.7e9 + 2
          from n, at order by id returning id, received_at, device_id)
      insert into series (statement_id, position, received_at, device_id, metric, name, kind, starts_at, ends_at, times, numbers, ahead)
      select id, 0, received_at, device_id, 'm', 'm', 'number', 1.7e9, 1.7e9 + 2, array[1.7e9, 1.7e9 + 1, 1.7e9 + 2], array[1, 2, 3], false from e`,

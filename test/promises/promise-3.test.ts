@@ -125,8 +125,8 @@ test("A device has one history: two histories leave evidence that anybody can ch
 test("A device has one history: the database itself takes no second statement for a place, and no change", async () => {
   const device = await stand.enrol("constrained")
   await offer(stand.intake.open(device.id), device.next().bytes)
-  const again = `insert into entries (id, device_id, seq, entry, received_at, signed_digest, code)
-    select nextval('statement_ids'), device_id, seq, sha256('x'), received_at, signed_digest, code from entries where device_id = $1`
+  const again = `insert into entries (id, device_id, seq, entry, received_at, signed_digest, code, readings)
+    select nextval('statement_ids'), device_id, seq, sha256('x'), received_at, signed_digest, code, 0 from entries where device_id = $1`
   await expect(stand.pool.query(again, [device.id])).rejects.toMatchObject({ code: "23505" })
   for (const table of [
     "entries",

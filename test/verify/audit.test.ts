@@ -143,10 +143,11 @@ test("a device that signs its last statement anew is found by the leaf that was 
       "update statements set bytes = $1 where id = (select id from entries where device_id = 'k4')",
       [anew.bytes],
     )
-    await client.query("update entries set entry = $1, signed_digest = $2 where device_id = 'k4'", [
-      entry,
-      digest,
-    ])
+    await client.query(
+      `update entries e set entry = $1, signed_digest = $2, readings = o.readings, starts_at = o.starts_at, ends_at = o.ends_at
+       from entries o where e.device_id = 'k4' and o.device_id = 'k1' and o.seq = 1`,
+      [entry, digest],
+    )
     await client.query("update chain_heads set entry = $1 where device_id = 'k4'", [entry])
     await client.query("update sealed_heads set entry = $1 where device_id = 'k4' and seq = 1", [entry])
     return auditThrough(client, stand.keys, published)
@@ -166,7 +167,8 @@ async function refuse(client: PoolClient, seq: number): Promise<AuditResult> {
   const id = `(select id from entries where device_id = 'k2' and seq = ${seq})`
   await client.query(`delete from series where statement_id = ${id}`)
   await client.query(
-    `update entries set code = 3, fault = 'the database refused the series (at byte 0 of the payload)' where id = ${id}`,
+    `update entries set code = 3, fault = 'the database refused the series (at byte 0 of the payload)',
+            readings = 0, starts_at = null, ends_at = null where id = ${id}`,
   )
   return auditThrough(client, stand.keys, published)
 }

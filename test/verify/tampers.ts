@@ -166,6 +166,31 @@ export const changes: readonly Tamper[] = [
     /^statement 3 of device k2$/,
     /is not what the signed payload gives/,
   ),
+  tamper(
+    "entries.readings",
+    `update entries set readings = readings + 1 ${ofK1}`,
+    k1s2,
+    /is not what the signed payload gives/,
+  ),
+  tamper(
+    "entries.starts_at",
+    `update entries set starts_at = starts_at - 1e-6 ${ofK1}`,
+    k1s2,
+    /is not what the signed payload gives/,
+  ),
+  tamper(
+    "entries.ends_at",
+    "update entries set ends_at = 0, starts_at = 0, readings = 1 where device_id = 'k2' and seq = 3",
+    /^statement 3 of device k2$/,
+    /is not what the signed payload gives/,
+    { column: "readings" },
+  ),
+  tamper(
+    "entries.ends_at",
+    `update entries set ends_at = ends_at + 1e-6 ${ofK1}`,
+    k1s2,
+    /is not what the signed payload gives/,
+  ),
 
   tamper("statements.id", `update statements set id = 1000000 ${bytesOfK1}`, k1s2, /is missing/, {
     column: null,
@@ -589,7 +614,7 @@ export const additions: Readonly<
   Record<string, readonly [sql: string, table: string, row: RegExp, rule: RegExp]>
 > = {
   entries: [
-    "insert into entries (id, device_id, seq, entry, received_at, signed_digest, code) select 1000000, 'k5', 1, sha256(entry), now(), signed_digest, 1 from entries limit 1",
+    "insert into entries (id, device_id, seq, entry, received_at, signed_digest, code, readings) select 1000000, 'k5', 1, sha256(entry), now(), signed_digest, 1, 0 from entries limit 1",
     "statements",
     /^statement 1 of device k5$/,
     /is missing/,
