@@ -1,4 +1,4 @@
-/** The HTTP port: `/healthz`, `/readyz`, `/metrics` and `/v1/receipts`. */
+/** The HTTP port: `/healthz`, `/readyz`, `/metrics`, and what the parts of this process show. */
 import { type Server, createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import type { Registry } from "prom-client"
@@ -16,7 +16,8 @@ export interface HealthOptions {
   readonly port: number
   readonly registry: Registry
   readonly readiness: Readiness
-  readonly receipts: RequestHandler
+  /** More, by path. */
+  readonly routes: Readonly<Record<string, RequestHandler>>
 }
 
 export async function startHealth({
@@ -24,8 +25,10 @@ export async function startHealth({
   port,
   registry,
   readiness,
-  receipts,
+  routes,
 }: HealthOptions): Promise<HealthServer> {
+  const paths = ["/healthz", "/readyz", "/metrics", ...Object.keys(routes)]
+  const shown = `${paths.slice(0, -1).join(", ")} and ${paths.at(-1)}`
   const server = createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0]
     const answer = (status: number, type: string, body: string): void => {
@@ -46,8 +49,8 @@ export async function startHealth({
         (text) => answer(200, registry.contentType, text),
         () => json(500, { error: "metrics cannot be read" }),
       )
-    } else if (path === "/v1/receipts") receipts(request, response)
-    else json(404, { error: "there are /healthz, /readyz, /metrics and /v1/receipts" })
+    } else if (path !== undefined && Object.hasOwn(routes, path)) routes[path]!(request, response)
+    else json(404, { error: `there are ${shown}` })
   })
   await listen(server, host, port)
   return {

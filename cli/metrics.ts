@@ -4,10 +4,14 @@ import { statementVerdicts } from "../chain/verdict.ts"
 import type { BrokerCounters } from "../broker/counters.ts"
 import type { IntakeEvents } from "../ingest/intake.ts"
 
-export interface Metrics {
-  readonly registry: Registry
+export interface IngestMetrics {
   readonly broker: BrokerCounters
   readonly intake: IntakeEvents
+  /** Of the service's own certificate, Unix seconds. */
+  certificateNotAfter(seconds: number): void
+}
+
+export interface SealMetrics {
   sealed(block: {
     readonly height: number
     readonly statements: number
@@ -15,25 +19,31 @@ export interface Metrics {
     readonly toMs: number
   }): void
   sealFailed(): void
-  /** Of the service's own certificate, Unix seconds. */
-  certificateNotAfter(seconds: number): void
 }
 
-/** @param isReady asked whenever the metrics are read */
-export function makeMetrics(isReady: () => boolean = () => true): Metrics {
+/**
+ * What every process counts; each part adds its own.
+ *
+ * @param isReady asked whenever the metrics are read
+ */
+export function makeRegistry(isReady: () => boolean): Registry {
   const registry = new Registry()
-  const registers = [registry]
   collectDefaultMetrics({ register: registry })
   registry.registerMetric(
     new Gauge({
       name: "tidemark_ready",
-      help: "1 while statements are taken and sealed, as /readyz says; else 0.",
+      help: "1 while all parts of this process work, as /readyz says; else 0.",
       registers: [],
       collect(): void {
         this.set(isReady() ? 1 : 0)
       },
     }),
   )
+  return registry
+}
+
+export function makeIngestMetrics(registry: Registry): IngestMetrics {
+  const registers = [registry]
   const received = new Counter({
     name: "tidemark_statements_received_total",
     help: "Statements that were judged: the sum of tidemark_verdicts_total.",
@@ -106,6 +116,49 @@ export function makeMetrics(isReady: () => boolean = () => true): Metrics {
     help: "Transactions that the database did not take and that were tried again.",
     registers,
   })
+  let certificateEnd: Gauge | null = null
+
+  return {
+    broker: {
+      connected: () => {
+        connects.inc()
+        connections.inc()
+      },
+      disconnected: () => connections.dec(),
+      delayed: () => delayedConnects.inc(),
+      refusedConnection: (reason) => refusedConnections.inc({ reason }),
+      dropped: (count) => unanswered.inc(count),
+    },
+    intake: {
+      judged: (_device, verdict, _rule, _seq, count) => {
+        received.inc()
+        verdicts.inc({ verdict })
+        readings.inc(count)
+      },
+      answeredQuestion: (answer) => questions.inc({ answer }),
+      dropped: () => dropped.inc(),
+      committed: (statements, tookMs) => {
+        commitSeconds.observe(tookMs / 1000)
+        commitStatements.observe(statements)
+      },
+      troubled: (error) => {
+        if (error !== null) databaseFailures.inc()
+      },
+    },
+    certificateNotAfter: (seconds) => {
+      // Not there without TLS: a 0 would look like a certificate that expired in 1970.
+      certificateEnd ??= new Gauge({
+        name: "tidemark_tls_certificate_not_after_timestamp_seconds",
+        help: "When the certificate that devices are shown expires.",
+        registers,
+      })
+      certificateEnd.set(seconds)
+    },
+  }
+}
+
+export function makeSealMetrics(registry: Registry): SealMetrics {
+  const registers = [registry]
   const blockHeight = new Gauge({
     name: "tidemark_block_height",
     help: "Height of the last block sealed here; -1 before the first.",
@@ -133,37 +186,7 @@ export function makeMetrics(isReady: () => boolean = () => true): Metrics {
     help: "Seals that failed and will be tried again.",
     registers,
   })
-
-  let certificateEnd: Gauge | null = null
-
   return {
-    registry,
-    broker: {
-      connected: () => {
-        connects.inc()
-        connections.inc()
-      },
-      disconnected: () => connections.dec(),
-      delayed: () => delayedConnects.inc(),
-      refusedConnection: (reason) => refusedConnections.inc({ reason }),
-      dropped: (count) => unanswered.inc(count),
-    },
-    intake: {
-      judged: (_device, verdict, _rule, _seq, count) => {
-        received.inc()
-        verdicts.inc({ verdict })
-        readings.inc(count)
-      },
-      answeredQuestion: (answer) => questions.inc({ answer }),
-      dropped: () => dropped.inc(),
-      committed: (statements, tookMs) => {
-        commitSeconds.observe(tookMs / 1000)
-        commitStatements.observe(statements)
-      },
-      troubled: (error) => {
-        if (error !== null) databaseFailures.inc()
-      },
-    },
     sealed: ({ height, statements, tookMs, toMs }) => {
       blockHeight.set(height)
       blockEnd.set(toMs / 1000)
@@ -171,14 +194,5 @@ export function makeMetrics(isReady: () => boolean = () => true): Metrics {
       sealedStatements.inc(statements)
     },
     sealFailed: () => sealFailures.inc(),
-    certificateNotAfter: (seconds) => {
-      // Not there without TLS: a 0 would look like a certificate that expired in 1970.
-      certificateEnd ??= new Gauge({
-        name: "tidemark_tls_certificate_not_after_timestamp_seconds",
-        help: "When the certificate that devices are shown expires.",
-        registers,
-      })
-      certificateEnd.set(seconds)
-    },
   }
 }

@@ -14,9 +14,14 @@ export class Readiness {
   readonly #parts = new Map<string, PartState>()
 
   /** @param now the service's clock, Unix ms */
-  constructor(parts: readonly string[], now: () => number = Date.now) {
+  constructor(parts: readonly string[] = [], now: () => number = Date.now) {
     this.#now = now
-    for (const part of parts) this.#put(part, null)
+    for (const part of parts) this.add(part)
+  }
+
+  /** A part that works from now on, until it is said that it does not. */
+  add(part: string): void {
+    this.#put(part, null)
   }
 
   get isReady(): boolean {

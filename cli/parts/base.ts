@@ -1,0 +1,96 @@
+/** What every long-running process stands on: the database, the log's keys, counters and readiness. */
+import { randomBytes } from "node:crypto"
+import type { Logger } from "pino"
+import type { Registry } from "prom-client"
+import { migrate } from "../../ingest/database/migration.ts"
+import { initLog, openLog } from "../../ingest/log.ts"
+import type { LogKeys } from "../../ingest/log-keys.ts"
+import { checkPublished } from "../../ingest/publication.ts"
+import { type Database, findKeys, makeDataFolder, openDatabase, openExistingLog } from "../data-folder.ts"
+import { CommandFault } from "../fault.ts"
+import { makeRegistry } from "../metrics.ts"
+import { Readiness } from "../readiness.ts"
+
+export interface Base {
+  readonly dataFolder: string
+  readonly database: Database
+  readonly keys: LogKeys
+  /** Each part adds its counters. */
+  readonly registry: Registry
+  /** Each part says here whether it works. */
+  readonly readiness: Readiness
+  readonly log: Logger
+  /** After all parts. */
+  close(): Promise<void>
+}
+
+export interface BaseOptions {
+  readonly dataFolder: string
+  readonly log: Logger
+}
+
+export interface NewLogOptions extends BaseOptions {
+  /** For a new log; one is made up where it is left out. */
+  readonly origin?: string
+  /** For what a person must read, whatever the log's form is. */
+  readonly say: (line: string) => void
+}
+
+/** The base on a log that is there; a fault where there is none. */
+export async function openBase({ dataFolder, log }: BaseOptions): Promise<Base> {
+  const { keys, ...database } = await openExistingLog(dataFolder, (line) => log.info(line))
+  return closingOnFailure(database, () => makeBase(dataFolder, database, keys, log))
+}
+
+/** The base on the log of this folder, which is made where there is none. */
+export async function openOrMakeBase(options: NewLogOptions): Promise<Base> {
+  const { dataFolder, log } = options
+  await makeDataFolder(dataFolder)
+  // Keys come last when a log is made: where they are, a database was, and no empty one takes its place.
+  const create = !(await findKeys(dataFolder))
+  const database = await openDatabase(dataFolder, { create, say: (line) => log.info(line) })
+  return closingOnFailure(database, async () => {
+    const keys = await openOrInitLog(database, options)
+    await migrate(database.pool)
+    return makeBase(dataFolder, database, keys, log)
+  })
+}
+
+async function closingOnFailure(database: Database, work: () => Promise<Base>): Promise<Base> {
+  try {
+    return await work()
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+/** Nothing starts on a database that is behind what was published. */
+async function makeBase(dataFolder: string, database: Database, keys: LogKeys, log: Logger): Promise<Base> {
+  await checkPublished(database.pool, dataFolder, keys)
+  const readiness = new Readiness()
+  const registry = makeRegistry(() => readiness.isReady)
+  return { dataFolder, database, keys, registry, readiness, log, close: () => database.close() }
+}
+
+async function openOrInitLog(
+  database: Database,
+  { dataFolder, origin, say }: NewLogOptions,
+): Promise<LogKeys> {
+  const keys = await openLog(database.pool, dataFolder)
+  if (keys === null) {
+    const made = origin ?? `tidemark.invalid/${randomBytes(4).toString("hex")}`
+    const fresh = await initLog(database.pool, dataFolder, made)
+    say(
+      `made a new log, ${made}${origin === undefined ? " (name your own with --origin)" : ""}; its keys are in ${dataFolder}/keys: keep a copy`,
+    )
+    return fresh
+  }
+  if (origin !== undefined && origin !== keys.origin) {
+    throw new CommandFault(
+      `the log in ${dataFolder} is ${keys.origin}, not ${origin}`,
+      "leave --origin out, or name another --data",
+    )
+  }
+  return keys
+}

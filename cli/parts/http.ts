@@ -1,0 +1,38 @@
+/** The HTTP port of a process: how it is, and what its parts show. */
+import { isLoopback } from "../../broker/address.ts"
+import { explainPort } from "../connecting.ts"
+import { startHealth } from "../health.ts"
+import type { RequestHandler } from "../receipt-stream.ts"
+import type { Base } from "./base.ts"
+
+/** By path, such as `/v1/receipts`. */
+export type Routes = Readonly<Record<string, RequestHandler>>
+
+export interface HttpOptions {
+  readonly host: string
+  /** 0: a free one. */
+  readonly port: number
+  /** Of all parts of this process, beside `/healthz`, `/readyz` and `/metrics`. */
+  readonly routes?: Routes
+}
+
+export interface HttpPart {
+  readonly host: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+export async function startHttp(
+  { registry, readiness }: Base,
+  { host, port, routes = {} }: HttpOptions,
+): Promise<HttpPart> {
+  const health = await startHealth({ host, port, registry, readiness, routes }).catch((error: unknown) => {
+    throw explainPort(error, "HTTP", port, "--http")
+  })
+  return { host, port: health.port, close: () => health.close() }
+}
+
+/** Metrics and receipts have no logins: they stay on this machine unless a host is named. */
+export function httpHostOf(host: string, named: string | undefined): string {
+  return named ?? (isLoopback(host) ? host : "127.0.0.1")
+}

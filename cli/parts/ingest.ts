@@ -1,0 +1,107 @@
+/** The part that devices talk to: broker and intake. */
+import type { Logger } from "pino"
+import type { BrokerLimits } from "../../broker/limits.ts"
+import type { Transport } from "../../broker/transport.ts"
+import { type IntakeEvents, openIntake } from "../../ingest/intake.ts"
+import { type Connecting, openConnections } from "../connecting.ts"
+import { makeIngestMetrics } from "../metrics.ts"
+import type { Readiness } from "../readiness.ts"
+import { ReceiptFeed } from "../receipt-feed.ts"
+import { makeReceiptStream } from "../receipt-stream.ts"
+import type { Base } from "./base.ts"
+import type { Routes } from "./http.ts"
+
+export interface IngestOptions {
+  readonly connecting: Connecting
+  readonly limits?: Partial<BrokerLimits>
+}
+
+export interface IngestPart {
+  /** Those that were opened. */
+  readonly ports: Readonly<Partial<Record<Transport, number>>>
+  /** What this part shows over HTTP. */
+  readonly routes: Routes
+  /** Reads certificate and key again; see `Connections`. */
+  reloadTls(): Promise<void>
+  /** Answers what came in, then closes. */
+  close(): Promise<void>
+}
+
+export async function startIngest(
+  { database: { pool }, keys, registry, readiness, log }: Base,
+  { connecting, limits = {} }: IngestOptions,
+): Promise<IngestPart> {
+  const metrics = makeIngestMetrics(registry)
+  readiness.add("database")
+  const intake = openIntake({
+    pool,
+    keys,
+    events: joinEvents(metrics.intake, logEvents(log), watchDatabase(readiness)),
+  })
+  const feed = new ReceiptFeed()
+  const connections = await openConnections(connecting, {
+    pool,
+    keys,
+    submit: feed.watch(intake),
+    limits,
+    counters: metrics.broker,
+    certificateNotAfter: (seconds) => metrics.certificateNotAfter(seconds),
+    log,
+  }).catch(async (error: unknown) => {
+    await intake.close()
+    throw error
+  })
+  return {
+    ports: connections.ports,
+    routes: { "/v1/receipts": makeReceiptStream(feed) },
+    reloadTls: () => connections.reloadTls(),
+    close: async () => {
+      await connections.close()
+      await intake.close()
+    },
+  }
+}
+
+function joinEvents(...all: readonly IntakeEvents[]): IntakeEvents {
+  return {
+    judged: (...args) => all.forEach((events) => events.judged?.(...args)),
+    answeredQuestion: (...args) => all.forEach((events) => events.answeredQuestion?.(...args)),
+    dropped: () => all.forEach((events) => events.dropped?.()),
+    committed: (...args) => all.forEach((events) => events.committed?.(...args)),
+    troubled: (...args) => all.forEach((events) => events.troubled?.(...args)),
+  }
+}
+
+/** A line for each refusal, with the rule: what a device maker looks for first. */
+function logEvents(log: Logger): IntakeEvents {
+  return {
+    judged: (device, verdict, rule, seq) => {
+      if (verdict === "accepted" || verdict === "duplicate") return
+      log.warn(
+        { device, seq, verdict, rule },
+        verdict.startsWith("accepted") ? "accepted with a remark" : "refused",
+      )
+    },
+    troubled: (error) => {
+      if (error !== null)
+        log.error(
+          { error: error.message },
+          "the database did not take a transaction; it is kept and tried again",
+        )
+      else log.info("the database works again")
+    },
+  }
+}
+
+function watchDatabase(readiness: Readiness): IntakeEvents {
+  return {
+    troubled: (error) => {
+      if (error === null) readiness.mend("database")
+      else
+        readiness.fail(
+          "database",
+          "the database does not take transactions; nothing is acknowledged until it does",
+        )
+    },
+  }
+}
