@@ -27,6 +27,12 @@ function loincCheckDigit(digits: string): number {
   return (10 - (sum % 10)) % 10
 }
 
+/** Whether the catalogue knows a metric, and UCUM the unit that it is in. */
+function isKnown([metric, unit]: readonly [string, string | null]): boolean {
+  const found = findMetric(metric)
+  return found !== null && (unit === null || toUcum(unit, found.ucumUnit) !== null)
+}
+
 test("each metric of the catalogue is named once, in the letters of a SenML name's end", () => {
   const names = metrics.map(({ metric }) => metric)
   expect(new Set(names).size).toBe(names.length)
@@ -132,9 +138,5 @@ test("whatever our simulator and the recordings measure is in the catalogue, in 
     }
   }
   expect(seen.size).toBeGreaterThan(20)
-  const isKnown = ([metric, unit]: [string, string | null]) => {
-    const found = findMetric(metric)
-    return found !== null && (unit === null || toUcum(unit, found.ucumUnit) !== null)
-  }
   expect([...seen].filter((one) => !isKnown(one))).toEqual([])
 })
