@@ -9,7 +9,8 @@ import { type Payload, readPayload } from "../chain/payload.ts"
 import { checkSignatureForm } from "../chain/signature.ts"
 import { type Statement, decodeStatement, entryOf, signedBytesOf } from "../chain/statement.ts"
 import type { Verdict } from "../chain/verdict.ts"
-import { hmacNative, sha256Native, verifyNativeAsync } from "./native.ts"
+import { hmacNative, sha256Native } from "./native.ts"
+import type { SignatureRequest } from "./verifier.ts"
 
 export type Checked =
   | { readonly kind: "question" }
@@ -62,38 +63,58 @@ export function decodeCandidate(device: string, bytes: Uint8Array): Decoded {
   return { kind: "decoded", statement }
 }
 
-/** Checks 13, 15 and 17, by the device's record as it was read; null: not enrolled. The equation runs off the main thread. */
-export async function checkCandidate(
+/** A statement whose key was found, and what its signature is to be checked by. */
+export interface KeyedCandidate {
+  readonly kind: "keyed"
+  readonly statement: Statement
+  readonly request: SignatureRequest
+  readonly isHighS: boolean
+  readonly isRevokedBeyond: boolean
+}
+
+/** Check 13, and 15 as far as it needs no curve, by the device's record as it was read; null: not enrolled. */
+export function findCandidateKey(
   statement: Statement,
   record: DeviceRecord | null,
-  digestKey: Uint8Array,
-): Promise<Checked> {
-  const refuse = (verdict: Verdict, rule: string): Checked => ({
-    kind: "refused",
-    verdict,
-    rule,
-    seq: statement.seq,
-  })
-  if (record === null) return refuse("unknown-key", "no such device")
+): KeyedCandidate | (Checked & { readonly kind: "refused" }) {
+  if (record === null) return refuse(statement, "unknown-key", "no such device")
   const finding = findKey(record.keys, statement.kid, statement.seq)
-  if (finding.kind === "unknown-key") return refuse("unknown-key", finding.rule)
-
+  if (finding.kind === "unknown-key") return refuse(statement, "unknown-key", finding.rule)
   const { key } = finding.deviceKey
-  const form = checkSignatureForm(key, statement.algorithm, statement.signature)
-  if (form === "bad") return refuse("bad-signature", "the signature's form or algorithm does not fit the key")
-  const message = signedBytesOf(statement)
-  if (!(await verifyNativeAsync(key, message, statement.signature))) {
-    return refuse("bad-signature", "the signature does not verify")
+  const { algorithm, signature } = statement
+  const form = checkSignatureForm(key, algorithm, signature)
+  if (form === "bad") {
+    return refuse(statement, "bad-signature", "the signature's form or algorithm does not fit the key")
   }
-  if (form === "high-s") return refuse("high-s", "s is above n / 2")
+  return {
+    kind: "keyed",
+    statement,
+    request: { key, message: signedBytesOf(statement), signature },
+    isHighS: form === "high-s",
+    isRevokedBeyond: finding.isRevokedBeyond,
+  }
+}
+
+/** Checks 15 and 17, once it is known whether the equation holds. Only what was signed is read any further. */
+export function checkCandidate(
+  { statement, request, isHighS, isRevokedBeyond }: KeyedCandidate,
+  isVerified: boolean,
+  digestKey: Uint8Array,
+): Checked {
+  if (!isVerified) return refuse(statement, "bad-signature", "the signature does not verify")
+  if (isHighS) return refuse(statement, "high-s", "s is above n / 2")
   return {
     kind: "signed",
     signed: {
       statement,
       entry: entryOf(statement.bytes, sha256Native),
-      signedDigest: hmacNative(digestKey, message),
+      signedDigest: hmacNative(digestKey, request.message),
       payload: readPayload(statement),
-      isRevokedBeyond: finding.isRevokedBeyond,
+      isRevokedBeyond,
     },
   }
+}
+
+function refuse({ seq }: Statement, verdict: Verdict, rule: string) {
+  return { kind: "refused", verdict, rule, seq } as const
 }

@@ -6,10 +6,11 @@ import type { Pool, PoolClient } from "pg"
 import { encodeReceipt } from "../chain/receipt.ts"
 import type { DeviceRecord } from "../chain/device.ts"
 import { type Verdict, isRefusal, verdictCodes } from "../chain/verdict.ts"
-import { type Checked, type Decoded, checkCandidate, decodeCandidate } from "./candidate.ts"
+import { type Decoded, checkCandidate, decodeCandidate, findCandidateKey } from "./candidate.ts"
 import { type GroupItem, type Outcome, type PlaceState, commitGroup } from "./group.ts"
 import { type LogKeys, digestKeyOf } from "./log-keys.ts"
 import { readDevices } from "./registry.ts"
+import { type Verifier, verifierHere } from "./verifier.ts"
 
 /** What a connection says. The same shape as the broker's `Message`: `cli/` hands one to the other. */
 export type IntakeMessage =
@@ -52,6 +53,8 @@ export interface IntakeOptions {
   /** Of the log: for `signed_digest`, and to answer devices that ask for their next key. */
   readonly keys: LogKeys
   readonly events?: IntakeEvents
+  /** By whom signatures are checked; on this thread by default. */
+  readonly verifier?: Verifier
   /** For tests: called just before a group's transaction. */
   readonly beforeCommit?: (items: number) => Promise<void>
   /** How long `close` waits for a database that is away; 10 s by default. */
@@ -89,6 +92,11 @@ const groupBytesMax = 16 * 1024 * 1024
  * statements of 60 KB, PUBACKs of others took 2,100 ms (p95) without this.
  */
 const deviceBytesMax = 64 * 1024
+/**
+ * So many signatures are handed over at once. While the next are checked, the main thread reads the payloads of these,
+ * and is never away from its sockets for longer than that takes.
+ */
+const partItemsMax = 64
 const recordsCachedMax = 100_000
 const retryMsMin = 50
 const retryMsMax = 2_000
@@ -102,7 +110,7 @@ class GivenUp extends Error {
 }
 
 export function openIntake(options: IntakeOptions): Intake {
-  const { pool, keys, events = {}, closingMsMax = closingMsMaxDefault } = options
+  const { pool, keys, events = {}, verifier = verifierHere, closingMsMax = closingMsMaxDefault } = options
   const digestKey = digestKeyOf(keys)
   const wait = options.wait ?? ((ms: number) => new Promise<void>((done) => void setTimeout(done, ms)))
   const queue: Entry[] = []
@@ -202,14 +210,27 @@ export function openIntake(options: IntakeOptions): Intake {
   /** Stage one: who is it, and does the signature hold? */
   async function check(group: readonly Entry[]): Promise<GroupItem[]> {
     await loadRecords(group)
-    return Promise.all(
-      group.map(async ({ place, decoded }): Promise<GroupItem> => {
-        const record = records.get(place.device) ?? null
-        const checked: Checked =
-          decoded.kind === "decoded" ? await checkCandidate(decoded.statement, record, digestKey) : decoded
-        return { place, checked, record, decided: null, isUnreadable: false }
-      }),
-    )
+    const parts: Promise<GroupItem[]>[] = []
+    for (let at = 0; at < group.length; at += partItemsMax) {
+      parts.push(checkPart(group.slice(at, at + partItemsMax)))
+    }
+    return (await Promise.all(parts)).flat()
+  }
+
+  async function checkPart(part: readonly Entry[]): Promise<GroupItem[]> {
+    const found = part.map(({ place, decoded }) => {
+      const record = records.get(place.device) ?? null
+      const candidate = decoded.kind === "decoded" ? findCandidateKey(decoded.statement, record) : decoded
+      return { place, record, candidate }
+    })
+    const keyed = found.flatMap(({ candidate }) => (candidate.kind === "keyed" ? [candidate.request] : []))
+    const verified = await verifier.verify(keyed)
+    let at = 0
+    return found.map(({ place, record, candidate }): GroupItem => {
+      const checked =
+        candidate.kind === "keyed" ? checkCandidate(candidate, verified[at++]!, digestKey) : candidate
+      return { place, checked, record, decided: null, isUnreadable: false }
+    })
   }
 
   async function loadRecords(group: readonly Entry[]): Promise<void> {

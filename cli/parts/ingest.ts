@@ -3,6 +3,8 @@ import type { Logger } from "pino"
 import type { BrokerLimits } from "../../broker/limits.ts"
 import type { Transport } from "../../broker/transport.ts"
 import { type IntakeEvents, openIntake } from "../../ingest/intake.ts"
+import { sodiumMissing } from "../../ingest/native.ts"
+import { type Verifier, openVerifier } from "../../ingest/verifier.ts"
 import { type Connecting, openConnections } from "../connecting.ts"
 import { makeIngestMetrics } from "../metrics.ts"
 import type { Readiness } from "../readiness.ts"
@@ -33,9 +35,11 @@ export async function startIngest(
 ): Promise<IngestPart> {
   const metrics = makeIngestMetrics(registry)
   readiness.add("database")
+  const verifier = openPartVerifier(log)
   const intake = openIntake({
     pool,
     keys,
+    verifier,
     events: joinEvents(metrics.intake, logEvents(log), watchDatabase(readiness)),
   })
   const feed = new ReceiptFeed()
@@ -49,6 +53,7 @@ export async function startIngest(
     log,
   }).catch(async (error: unknown) => {
     await intake.close()
+    await verifier.close()
     throw error
   })
   return {
@@ -58,8 +63,26 @@ export async function startIngest(
     close: async () => {
       await connections.close()
       await intake.close()
+      await verifier.close()
     },
   }
+}
+
+/** Signatures are checked off the main thread. Where that is slow on this platform, its operator is told. */
+function openPartVerifier(log: Logger): Verifier {
+  if (sodiumMissing !== null) {
+    log.warn(
+      { reason: sodiumMissing },
+      "libsodium has no build for this platform: Ed25519 is verified by node:crypto, at half the speed",
+    )
+  }
+  return openVerifier({
+    failed: (error) =>
+      log.error(
+        { error: error.message },
+        "a verifier's thread ended: signatures are checked on the main one",
+      ),
+  })
 }
 
 function joinEvents(...all: readonly IntakeEvents[]): IntakeEvents {

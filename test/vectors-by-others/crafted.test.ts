@@ -269,7 +269,7 @@ async function judgeCrafted(
   return seen
 }
 
-test("2,600 crafted Ed25519 signatures get one verdict from both verifiers, the one they were made for", async () => {
+test("2,600 crafted Ed25519 signatures get one verdict from all verifiers, the one they were made for", async () => {
   const seen = await judgeCrafted(algorithmEd25519, ed25519Kinds, 2_600)
   expect(seen.get("honest: good")).toBe(200)
   // A part of small order that leaves no residue verifies: the law is cofactorless, and enrolment keeps such keys out.
@@ -278,7 +278,7 @@ test("2,600 crafted Ed25519 signatures get one verdict from both verifiers, the 
   expect(seen.get("torsion on R: bad")).toBe(200)
 })
 
-test("1,400 crafted P-256 signatures get one verdict from both verifiers, the one they were made for", async () => {
+test("1,400 crafted P-256 signatures get one verdict from all verifiers, the one they were made for", async () => {
   const seen = await judgeCrafted(algorithmEsp256, p256Kinds, 1_400)
   expect(seen.get("high s: high-s")).toBe(156)
   expect(seen.get("s at an edge: bad")).toBeGreaterThan(150)

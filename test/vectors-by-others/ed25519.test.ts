@@ -22,7 +22,7 @@ interface CctvVector {
 const refused = ["non_canonical_A", "non_canonical_R", "low_order_A", "low_order_R", "low_order_residue"]
 
 test.runIf(hasVectors)(
-  "of CCTV's 914 Ed25519 edge cases both verifiers accept the 43 that the law allows",
+  "of CCTV's 914 Ed25519 edge cases all verifiers accept the 43 that the law allows",
   async () => {
     const vectors = readVectorJson("C2SP-CCTV/ed25519/ed25519vectors.json") as CctvVector[]
     let accepted = 0
@@ -48,7 +48,7 @@ interface WycheproofGroup {
 }
 
 test.runIf(hasVectors)(
-  "Wycheproof's 151 Ed25519 signatures are judged as it says, by both verifiers",
+  "Wycheproof's 151 Ed25519 signatures are judged as it says, by all verifiers",
   async () => {
     const { testGroups } = readVectorJson("C2SP-wycheproof/testvectors_v1/ed25519_test.json") as {
       testGroups: WycheproofGroup[]

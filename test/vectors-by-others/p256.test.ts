@@ -20,7 +20,7 @@ interface WycheproofGroup {
 const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
 
 test.runIf(hasVectors)(
-  "Wycheproof's 262 P-256 signatures are judged as it says, by both verifiers, high s told apart",
+  "Wycheproof's 262 P-256 signatures are judged as it says, by all verifiers, high s told apart",
   async () => {
     const { testGroups } = readVectorJson(
       "C2SP-wycheproof/testvectors_v1/ecdsa_secp256r1_sha256_p1363_test.json",
