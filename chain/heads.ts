@@ -1,7 +1,7 @@
 /** The heads map of a block (PROTOCOL §6): one place per device, so that one head per device and block can be shown. */
 import { hmac } from "@noble/hashes/hmac.js"
 import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js"
-import { compareBytes, encodeUtf8, joinBytes } from "./bytes.ts"
+import { compareBytes, encodeUtf8, equalBytes, joinBytes } from "./bytes.ts"
 import { encodeCbor } from "./cbor.ts"
 import { type Hash, type Sha256, hashSize, sha256, zeroHash } from "./hash.ts"
 
@@ -74,6 +74,49 @@ export function mapRootOf(places: readonly MapPlace[], hash: Sha256 = sha256): H
       throw new RangeError("a device stands twice")
   }
   return subtreeRoot(sorted, 0, sorted.length, 0, hash)
+}
+
+/**
+ * The path of a place: its siblings from the place up, 32 zero bytes for an empty side. Throws a RangeError where the map
+ * does not have the key.
+ */
+export function proveHead(places: readonly MapPlace[], key: Hash, hash: Sha256 = sha256): Hash[] {
+  const sorted = places.toSorted((a, b) => compareBytes(a.key, b.key))
+  const path: Hash[] = []
+  let from = 0
+  let to = sorted.length
+  for (let depth = 0; to - from > 1; depth++) {
+    let middle = from
+    while (middle < to && bitOf(sorted[middle]!.key, depth) === 0) middle += 1
+    const isRight = bitOf(key, depth) === 1
+    path.unshift(
+      isRight
+        ? subtreeRoot(sorted, from, middle, depth + 1, hash)
+        : subtreeRoot(sorted, middle, to, depth + 1, hash),
+    )
+    if (isRight) from = middle
+    else to = middle
+  }
+  if (to === from || compareBytes(sorted[from]!.key, key) !== 0)
+    throw new RangeError("the map has no place of this key")
+  return path
+}
+
+/** Whether the path leads from the place to the root. A key has at most one place in the map of a root. */
+export function checkHead(
+  { key, value }: MapPlace,
+  path: readonly Hash[],
+  root: Hash,
+  hash: Sha256 = sha256,
+): boolean {
+  // A place lies at most as deep as a key has bits.
+  if (path.length > 8 * hashSize) return false
+  let node = tagged(2, key, value, hash)
+  for (const [index, sibling] of path.entries()) {
+    const isRight = bitOf(key, path.length - 1 - index) === 1
+    node = isRight ? tagged(3, sibling, node, hash) : tagged(3, node, sibling, hash)
+  }
+  return equalBytes(node, root)
 }
 
 function subtreeRoot(

@@ -85,6 +85,25 @@ export class Frontier {
     this.count += 1
   }
 
+  /**
+   * Adds a complete subtree of 2^level leaves by its hash alone.
+   *
+   * @throws RangeError where so many leaves cannot stand as one subtree behind those before
+   */
+  appendSubtree(level: number, subtreeHash: Hash): void {
+    const width = 2 ** level
+    if (this.count % width !== 0)
+      throw new RangeError(`no complete subtree of ${width} leaves begins at leaf ${this.count}`)
+    let node = subtreeHash
+    let height = level
+    while (this.roots.at(-1)?.level === height) {
+      node = hashNode(this.roots.pop()!.hash, node, this.hash)
+      height += 1
+    }
+    this.roots.push({ level: height, hash: node })
+    this.count += width
+  }
+
   root(): Hash {
     const last = this.roots.at(-1)
     if (last === undefined) return emptyRoot(this.hash)
@@ -102,7 +121,7 @@ export function rootOf(leaves: Iterable<Uint8Array>, hash: Sha256 = sha256): Has
   return frontier.root()
 }
 
-/** The complete subtrees that cover leaves `from` to `to` - 1, in order; `from` is a multiple of a power of two ≥ the rest. */
+/** The complete subtrees, each as large as can be, that cover leaves `from` to `to` - 1, in order. */
 export function coverRange(from: number, to: number): NodePlace[] {
   const places: NodePlace[] = []
   let start = from
