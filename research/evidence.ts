@@ -66,11 +66,6 @@ export type EvidencePlan =
 export async function planEvidence(request: EvidenceRequest): Promise<EvidencePlan> {
   const { source, device, from, to } = request
   const { checkpoint } = source
-  const refuse = (parameter: "device" | "from" | "to", rule: string): EvidencePlan => ({
-    kind: "refused",
-    parameter,
-    rule,
-  })
   if (checkpoint === null) return refuse("to", "nothing is sealed yet")
   if (to > checkpoint.height)
     return refuse("to", `the last sealed block is ${checkpoint.height}, and ${to} is above it`)
@@ -79,6 +74,10 @@ export async function planEvidence(request: EvidenceRequest): Promise<EvidencePl
   if (!headsAfter.some((head) => head.device === device))
     return refuse("device", `device ${device} was not enrolled when block ${to} was sealed`)
   return { kind: "plan", write: () => gather(new EvidenceWriter(request, checkpoint).items()) }
+}
+
+function refuse(parameter: "device" | "from" | "to", rule: string): EvidencePlan {
+  return { kind: "refused", parameter, rule }
 }
 
 /** Pieces that are worth a write. */
