@@ -57,6 +57,7 @@ export const majorMap = 5
 export const majorTag = 6
 export const majorSimple = 7
 
+const asciiCharacters = Array.from({ length: 128 }, (_, byte) => String.fromCharCode(byte))
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** Reads items one after the other and never past the end. Every method throws a FormatFault on bytes that do not fit. */
@@ -134,14 +135,18 @@ export class CborReader {
 
   readText(what: string): string {
     const start = this.offset
-    const encoded = this.take(this.readArgument(majorText, what), what)
+    const length = this.readArgument(majorText, what)
+    const encoded = this.take(length, what)
     let ascii = true
-    for (const byte of encoded) {
+    let text = ""
+    for (let index = 0; index < length; index++) {
+      const byte = encoded[index]!
       if (byte < 0x20 || byte === 0x7f) this.fault("no control character may stand in a text", start)
       if (byte > 0x7f) ascii = false
+      else if (length < 64) text += asciiCharacters[byte]
     }
     // Most texts here are a few ASCII letters, for which this is several times faster than a TextDecoder.
-    if (ascii && encoded.length < 64) return String.fromCharCode(...encoded)
+    if (ascii && length < 64) return text
     try {
       return utf8Decoder.decode(encoded)
     } catch {
@@ -279,7 +284,10 @@ export class CborReader {
 /** The keys of one map in the order in which they come: never twice, and sorted where the profile says so. */
 export class CborKeys {
   private readonly reader: CborReader
-  private readonly seen = new Set<CborKey>()
+  /** Of the integers from 0 to 31, and from -1 to -32, a bit each: a set for every record of a pack would cost more than the record. */
+  private seenUints = 0
+  private seenNints = 0
+  private seenOthers: Set<CborKey> | null = null
   private last: Uint8Array | null = null
 
   constructor(reader: CborReader) {
@@ -296,8 +304,7 @@ export class CborKeys {
         : major === majorUint || major === majorNint
           ? reader.readInt("a key")
           : reader.fault("keys are integers and texts")
-    if (this.seen.has(key)) reader.fault("a key stands twice", start)
-    this.seen.add(key)
+    if (this.isSeen(key)) reader.fault("a key stands twice", start)
     if (reader.profile === "deterministic") {
       const encoded = reader.bytes.subarray(start, reader.offset)
       if (this.last !== null && compareBytes(this.last, encoded) > 0) {
@@ -307,10 +314,27 @@ export class CborKeys {
     }
     return key
   }
+
+  /** Whether the key came before; from now on it did. */
+  private isSeen(key: CborKey): boolean {
+    if (typeof key === "number" && key >= 0 && key < 32) {
+      const before = this.seenUints
+      this.seenUints |= 1 << key
+      return before === this.seenUints
+    }
+    if (typeof key === "number" && key < 0 && key >= -32) {
+      const before = this.seenNints
+      this.seenNints |= 1 << (-1 - key)
+      return before === this.seenNints
+    }
+    this.seenOthers ??= new Set()
+    const before = this.seenOthers.size
+    return this.seenOthers.add(key).size === before
+  }
 }
 
 /** RFC 8949 Appendix D. */
-function decodeHalf(half: number): number {
+export function decodeHalf(half: number): number {
   const exponent = (half >> 10) & 31
   const mantissa = half & 1023
   const magnitude =

@@ -8,6 +8,7 @@ import {
   FormatFault,
   readInside,
 } from "./cbor.ts"
+import { PointReader } from "./senml-point.ts"
 import { type Series, type Waveform, countReadings, timesOf } from "./series.ts"
 import { decodeWaveform, encodeWaveform } from "./waveform.ts"
 
@@ -47,6 +48,7 @@ const label = {
 
 /** What is being collected: the arrays of a point series grow while records are read. */
 type Collected = Series & { readonly times?: number[]; readonly values?: unknown[] }
+type NumberSeries = Collected & { readonly times: number[]; readonly values: number[] }
 
 /** The base fields in force (RFC 8428 §4.1): they apply from their record on. */
 interface Bases {
@@ -72,16 +74,43 @@ interface PackRecord {
  * The series of a pack, in the order of their first records. Throws a FormatFault on a fault anywhere in it.
  */
 export function decodePack(bytes: Uint8Array): readonly Series[] {
+  return decodeRecords(bytes, new PointReader(bytes))
+}
+
+/** The same without the short way: for tests, which compare the two. */
+export function decodePackPlainly(bytes: Uint8Array): readonly Series[] {
+  return decodeRecords(bytes, null)
+}
+
+function decodeRecords(bytes: Uint8Array, points: PointReader | null): readonly Series[] {
   const reader = new CborReader(bytes, "senml")
   const records = reader.enterArray("a SenML pack")
   if (records < 1 || records > recordsMax) reader.fault(`a pack has 1 to ${recordsMax} records`, 0)
   const bases: Bases = { version: null, name: "", time: 0, unit: null, value: 0, sum: 0, content: null }
   const collector = new Collector()
+  /** Of the bases in force: numbers without a name and unit of their own belong to it. Null until it is looked up. */
+  let numbers: NumberSeries | null = null
   for (let index = 0; index < records; index++) {
     const start = reader.offset
+    const pointEnd = points === null ? -1 : points.read(start)
+    if (pointEnd >= 0) {
+      numbers ??= collector.findNumbers(bases)
+      const time = bases.time + points!.time
+      const value = addBase(bases.value, points!.value)
+      if (numbers !== null && time >= absoluteTimeMin && time < Infinity && Number.isFinite(value)) {
+        numbers.times.push(time)
+        numbers.values.push(value)
+        reader.offset = pointEnd
+        continue
+      }
+    }
     const record = readRecord(reader, bases, index === 0)
-    const inside = record.value instanceof Uint8Array ? record.value.byteOffset - bytes.byteOffset : start
-    const fault = readInside(inside, () => collector.add(record))
+    numbers = null
+    const { value } = record
+    const fault =
+      value instanceof Uint8Array
+        ? readInside(value.byteOffset - bytes.byteOffset, () => collector.add(record))
+        : collector.add(record)
     if (fault !== null) reader.fault(fault, start)
   }
   reader.leave()
@@ -111,9 +140,13 @@ class Collector {
     return this.series.length > seriesMax ? `a pack has at most ${seriesMax} series` : null
   }
 
+  /** The numbers of this name and unit, of which one was added before; null where there is none. */
+  findNumbers({ name, unit }: Pick<Bases, "name" | "unit">): NumberSeries | null {
+    return (this.byKey.get(keyOf("number", name, unit)) ?? null) as NumberSeries | null
+  }
+
   private append(kind: Exclude<Series["kind"], "waveform">, record: PackRecord, value: unknown): void {
-    // No text has a control character, so these cannot be mistaken for a part of one.
-    const key = `${kind}\n${record.unit === null ? "" : `u${record.unit}`}\n${record.name}`
+    const key = keyOf(kind, record.name, record.unit)
     let series = this.byKey.get(key)
     if (series === undefined) {
       series = { kind, name: record.name, unit: record.unit, times: [], values: [] } as unknown as Collected
@@ -123,6 +156,11 @@ class Collector {
     series.times!.push(record.time)
     series.values!.push(value)
   }
+}
+
+/** No text has a control character, so these cannot be mistaken for a part of one. */
+function keyOf(kind: string, name: string, unit: string | null): string {
+  return `${kind}\n${unit === null ? "" : `u${unit}`}\n${name}`
 }
 
 function readRecord(reader: CborReader, bases: Bases, isFirst: boolean): PackRecord {
