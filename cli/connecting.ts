@@ -10,7 +10,7 @@ import type { ListenerOptions } from "../broker/listener.ts"
 import type { Login } from "../broker/login.ts"
 import type { Submit } from "../broker/submit.ts"
 import { type Transport, findExposureFault, transports } from "../broker/transport.ts"
-import type { LogKeys } from "../ingest/log-keys.ts"
+import type { IngestKeys } from "../ingest/log-keys.ts"
 import { makeLogin } from "../ingest/login.ts"
 import { makeLoginRecords } from "../ingest/login-record.ts"
 import { enrolByCertificate, readTrustedAuthorities } from "../ingest/registry.ts"
@@ -43,7 +43,7 @@ export interface Connections {
 
 export interface ConnectionsNeeds {
   readonly pool: Pool
-  readonly keys: LogKeys
+  readonly keys: IngestKeys
   readonly submit: Submit
   readonly limits: Partial<BrokerLimits>
   readonly counters: BrokerCounters

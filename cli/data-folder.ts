@@ -1,12 +1,20 @@
-/** The data folder: keys, ports of a running service, and by default the database. */
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
+/** The data folder: keys, and by default the database. */
+import { mkdir } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import type { Pool } from "pg"
 import { EmbeddedDatabaseError, openEmbedded } from "../ingest/database/embedded.ts"
 import { migrate } from "../ingest/database/migration.ts"
 import { checkServer, openPool } from "../ingest/database/pool.ts"
 import { hasLogKeys, openLog } from "../ingest/log.ts"
-import type { LogKeys } from "../ingest/log-keys.ts"
+import {
+  type CheckpointSigner,
+  type LogKeys,
+  type SecretName,
+  type SomeKeys,
+  allSecrets,
+  findMissingSecrets,
+  secretFiles,
+} from "../ingest/log-keys.ts"
 import { CommandFault } from "./fault.ts"
 
 export interface Database {
@@ -34,10 +42,13 @@ export async function makeDataFolder(dataFolder: string): Promise<void> {
   }
 }
 
-/** Whether the folder holds a log's keys. A key file that cannot be read is a fault that names it. */
-export async function findKeys(dataFolder: string): Promise<boolean> {
+/** Whether the folder holds a log's keys, or those that are needed. A key file that cannot be read is a fault that names it. */
+export async function findKeys(
+  dataFolder: string,
+  needed: readonly SecretName[] = allSecrets,
+): Promise<boolean> {
   try {
-    return await hasLogKeys(dataFolder)
+    return await hasLogKeys(dataFolder, needed)
   } catch (error) {
     throw new CommandFault((error as Error).message, null, { cause: error })
   }
@@ -95,20 +106,55 @@ function describe(error: unknown): string {
   return (error as Error).message
 }
 
-export interface OpenedLog extends Database {
-  readonly keys: LogKeys
+export interface OpenedLog<Keys = LogKeys> extends Database {
+  readonly keys: Keys
 }
 
-/** The log that this folder holds, migrated; a fault where there is none. */
-export async function openExistingLog(dataFolder: string, say?: (line: string) => void): Promise<OpenedLog> {
-  const hint = "run `tidemark up` or `tidemark log init` first, or name the right folder with --data"
+const noLogHint = "run `tidemark up` or `tidemark log init` first, or name the right folder with --data"
+
+/** The log that this folder holds, migrated, with all its keys; a fault where there is none. */
+export function openExistingLog(dataFolder: string, say?: (line: string) => void): Promise<OpenedLog> {
+  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder), allSecrets, say)
+}
+
+export interface NeededKeys<Name extends SecretName> {
+  /** Of `tidemark`, for the message. */
+  readonly command: string
+  /** Others need not be in the folder. */
+  readonly needed: readonly Name[]
+  readonly say?: (line: string) => void
+}
+
+/** The same for a process that needs only some of the log's secrets; a fault that names those that it lacks. */
+export async function openExistingLogWith<Name extends SecretName>(
+  dataFolder: string,
+  { command, needed, say }: NeededKeys<Name>,
+): Promise<OpenedLog<SomeKeys<Name> & CheckpointSigner>> {
+  const folder = join(dataFolder, "keys")
+  const missing = await findMissingSecrets(folder, needed)
+  if (missing.length > 0) {
+    const files = needed.map((name) => secretFiles[name])
+    throw new CommandFault(
+      `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing in ${folder}`,
+      `tidemark ${command} needs of the log's keys ${["origin", ...files.slice(0, -1)].join(", ")} and ${files.at(-1)}: copy them from the folder where the log was made`,
+    )
+  }
+  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder, needed), needed, say)
+}
+
+async function openLogWith<Keys>(
+  dataFolder: string,
+  open: (pool: Pool) => Promise<Keys | null>,
+  needed: readonly SecretName[],
+  say?: (line: string) => void,
+): Promise<OpenedLog<Keys>> {
   const isGiven = (process.env["DATABASE_URL"] ?? "") !== ""
-  const hasKeys = await findKeys(dataFolder)
-  if (!isGiven && !hasKeys) throw new CommandFault(`there is no log in ${dataFolder}`, hint)
+  const hasKeys = await findKeys(dataFolder, needed)
+  if (!isGiven && !hasKeys) throw new CommandFault(`there is no log in ${dataFolder}`, noLogHint)
   const database = await openDatabase(dataFolder, { create: false, ...(say === undefined ? {} : { say }) })
   try {
-    const keys = await openLog(database.pool, dataFolder)
-    if (keys === null) throw new CommandFault(`there is no log in ${dataFolder}`, hint)
+    const keys = await open(database.pool)
+    if (keys === null) throw new CommandFault(`there is no log in ${dataFolder}`, noLogHint)
     await migrate(database.pool)
     return { ...database, keys }
   } catch (error) {
@@ -124,61 +170,5 @@ export async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => P
     return await work(log)
   } finally {
     await log.close()
-  }
-}
-
-/** What a running `up` tells other commands. */
-export interface Running {
-  readonly pid: number
-  /** Of what devices connect to. */
-  readonly host: string
-  /** Ports; absent: not opened. */
-  readonly mqtt?: number
-  readonly mqtts?: number
-  readonly ws?: number
-  readonly wss?: number
-  /** Whether devices have to log in. */
-  readonly logins: "required" | "optional" | "none"
-  readonly http: number
-  /** Where HTTP is, if that is not `host`. */
-  readonly httpHost?: string
-  readonly origin: string
-}
-
-/** Where the HTTP of a running service is. */
-export function httpOf({ host, httpHost = host, http }: Running): string {
-  return `http://${reachable(httpHost)}:${http}`
-}
-
-/** How this machine reaches what listens on `host`. */
-export function reachable(host: string): string {
-  const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
-  return address.includes(":") ? `[${address}]` : address
-}
-
-const runningPath = (dataFolder: string): string => join(dataFolder, "up.json")
-
-export async function writeRunning(dataFolder: string, running: Running): Promise<void> {
-  await mkdir(dataFolder, { recursive: true })
-  await writeFile(`${runningPath(dataFolder)}.new`, `${JSON.stringify(running, null, 2)}\n`, { mode: 0o600 })
-  await rename(`${runningPath(dataFolder)}.new`, runningPath(dataFolder))
-}
-
-export async function removeRunning(dataFolder: string): Promise<void> {
-  await rm(runningPath(dataFolder), { force: true })
-}
-
-/** The service that runs on this folder, asked by HTTP so that a stale file or a reused pid deceives nobody; or null. */
-export async function findRunning(dataFolder: string): Promise<Running | null> {
-  let running: Running
-  try {
-    running = JSON.parse(await readFile(runningPath(dataFolder), "utf8")) as Running
-    const response = await fetch(`${httpOf(running)}/healthz`, {
-      signal: AbortSignal.timeout(2_000),
-    })
-    const health = (await response.json()) as { pid?: unknown }
-    return health.pid === running.pid ? running : null
-  } catch {
-    return null
   }
 }

@@ -3,11 +3,12 @@
 import { Command, CommanderError } from "commander"
 import { EmbeddedDatabaseError } from "../ingest/database/embedded.ts"
 import { LogMismatch } from "../ingest/log.ts"
-import { LogRolledBack } from "../ingest/publication.ts"
+import { LogRolledBack, LogSealedElsewhere } from "../ingest/publication.ts"
 import { addBlocks } from "./blocks.ts"
 import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { addIngest } from "./ingest.ts"
 import { addInspect } from "./inspect.ts"
 import { addLog } from "./log.ts"
 import { say } from "./output.ts"
@@ -31,6 +32,7 @@ const program = new Command("tidemark")
 
 for (const add of [
   addUp,
+  addIngest,
   addLog,
   addDevice,
   addSimulate,
@@ -67,7 +69,8 @@ function explain(error: unknown): number {
   if (
     error instanceof EmbeddedDatabaseError ||
     error instanceof LogMismatch ||
-    error instanceof LogRolledBack
+    error instanceof LogRolledBack ||
+    error instanceof LogSealedElsewhere
   ) {
     say(`tidemark: ${error.message}`)
     return 1

@@ -1,12 +1,12 @@
 import type { Command } from "commander"
 import { devicePattern } from "../chain/statement.ts"
 import { isRefusal } from "../chain/verdict.ts"
-import { type Running, findRunning, httpOf } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { ignoreBrokenPipe, print, say } from "./output.ts"
 import type { ReceiptTold } from "./receipt-feed.ts"
 import type { ReceiptLine } from "./receipt-stream.ts"
+import { type Running, httpOf, listReceiving } from "./running.ts"
 import { waitForSignal } from "./up.ts"
 
 interface ReceiptsOptions {
@@ -36,17 +36,22 @@ async function runReceipts({ data, device, all, json }: ReceiptsOptions): Promis
   const { signal } = controller
   void waitForSignal().then(() => controller.abort())
   let isWaiting = false
+  // A device may come to any of several processes, and each tells what it answers itself.
+  const followed = new Map<number, Promise<void>>()
   while (!signal.aborted) {
-    const running = await findRunning(data)
-    if (running === null) {
+    const receiving = await listReceiving(data)
+    if (receiving.length === 0 && followed.size === 0) {
       if (!isWaiting) say(`no service runs on ${data}; waiting for one`)
       isWaiting = true
-      await pause(lookAgainMs, signal)
-      continue
+    } else isWaiting = false
+    for (const one of receiving) {
+      if (followed.has(one.pid)) continue
+      const following = follow(one, device ?? null, json, signal)
+        .then(() => pause(lookAgainMs, signal))
+        .finally(() => followed.delete(one.pid))
+      followed.set(one.pid, following)
     }
-    isWaiting = false
-    await follow(running, device ?? null, json, signal)
-    await pause(lookAgainMs, signal)
+    await Promise.race([pause(lookAgainMs, signal), ...followed.values()])
   }
 }
 

@@ -1,27 +1,94 @@
 import type { Command } from "commander"
 import { formatBase64 } from "../chain/bytes.ts"
+import { sealSecrets } from "../ingest/log-keys.ts"
+import { checkPublished, claimPublication } from "../ingest/publication.ts"
+import { checkSchedule } from "../ingest/schedule.ts"
 import { type SealResult, seal } from "../ingest/seal.ts"
-import { openExistingLog } from "./data-folder.ts"
+import { openExistingLogWith } from "./data-folder.ts"
+import { UsageFault } from "./fault.ts"
+import { type HttpOptions, addHttpOptions, announce, formatHttp } from "./listening.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
-import { Progress, count, formatNumber, print } from "./output.ts"
+import { Progress, count, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { openBase } from "./parts/base.ts"
+import { compose } from "./parts/composition.ts"
+import { httpHostOf, startHttp } from "./parts/http.ts"
+import { announcePresence } from "./parts/presence.ts"
+import { startSealing } from "./parts/sealing.ts"
+import { waitForSignal } from "./up.ts"
+
+interface SealCommandOptions extends HttpOptions {
+  readonly data: string
+  readonly json: boolean
+  readonly schedule?: string
+  readonly takeOver: boolean
+}
+
+const needs = { command: "seal", needed: sealSecrets } as const
 
 export function addSeal(program: Command): void {
-  addCommand(program, "seal", "seal what is unsealed now, and publish the checkpoint")
+  const command = addCommand(
+    program,
+    "seal",
+    "seal what is unsealed now, and publish the checkpoint; with --schedule again and again, as a process of its own; needs origin, log.key, operator.key and heads.key of the log's keys",
+  )
     .addOption(dataOption())
     .addOption(jsonOption())
-    .action(async ({ data, json }: { data: string; json: boolean }) => {
-      const { pool, keys, close } = await openExistingLog(data)
-      const progress = new Progress()
-      try {
-        const onProgress = (statements: number): void =>
-          progress.update(`sealing: ${formatNumber(statements)} statements`)
-        const result = await seal({ pool, keys, dataFolder: data, onProgress })
-        progress.done()
-        print(json ? JSON.stringify(describeSeal(result)) : formatSeal(result))
-      } finally {
-        await close()
-      }
-    })
+    .option("--schedule <cron>", "stay and seal by this schedule, five fields of cron in UTC")
+    .option("--take-over", "seal from this folder from now on, and from no other", false)
+  addHttpOptions(command, "with --schedule: /healthz, /readyz, /metrics", 0).action(runSeal)
+}
+
+async function runSeal(options: SealCommandOptions, command: Command): Promise<void> {
+  const { schedule } = options
+  if (schedule === undefined) {
+    for (const name of ["http", "httpHost"] as const) {
+      const isNamed = (command.getOptionValueSource(name) ?? "default") !== "default"
+      if (isNamed) throw new UsageFault("HTTP is for a process that stays: it needs --schedule")
+    }
+    await sealOnce(options)
+    return
+  }
+  if (options.json)
+    throw new UsageFault("--json is for one seal: with --schedule the log says what was sealed")
+  checkSchedule(schedule)
+  await sealBySchedule(options, schedule)
+}
+
+async function sealOnce({ data, json, takeOver }: SealCommandOptions): Promise<void> {
+  const { pool, keys, close } = await openExistingLogWith(data, needs)
+  const progress = new Progress()
+  try {
+    await checkPublished(pool, data, keys)
+    await claimPublication(pool, data, takeOver)
+    const onProgress = (statements: number): void =>
+      progress.update(`sealing: ${formatNumber(statements)} statements`)
+    const result = await seal({ pool, keys, dataFolder: data, onProgress })
+    progress.done()
+    print(json ? JSON.stringify(describeSeal(result)) : formatSeal(result))
+  } finally {
+    await close()
+  }
+}
+
+async function sealBySchedule(options: SealCommandOptions, schedule: string): Promise<void> {
+  ignoreBrokenPipe()
+  const log = makeLogger()
+  const stopping = waitForSignal()
+  const { data: dataFolder, takeOver } = options
+  await compose(async (parts) => {
+    const base = parts.add(await openBase({ dataFolder, log }, needs))
+    if (takeOver) await claimPublication(base.database.pool, dataFolder, takeOver)
+    const host = httpHostOf("127.0.0.1", options.httpHost)
+    // Before what was missed is sealed, which may take a while.
+    const http = parts.add(await startHttp(base, { host, port: options.http }))
+    parts.add(await startSealing(base, { schedule }))
+    const { origin } = base.keys
+    parts.add(await announcePresence(dataFolder, { kind: "seal", host, origin }, http))
+    announce(log, origin, [], { http: formatHttp(http), seal: schedule })
+    log.info({ signal: await stopping }, "stopping")
+    await parts.close()
+  })
+  log.info("stopped")
 }
 
 function describeSeal(result: SealResult) {

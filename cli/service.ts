@@ -6,12 +6,15 @@ import type { LogKeys } from "../ingest/log-keys.ts"
 import { checkSchedule } from "../ingest/schedule.ts"
 import type { SealOptions, SealResult } from "../ingest/seal.ts"
 import { type Connecting, loginsOf } from "./connecting.ts"
-import { type Database, findRunning, removeRunning, writeRunning } from "./data-folder.ts"
+import type { Database } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { openOrMakeBase } from "./parts/base.ts"
+import { compose } from "./parts/composition.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
+import { announcePresence } from "./parts/presence.ts"
 import { startSealing } from "./parts/sealing.ts"
+import { findUp } from "./running.ts"
 
 export interface ServiceOptions {
   readonly dataFolder: string
@@ -49,61 +52,43 @@ export interface Service {
   close(): Promise<void>
 }
 
-/** Starts everything, or nothing: what was opened before a failure is closed again. */
+/** Starts everything, or nothing. */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { dataFolder, host, schedule, connecting: named = { ports: {} } } = options
   const connecting = { ...named, host, ports: { mqtt: options.mqtt, ...named.ports } }
   if (schedule !== null) checkSchedule(schedule)
-  const other = await findRunning(dataFolder)
+  const other = await findUp(dataFolder)
   if (other !== null) {
     throw new CommandFault(
       `a service runs on ${dataFolder} already (process ${other.pid}, MQTT port ${other.mqtt ?? other.mqtts ?? other.ws ?? other.wss})`,
       "stop it, or use another --data",
     )
   }
-  const closers: (() => Promise<unknown>)[] = []
-  const opened = <T extends { close(): Promise<unknown> }>(part: T): T => {
-    closers.push(() => part.close())
-    return part
-  }
-  const close = async (): Promise<void> => {
-    for (const one of closers.toReversed()) await one()
-  }
-  try {
-    const base = opened(await openOrMakeBase(options))
-    const ingest = opened(await startIngest(base, { connecting, limits: options.limits ?? {} }))
-    const http = opened(
+  return compose(async (parts) => {
+    const base = parts.add(await openOrMakeBase(options))
+    const ingest = parts.add(await startIngest(base, { connecting, limits: options.limits ?? {} }))
+    const http = parts.add(
       await startHttp(base, {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
         routes: ingest.routes,
       }),
     )
-    const sealing = opened(await startSealing(base, { schedule }))
+    const sealing = parts.add(await startSealing(base, { schedule }))
     const { keys, database } = base
-    await writeRunning(dataFolder, {
-      pid: process.pid,
-      host,
-      ...ingest.ports,
-      logins: loginsOf(connecting),
-      http: http.port,
-      ...(http.host === host ? {} : { httpHost: http.host }),
-      origin: keys.origin,
-    })
-    closers.push(() => removeRunning(dataFolder))
+    const { ports } = ingest
+    const running = { kind: "up", host, ...ports, logins: loginsOf(connecting), origin: keys.origin } as const
+    parts.add(await announcePresence(dataFolder, running, http))
     return {
       keys,
       database,
-      mqtt: ingest.ports.mqtt ?? 0,
-      ports: ingest.ports,
+      mqtt: ports.mqtt ?? 0,
+      ports,
       http: http.port,
       httpHost: http.host,
       reloadTls: () => ingest.reloadTls(),
       seal: (sealOptions) => sealing.seal(sealOptions),
-      close,
+      close: () => parts.close(),
     }
-  } catch (error) {
-    await close()
-    throw error
-  }
+  })
 }

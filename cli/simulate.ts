@@ -12,10 +12,11 @@ import { formatReport } from "../devices-sim/report.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
 import { enrolDevices, readDevices } from "../ingest/registry.ts"
 import { equalKeys, type PublicKey } from "../chain/key.ts"
-import { type Running, findRunning, openExistingLog, reachable } from "./data-folder.ts"
+import { openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount, parsePort, readNamedFile } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
+import { type Receiving, listReceiving, reachable } from "./running.ts"
 import { startService } from "./service.ts"
 
 interface SimulateOptions {
@@ -116,7 +117,7 @@ function parseUrl(text: string): string {
 }
 
 /** Where a fleet is to go; null where no service runs. */
-function findUrl({ url, host, mqtt, data }: SimulateOptions, running: Running | null): string | null {
+function findUrl({ url, host, mqtt, data }: SimulateOptions, running: Receiving | null): string | null {
   if (url !== undefined) return url
   const named = host?.includes(":") === true ? `[${host}]` : host
   const address = named ?? (running === null ? "127.0.0.1" : reachable(running.host))
@@ -153,7 +154,7 @@ async function checkListening(url: string): Promise<void> {
 
 async function simulate(options: SimulateOptions, recordings: readonly Recording[]): Promise<FleetReport> {
   const isNamed = options.mqtt !== undefined || options.url !== undefined
-  const running = isNamed ? null : await findRunning(options.data)
+  const running = isNamed ? null : ((await listReceiving(options.data))[0] ?? null)
   const url = findUrl(options, running)
   if (url !== null) {
     await checkListening(url)

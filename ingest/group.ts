@@ -21,7 +21,7 @@ import { countPackReadings } from "../chain/senml.ts"
 import { contentRegistry } from "../chain/statement.ts"
 import { type Verdict, verdictCodes } from "../chain/verdict.ts"
 import type { Checked, SignedCandidate } from "./candidate.ts"
-import type { LogKeys } from "./log-keys.ts"
+import type { IngestKeys } from "./log-keys.ts"
 import { verifyNative } from "./native.ts"
 import { OperatorChain, lockSealShared, tryLockOperator } from "./operator.ts"
 import { isSameRegistry } from "./registry.ts"
@@ -114,7 +114,7 @@ const registryInTheMaking = new Uint8Array(0)
 export async function commitGroup(
   client: PoolClient,
   items: readonly GroupItem[],
-  keys: LogKeys,
+  keys: IngestKeys,
 ): Promise<Outcome[]> {
   await client.query("begin")
   await lockSealShared(client)

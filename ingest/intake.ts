@@ -8,7 +8,7 @@ import type { DeviceRecord } from "../chain/device.ts"
 import { type Verdict, isRefusal, verdictCodes } from "../chain/verdict.ts"
 import { type Decoded, checkCandidate, decodeCandidate, findCandidateKey } from "./candidate.ts"
 import { type GroupItem, type Outcome, type PlaceState, commitGroup } from "./group.ts"
-import { type LogKeys, digestKeyOf } from "./log-keys.ts"
+import { type IngestKeys, digestKeyOf } from "./log-keys.ts"
 import { readDevices } from "./registry.ts"
 import { type Verifier, verifierHere } from "./verifier.ts"
 
@@ -51,7 +51,7 @@ export interface IntakeEvents {
 export interface IntakeOptions {
   readonly pool: Pool
   /** Of the log: for `signed_digest`, and to answer devices that ask for their next key. */
-  readonly keys: LogKeys
+  readonly keys: IngestKeys
   readonly events?: IntakeEvents
   /** By whom signatures are checked; on this thread by default. */
   readonly verifier?: Verifier

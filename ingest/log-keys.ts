@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto"
 import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { formatHex, parseHex } from "../chain/bytes.ts"
-import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
+import { type PrivateKey, type PublicKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
 import { formatVkey } from "../chain/note.ts"
 import { type Policy, protocolVersion } from "../chain/policy.ts"
 import { hmacNative } from "./native.ts"
@@ -20,7 +20,34 @@ export interface LogKeys {
   readonly headsSecret: Uint8Array
 }
 
-const secretNames = ["log", "operator", "receipt", "heads"] as const
+/** A secret, and the file that holds it. */
+export const secretFiles = {
+  log: "log.key",
+  operator: "operator.key",
+  receipt: "receipt.key",
+  headsSecret: "heads.key",
+} as const
+
+export type SecretName = keyof typeof secretFiles
+
+/** The keys of a process that does not need all of them. */
+export type SomeKeys<Name extends SecretName> = Pick<LogKeys, Name | "origin">
+
+/** Whoever takes statements answers devices that ask for their next key, and keys the digests of what was signed. */
+export const ingestSecrets = ["operator", "headsSecret"] as const
+export type IngestKeys = SomeKeys<(typeof ingestSecrets)[number]>
+
+/** Whoever seals signs manifests and checkpoints, and blinds the heads. */
+export const sealSecrets = ["log", "operator", "headsSecret"] as const
+export type SealKeys = SomeKeys<(typeof sealSecrets)[number]>
+
+export const allSecrets = Object.keys(secretFiles) as readonly SecretName[]
+
+/** Who checkpoints are by. */
+export interface CheckpointSigner {
+  readonly origin: string
+  readonly log: { readonly publicKey: PublicKey }
+}
 
 export function makeLogKeys(origin: string, random: (size: number) => Uint8Array = randomBytes): LogKeys {
   const key = (): PrivateKey => makePrivateKey(algorithmEd25519, random(32))
@@ -38,52 +65,64 @@ export function policyOf(keys: LogKeys): Policy {
 }
 
 /** The key of `signed_digest`: made from the heads secret, so that one secret fewer must be kept. */
-export function digestKeyOf(keys: LogKeys): Uint8Array {
+export function digestKeyOf(keys: Pick<LogKeys, "headsSecret">): Uint8Array {
   return hmacNative(keys.headsSecret, new TextEncoder().encode("tidemark/signed-bytes"))
 }
 
 /** Writes the keys into a folder that is there whole or not at all. */
 export async function writeLogKeys(folder: string, keys: LogKeys): Promise<void> {
-  const secrets: Record<(typeof secretNames)[number], Uint8Array> = {
-    log: keys.log.secret,
-    operator: keys.operator.secret,
-    receipt: keys.receipt.secret,
-    heads: keys.headsSecret,
-  }
+  const { log, operator, receipt, headsSecret } = keys
+  const secrets = { log: log.secret, operator: operator.secret, receipt: receipt.secret, headsSecret }
   const temporary = `${folder}.making`
   await rm(temporary, { recursive: true, force: true })
   await mkdir(temporary, { recursive: true, mode: 0o700 })
   await chmod(temporary, 0o700)
-  for (const name of secretNames)
-    await writeDurable(join(temporary, `${name}.key`), `${formatHex(secrets[name])}\n`)
+  for (const name of allSecrets)
+    await writeDurable(join(temporary, secretFiles[name]), `${formatHex(secrets[name])}\n`)
   await writeDurable(join(temporary, "origin"), `${keys.origin}\n`)
   await syncFolder(temporary)
   await rename(temporary, folder)
   await syncFolder(dirname(folder))
 }
 
-/** The keys of a folder; null where there is none. Throws an Error that names the file and never its content. */
-export async function readLogKeys(folder: string): Promise<LogKeys | null> {
+/**
+ * The keys of a folder, of all secrets those that are needed; null where there is none. Throws an Error that names the
+ * file and never its content.
+ */
+export async function readLogKeys(folder: string): Promise<LogKeys | null>
+export async function readLogKeys<Name extends SecretName>(
+  folder: string,
+  needed: readonly Name[],
+): Promise<SomeKeys<Name> | null>
+export async function readLogKeys(
+  folder: string,
+  needed: readonly SecretName[] = allSecrets,
+): Promise<Partial<LogKeys> | null> {
   const origin = await readText(join(folder, "origin"))
   if (origin === null) return null
-  const secrets = new Map<string, Uint8Array>()
-  for (const name of secretNames) {
-    const text = await readText(join(folder, `${name}.key`))
+  const keys: Record<string, PrivateKey | Uint8Array> = {}
+  for (const name of needed) {
+    const file = secretFiles[name]
+    const text = await readText(join(folder, file))
     const secret = text === null ? null : parseHex(text.trim())
     if (secret?.length !== 32)
-      throw new Error(
-        `the log's key ${name}.key is missing or damaged in ${folder}: restore it from a backup`,
-      )
-    secrets.set(name, secret)
+      throw new Error(`the log's key ${file} is missing or damaged in ${folder}: restore it from a backup`)
+    keys[name] = name === "headsSecret" ? secret : makePrivateKey(algorithmEd25519, secret)
   }
-  const key = (name: string): PrivateKey => makePrivateKey(algorithmEd25519, secrets.get(name)!)
-  return {
-    origin: origin.trim(),
-    log: key("log"),
-    operator: key("operator"),
-    receipt: key("receipt"),
-    headsSecret: secrets.get("heads")!,
+  return { origin: origin.trim(), ...keys }
+}
+
+/** Names of files that this folder of a log's keys lacks; none where it is no such folder. */
+export async function findMissingSecrets(
+  folder: string,
+  needed: readonly SecretName[],
+): Promise<readonly string[]> {
+  if ((await readText(join(folder, "origin"))) === null) return []
+  const missing: string[] = []
+  for (const name of needed) {
+    if ((await readText(join(folder, secretFiles[name]))) === null) missing.push(secretFiles[name])
   }
+  return missing
 }
 
 async function readText(path: string): Promise<string | null> {

@@ -4,12 +4,24 @@ import { dirname, join } from "node:path"
 import type { Pool } from "pg"
 import { equalBytes } from "../chain/bytes.ts"
 import { zeroHash } from "../chain/hash.ts"
-import { encodeCoseKey } from "../chain/key.ts"
+import { type PublicKey, encodeCoseKey } from "../chain/key.ts"
+import { formatVkey, parseVkey } from "../chain/note.ts"
 import { encodePolicy, findOriginFault } from "../chain/policy.ts"
 import { contentPolicy } from "../chain/statement.ts"
 import { migrate } from "./database/migration.ts"
 import { inTransaction } from "./database/pool.ts"
-import { type LogKeys, makeLogKeys, policyOf, readLogKeys, syncFolder, writeLogKeys } from "./log-keys.ts"
+import {
+  type CheckpointSigner,
+  type LogKeys,
+  type SecretName,
+  type SomeKeys,
+  allSecrets,
+  makeLogKeys,
+  policyOf,
+  readLogKeys,
+  syncFolder,
+  writeLogKeys,
+} from "./log-keys.ts"
 import { appendOperator, lockOperator, lockSealShared } from "./operator.ts"
 import { readClock, takeIds } from "./storage.ts"
 
@@ -79,19 +91,30 @@ async function adoptNewKeys(dataFolder: string): Promise<void> {
   await syncFolder(dirname(keysFolder(dataFolder)))
 }
 
-/** Whether this folder holds a log's keys, or those of one whose making was cut short. */
-export async function hasLogKeys(dataFolder: string): Promise<boolean> {
-  return (await readLogKeys(keysFolder(dataFolder))) !== null
+/** Whether this folder holds a log's keys. Rejects where one that is needed is missing or damaged. */
+export async function hasLogKeys(dataFolder: string, needed: readonly SecretName[]): Promise<boolean> {
+  return (await readLogKeys(keysFolder(dataFolder), needed)) !== null
 }
 
 /**
- * The keys of the log that this database holds; null where neither folder nor database has a log.
+ * The keys of the log that this database holds, of all secrets those that are needed; null where neither folder nor
+ * database has a log.
  *
  * @throws LogMismatch where only one of them has, or where they are of different logs
  */
-export async function openLog(pool: Pool, dataFolder: string): Promise<LogKeys | null> {
+export async function openLog(pool: Pool, dataFolder: string): Promise<LogKeys | null>
+export async function openLog<Name extends SecretName>(
+  pool: Pool,
+  dataFolder: string,
+  needed: readonly Name[],
+): Promise<(SomeKeys<Name> & CheckpointSigner) | null>
+export async function openLog(
+  pool: Pool,
+  dataFolder: string,
+  needed: readonly SecretName[] = allSecrets,
+): Promise<(Omit<HeldKeys, "log"> & CheckpointSigner) | null> {
   const stored = await readLogRow(pool)
-  let keys = await readLogKeys(keysFolder(dataFolder))
+  let keys: HeldKeys | null = await readLogKeys(keysFolder(dataFolder), needed)
   if (keys === null && stored !== null) {
     const made = await readLogKeys(newKeysFolder(dataFolder))
     if (made !== null && isSameLog(made, stored)) {
@@ -115,8 +138,12 @@ export async function openLog(pool: Pool, dataFolder: string): Promise<LogKeys |
       `the keys in ${dataFolder} are of the log ${keys.origin}, and the database holds ${stored.origin} with other keys`,
     )
   }
-  return keys
+  // Whoever does not sign checkpoints knows their signer by the database, whose log its own keys are of.
+  return { log: { publicKey: logKeyOf(stored) }, ...keys }
 }
+
+/** Some or all of a log's. */
+type HeldKeys = Partial<LogKeys> & Pick<LogKeys, "origin">
 
 interface LogRow {
   readonly origin: string
@@ -134,12 +161,18 @@ async function readLogRow(pool: Pool): Promise<LogRow | null> {
   return rows[0] ?? null
 }
 
-function isSameLog(keys: LogKeys, row: LogRow): boolean {
-  const policy = policyOf(keys)
+/** By the keys that are held: each of them names its log. */
+function isSameLog({ origin, log, operator, receipt }: HeldKeys, row: LogRow): boolean {
   return (
-    row.origin === policy.origin &&
-    row.vkey === policy.logVkey &&
-    equalBytes(row.operator_key, encodeCoseKey(policy.operatorKey)) &&
-    equalBytes(row.receipt_key, encodeCoseKey(policy.receiptKey))
+    row.origin === origin &&
+    (log === undefined || row.vkey === formatVkey({ name: origin, publicKey: log.publicKey })) &&
+    (operator === undefined || equalBytes(row.operator_key, encodeCoseKey(operator.publicKey))) &&
+    (receipt === undefined || equalBytes(row.receipt_key, encodeCoseKey(receipt.publicKey)))
   )
+}
+
+function logKeyOf({ vkey }: LogRow): PublicKey {
+  const parsed = parseVkey(vkey)
+  if (parsed === null) throw new LogMismatch("the database's log has no readable key: run tidemark verify")
+  return parsed.publicKey
 }

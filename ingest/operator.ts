@@ -3,7 +3,7 @@ import type { PoolClient } from "pg"
 import { type Hash, parseHash } from "../chain/hash.ts"
 import { type Content, entryOf, signStatement, signedBytesOf } from "../chain/statement.ts"
 import { locks } from "./database/pool.ts"
-import { type LogKeys, digestKeyOf } from "./log-keys.ts"
+import { type IngestKeys, digestKeyOf } from "./log-keys.ts"
 import { hmacNative, sha256Native } from "./native.ts"
 import { type StoredStatement, insertStatements } from "./storage.ts"
 
@@ -52,13 +52,13 @@ export interface OperatorStatement {
 
 /** The operator's chain while it is locked: statements are signed one by one, then stored together. */
 export class OperatorChain {
-  private readonly keys: LogKeys
+  private readonly keys: IngestKeys
   private readonly before: OperatorHead
   private readonly digestKey: Uint8Array
   private head: OperatorHead
   private readonly rows: StoredStatement[] = []
 
-  constructor(keys: LogKeys, head: OperatorHead) {
+  constructor(keys: IngestKeys, head: OperatorHead) {
     this.keys = keys
     this.before = head
     this.head = head
@@ -118,7 +118,7 @@ export class OperatorChain {
 /** Signs and stores the operator's next statements, in order. The chain must be locked by this transaction. */
 export async function appendOperator(
   client: PoolClient,
-  keys: LogKeys,
+  keys: IngestKeys,
   head: OperatorHead,
   statements: readonly OperatorStatement[],
 ): Promise<readonly Hash[]> {

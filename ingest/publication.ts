@@ -1,5 +1,9 @@
-/** What has left the house: until the log is served, `log/checkpoint` in the data folder. It never goes back. */
-import { mkdir, readFile, rename } from "node:fs/promises"
+/**
+ * What has left the house: until the log is served, `log/checkpoint` in the data folder. It never goes back, and it is
+ * published from one folder only.
+ */
+import { randomBytes } from "node:crypto"
+import { link, mkdir, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Pool, PoolClient } from "pg"
 import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
@@ -7,7 +11,7 @@ import { equalBytes } from "../chain/bytes.ts"
 import { parseHash } from "../chain/hash.ts"
 import { parseNote, verifyNote } from "../chain/note.ts"
 import { inTransaction, locks } from "./database/pool.ts"
-import { type LogKeys, syncFolder, writeDurable } from "./log-keys.ts"
+import { type CheckpointSigner, syncFolder, writeDurable } from "./log-keys.ts"
 import { verifyNative } from "./native.ts"
 
 /** The database is behind what was published, or tells another history: nothing may be signed on top of it. */
@@ -15,10 +19,15 @@ export class LogRolledBack extends Error {
   override readonly name = "LogRolledBack"
 }
 
+/** The log is sealed from another data folder: this one does not know what was published. */
+export class LogSealedElsewhere extends Error {
+  override readonly name = "LogSealedElsewhere"
+}
+
 const checkpointPath = (dataFolder: string): string => join(dataFolder, "log", "checkpoint")
 
 /** The published checkpoint; null where nothing was published. Throws where the file is not one of this log. */
-export async function readPublished(dataFolder: string, keys: LogKeys): Promise<Checkpoint | null> {
+export async function readPublished(dataFolder: string, keys: CheckpointSigner): Promise<Checkpoint | null> {
   let text: string
   try {
     text = await readFile(checkpointPath(dataFolder), "utf8")
@@ -54,7 +63,7 @@ async function publishCheckpoint(dataFolder: string, note: string): Promise<void
 export async function checkPublished(
   database: Pool | PoolClient,
   dataFolder: string,
-  keys: LogKeys,
+  keys: CheckpointSigner,
 ): Promise<void> {
   const published = await readPublished(dataFolder, keys)
   if (published === null) return
@@ -87,4 +96,58 @@ export async function publishLast(pool: Pool, dataFolder: string): Promise<void>
     )
     if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
   })
+}
+
+/**
+ * The log is sealed and published from one data folder, the first one that seals. It keeps the last published checkpoint,
+ * which is how a restored backup is noticed: of two folders that were sealed from in turn, one would notice and the other
+ * sign the same size again. Processes that share a folder may all seal.
+ *
+ * @param isTakenOver a person says that nothing is sealed from the other folder any more
+ * @throws LogSealedElsewhere where it is another one
+ */
+export async function claimPublication(pool: Pool, dataFolder: string, isTakenOver = false): Promise<void> {
+  const folder = await nameFolder(dataFolder)
+  const taken = isTakenOver ? "do update set folder = excluded.folder, since = now()" : "do nothing"
+  const stored = await readPublisher(pool)
+  if (stored?.folder === folder) return
+  if (stored === null || isTakenOver)
+    await pool.query(`insert into publisher (folder) values ($1) on conflict (only_row) ${taken}`, [folder])
+  // Of two that came first at once, one did.
+  const now = await readPublisher(pool)
+  if (now?.folder === folder) return
+  throw new LogSealedElsewhere(
+    `this log is sealed and published from another data folder than ${dataFolder}, since ${now!.since.toISOString()}: seal there. If nothing is sealed there any more, copy its log/checkpoint to ${join(dataFolder, "log")} and run tidemark seal --take-over`,
+  )
+}
+
+async function readPublisher(pool: Pool): Promise<{ readonly folder: string; readonly since: Date } | null> {
+  const { rows } = await pool.query<{ folder: string; since: Date }>("select folder, since from publisher")
+  return rows[0] ?? null
+}
+
+/** The name of a data folder, 16 bytes of chance in hex, which it keeps wherever it is moved. */
+async function nameFolder(dataFolder: string): Promise<string> {
+  const path = join(dataFolder, "publisher")
+  const read = async (): Promise<string | null> => {
+    try {
+      return (await readFile(path, "utf8")).trim()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
+      throw error
+    }
+  }
+  const known = await read()
+  if (known !== null) return known
+  const name = randomBytes(16).toString("hex")
+  const temporary = `${path}.${name}`
+  await mkdir(dataFolder, { recursive: true })
+  await writeDurable(temporary, `${name}\n`)
+  // A link fails where the name is there: of two processes at once both take the first one's.
+  await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error
+  })
+  await rm(temporary)
+  await syncFolder(dataFolder)
+  return (await read())!
 }

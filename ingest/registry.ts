@@ -9,7 +9,7 @@ import { type PublicKey, equalKeys } from "../chain/key.ts"
 import { type Registry, type RegistryAction, decodeRegistry, encodeRegistry } from "../chain/registry.ts"
 import { contentRegistry } from "../chain/statement.ts"
 import { inTransaction } from "./database/pool.ts"
-import type { LogKeys } from "./log-keys.ts"
+import type { IngestKeys } from "./log-keys.ts"
 import { sha256Native, verifyNative } from "./native.ts"
 import { OperatorChain, lockOperator, lockSealShared } from "./operator.ts"
 import {
@@ -60,7 +60,7 @@ export type ChangeResult =
  */
 export async function changeRegistry(
   pool: Pool,
-  keys: LogKeys,
+  keys: IngestKeys,
   changes: readonly RegistryChange[],
 ): Promise<ChangeResult[]> {
   if (changes.length === 0) return []
@@ -249,7 +249,7 @@ export type EnrolmentResult =
  */
 export async function enrolDevices(
   pool: Pool,
-  keys: LogKeys,
+  keys: IngestKeys,
   enrolments: readonly Enrolment[],
 ): Promise<EnrolmentResult[]> {
   const results = await changeRegistry(
@@ -290,7 +290,7 @@ export interface CertifiedDevice {
  */
 export async function enrolByCertificate(
   pool: Pool,
-  keys: LogKeys,
+  keys: IngestKeys,
   { device, key, caDigest }: CertifiedDevice,
 ): Promise<{ readonly kind: "enrolled" | "known" } | { readonly kind: "refused"; readonly rule: string }> {
   const isKnown = async (): Promise<boolean> => {

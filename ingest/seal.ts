@@ -21,16 +21,16 @@ import { readPayload } from "../chain/payload.ts"
 import { contentBlock, contentRegistry, decodeStatement } from "../chain/statement.ts"
 import { makePartitions } from "./database/migration.ts"
 import { locks } from "./database/pool.ts"
-import type { LogKeys } from "./log-keys.ts"
+import type { SealKeys } from "./log-keys.ts"
 import { hmacNative, sha256Native } from "./native.ts"
 import { type OperatorHead, appendOperator, lockOperator } from "./operator.ts"
-import { checkPublished, publishLast } from "./publication.ts"
+import { checkPublished, claimPublication, publishLast } from "./publication.ts"
 import { readClock, takeIds } from "./storage.ts"
 import { TileWriter, readFrontier } from "./tiles.ts"
 
 export interface SealOptions {
   readonly pool: Pool
-  readonly keys: LogKeys
+  readonly keys: SealKeys
   readonly dataFolder: string
   /** Seal only if the last block ended before this instant (Unix ms by the database's clock): a slot of the schedule. */
   readonly slotMs?: number
@@ -82,6 +82,7 @@ export async function seal(options: SealOptions): Promise<SealResult> {
   const { pool, keys, dataFolder } = options
   const startedAt = performance.now()
   await checkPublished(pool, dataFolder, keys)
+  await claimPublication(pool, dataFolder)
   await makePartitions(pool)
   const client = await pool.connect()
   client.on("error", ignore)

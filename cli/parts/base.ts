@@ -4,17 +4,25 @@ import type { Logger } from "pino"
 import type { Registry } from "prom-client"
 import { migrate } from "../../ingest/database/migration.ts"
 import { initLog, openLog } from "../../ingest/log.ts"
-import type { LogKeys } from "../../ingest/log-keys.ts"
+import { type CheckpointSigner, type LogKeys, type SecretName, type SomeKeys } from "../../ingest/log-keys.ts"
 import { checkPublished } from "../../ingest/publication.ts"
-import { type Database, findKeys, makeDataFolder, openDatabase, openExistingLog } from "../data-folder.ts"
+import {
+  type Database,
+  type NeededKeys,
+  findKeys,
+  makeDataFolder,
+  openDatabase,
+  openExistingLogWith,
+} from "../data-folder.ts"
 import { CommandFault } from "../fault.ts"
 import { makeRegistry } from "../metrics.ts"
 import { Readiness } from "../readiness.ts"
 
-export interface Base {
+/** `Keys`: those that the parts on it need. */
+export interface Base<Keys = LogKeys> {
   readonly dataFolder: string
   readonly database: Database
-  readonly keys: LogKeys
+  readonly keys: Keys
   /** Each part adds its counters. */
   readonly registry: Registry
   /** Each part says here whether it works. */
@@ -36,9 +44,13 @@ export interface NewLogOptions extends BaseOptions {
   readonly say: (line: string) => void
 }
 
-/** The base on a log that is there; a fault where there is none. */
-export async function openBase({ dataFolder, log }: BaseOptions): Promise<Base> {
-  const { keys, ...database } = await openExistingLog(dataFolder, (line) => log.info(line))
+/** The base on a log that is there; a fault where there is none, or where a key that is needed is missing. */
+export async function openBase<Name extends SecretName>(
+  { dataFolder, log }: BaseOptions,
+  needs: Omit<NeededKeys<Name>, "say">,
+): Promise<Base<SomeKeys<Name> & CheckpointSigner>> {
+  const say = (line: string): void => log.info(line)
+  const { keys, ...database } = await openExistingLogWith(dataFolder, { ...needs, say })
   return closingOnFailure(database, () => makeBase(dataFolder, database, keys, log))
 }
 
@@ -56,7 +68,7 @@ export async function openOrMakeBase(options: NewLogOptions): Promise<Base> {
   })
 }
 
-async function closingOnFailure(database: Database, work: () => Promise<Base>): Promise<Base> {
+async function closingOnFailure<T>(database: Database, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
@@ -66,7 +78,12 @@ async function closingOnFailure(database: Database, work: () => Promise<Base>): 
 }
 
 /** Nothing starts on a database that is behind what was published. */
-async function makeBase(dataFolder: string, database: Database, keys: LogKeys, log: Logger): Promise<Base> {
+async function makeBase<Keys extends CheckpointSigner>(
+  dataFolder: string,
+  database: Database,
+  keys: Keys,
+  log: Logger,
+): Promise<Base<Keys>> {
   await checkPublished(database.pool, dataFolder, keys)
   const readiness = new Readiness()
   const registry = makeRegistry(() => readiness.isReady)

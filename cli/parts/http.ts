@@ -23,7 +23,7 @@ export interface HttpPart {
 }
 
 export async function startHttp(
-  { registry, readiness }: Base,
+  { registry, readiness }: Pick<Base, "registry" | "readiness">,
   { host, port, routes = {} }: HttpOptions,
 ): Promise<HttpPart> {
   const health = await startHealth({ host, port, registry, readiness, routes }).catch((error: unknown) => {

@@ -3,6 +3,7 @@ import type { Logger } from "pino"
 import type { BrokerLimits } from "../../broker/limits.ts"
 import type { Transport } from "../../broker/transport.ts"
 import { type IntakeEvents, openIntake } from "../../ingest/intake.ts"
+import type { IngestKeys } from "../../ingest/log-keys.ts"
 import { sodiumMissing } from "../../ingest/native.ts"
 import { type Verifier, openVerifier } from "../../ingest/verifier.ts"
 import { type Connecting, openConnections } from "../connecting.ts"
@@ -30,7 +31,7 @@ export interface IngestPart {
 }
 
 export async function startIngest(
-  { database: { pool }, keys, registry, readiness, log }: Base,
+  { database: { pool }, keys, registry, readiness, log }: Base<IngestKeys>,
   { connecting, limits = {} }: IngestOptions,
 ): Promise<IngestPart> {
   const metrics = makeIngestMetrics(registry)

@@ -1,5 +1,6 @@
 /** The part that seals: by the schedule, what was missed, and when somebody asks. */
-import { publishLast } from "../../ingest/publication.ts"
+import type { SealKeys } from "../../ingest/log-keys.ts"
+import { claimPublication, publishLast } from "../../ingest/publication.ts"
 import { type Schedule, findMissedSlot, startSchedule } from "../../ingest/schedule.ts"
 import { type SealOptions, type SealResult, type SealedBlock, seal } from "../../ingest/seal.ts"
 import type { Database } from "../data-folder.ts"
@@ -18,8 +19,9 @@ export interface SealingPart {
 }
 
 /** Publishes the last block, seals a slot that was missed, then waits for the next one. */
-export async function startSealing(base: Base, { schedule }: SealingOptions): Promise<SealingPart> {
+export async function startSealing(base: Base<SealKeys>, { schedule }: SealingOptions): Promise<SealingPart> {
   const { database, keys, dataFolder, registry, readiness, log } = base
+  await claimPublication(database.pool, dataFolder)
   // A crash after a block's commit may have left it unpublished.
   await publishLast(database.pool, dataFolder)
   const metrics = makeSealMetrics(registry)

@@ -59,7 +59,7 @@ function begin(args: readonly string[], { env = {}, cwd }: CommandOptions) {
   return { child, said, ended }
 }
 
-/** `tidemark up` on free ports. */
+/** `tidemark up` on free ports, or another command that stays. */
 export class RunningUp {
   readonly #begun: ReturnType<typeof begin>
   readonly #waiting = new Set<() => void>()
@@ -67,8 +67,7 @@ export class RunningUp {
 
   private constructor(dataFolder: string, args: readonly string[], options: CommandOptions) {
     this.dataFolder = dataFolder
-    const free = ["--mqtt", "0", "--http", "0", "--data", dataFolder]
-    this.#begun = begin(["up", ...free, ...args], options)
+    this.#begun = begin([...args, "--data", dataFolder], options)
     this.#begun.child.stderr.on("data", () => this.#look())
     void this.#begun.ended.then(() => this.#look())
   }
@@ -77,6 +76,15 @@ export class RunningUp {
   static async start(
     dataFolder: string,
     args: readonly string[] = [],
+    options: CommandOptions = {},
+  ): Promise<RunningUp> {
+    return RunningUp.startCommand(dataFolder, ["up", "--mqtt", "0", "--http", "0", ...args], options)
+  }
+
+  /** The same for `tidemark ingest` and others that stay. */
+  static async startCommand(
+    dataFolder: string,
+    args: readonly string[],
     options: CommandOptions = {},
   ): Promise<RunningUp> {
     const up = new RunningUp(dataFolder, args, options)

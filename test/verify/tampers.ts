@@ -557,6 +557,7 @@ export const noEvidence: Readonly<Record<string, string>> = {
   "forks.found_at": "when the fork was noticed: the two statements speak for themselves",
   "refusals.*": "counters are not evidence",
   "login_tokens.*": "who may connect is access, not evidence: the signature decides what enters",
+  "publisher.*": "from which folder it is sealed: the published checkpoint itself is what counts",
   "schema_migrations.*": "which migrations ran: the schema itself is what counts",
 }
 
@@ -702,6 +703,8 @@ export const rowsNotEvidence: Readonly<Record<string, string>> = {
   "refusals more": "counters are not evidence",
   "login_tokens less": "a missing token keeps a client out and changes nothing that was said",
   "login_tokens more": "a token more lets a client connect, and the signature still decides what enters",
+  "publisher less": "the next folder that seals takes its place, and the checkpoint is compared all the same",
+  "publisher more": "it has one row",
   "schema_migrations less": "not evidence",
   "schema_migrations more": "not evidence",
 }

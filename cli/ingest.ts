@@ -1,0 +1,63 @@
+import type { Command } from "commander"
+import { ingestSecrets } from "../ingest/log-keys.ts"
+import { loginsOf } from "./connecting.ts"
+import {
+  type HttpOptions,
+  type ListeningOptions,
+  addHttpOptions,
+  addListeningOptions,
+  addressesOf,
+  announce,
+  formatHttp,
+  readConnecting,
+  reloadAtHangUp,
+} from "./listening.ts"
+import { addCommand, dataOption } from "./option.ts"
+import { ignoreBrokenPipe, makeLogger } from "./output.ts"
+import { openBase } from "./parts/base.ts"
+import { compose } from "./parts/composition.ts"
+import { httpHostOf, startHttp } from "./parts/http.ts"
+import { startIngest } from "./parts/ingest.ts"
+import { announcePresence } from "./parts/presence.ts"
+import { waitForSignal } from "./up.ts"
+
+interface IngestOptions extends ListeningOptions, HttpOptions {
+  readonly data: string
+}
+
+export function addIngest(program: Command): void {
+  const ingest = addCommand(
+    program,
+    "ingest",
+    "take statements, and nothing else: as many of these beside each other as you like, on one database; needs origin, operator.key and heads.key of the log's keys",
+  ).addOption(dataOption())
+  addListeningOptions(ingest)
+  addHttpOptions(ingest, "/healthz, /readyz, /metrics, /v1/receipts", 0).action(runIngest)
+}
+
+async function runIngest(options: IngestOptions, command: Command): Promise<void> {
+  const connecting = readConnecting(options, command)
+  ignoreBrokenPipe()
+  const log = makeLogger()
+  const stopping = waitForSignal()
+  const { data: dataFolder, host, limit: limits } = options
+  await compose(async (parts) => {
+    const base = parts.add(await openBase({ dataFolder, log }, { command: "ingest", needed: ingestSecrets }))
+    const ingest = parts.add(await startIngest(base, { connecting, limits }))
+    const http = parts.add(
+      await startHttp(base, {
+        host: httpHostOf(host, options.httpHost),
+        port: options.http,
+        routes: ingest.routes,
+      }),
+    )
+    const { origin } = base.keys
+    const running = { kind: "ingest", host, ...ingest.ports, logins: loginsOf(connecting), origin } as const
+    parts.add(await announcePresence(dataFolder, running, http))
+    reloadAtHangUp(connecting, ingest)
+    announce(log, origin, addressesOf(host, ingest.ports), { http: formatHttp(http) })
+    log.info({ signal: await stopping }, "stopping")
+    await parts.close()
+  })
+  log.info("stopped: everything acknowledged is on disk")
+}

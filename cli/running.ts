@@ -1,0 +1,119 @@
+/**
+ * What the processes that run on a data folder tell other commands: a file each, `up.json` of the one `tidemark up`, and
+ * `ingest-4711.json` and so on of the others, with the process's id.
+ */
+import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import type { Logins } from "./connecting.ts"
+
+export type ProcessKind = "up" | "ingest" | "seal" | "research"
+
+export interface Running {
+  readonly kind: ProcessKind
+  readonly pid: number
+  /** Of what devices connect to, or of HTTP where they do not. */
+  readonly host: string
+  /** Ports; absent: not opened. */
+  readonly mqtt?: number
+  readonly mqtts?: number
+  readonly ws?: number
+  readonly wss?: number
+  /** Whether devices have to log in; absent where they do not connect here. */
+  readonly logins?: Logins
+  readonly http: number
+  /** Where HTTP is, if that is not `host`. */
+  readonly httpHost?: string
+  readonly origin: string
+}
+
+/** A process that devices connect to. */
+export type Receiving = Running & { readonly logins: Logins }
+
+/** Where the HTTP of a running process is. */
+export function httpOf({ host, httpHost = host, http }: Running): string {
+  return `http://${reachable(httpHost)}:${http}`
+}
+
+/** How this machine reaches what listens on `host`. */
+export function reachable(host: string): string {
+  const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
+  return address.includes(":") ? `[${address}]` : address
+}
+
+const fileName = ({ kind, pid }: Pick<Running, "kind" | "pid">): string =>
+  kind === "up" ? "up.json" : `${kind}-${pid}.json`
+const fileNamePattern = /^(?:up|(?:ingest|seal|research)-\d+)\.json$/
+
+export async function writeRunning(dataFolder: string, running: Running): Promise<void> {
+  await mkdir(dataFolder, { recursive: true })
+  await removeStale(dataFolder)
+  const path = join(dataFolder, fileName(running))
+  await writeFile(`${path}.new`, `${JSON.stringify(running, null, 2)}\n`, { mode: 0o600 })
+  await rename(`${path}.new`, path)
+}
+
+export async function removeRunning(
+  dataFolder: string,
+  running: Pick<Running, "kind" | "pid">,
+): Promise<void> {
+  await rm(join(dataFolder, fileName(running)), { force: true })
+}
+
+/** All processes on this folder, `up` first, each asked by HTTP so that a stale file or a reused pid deceives nobody. */
+export async function listRunning(dataFolder: string): Promise<Running[]> {
+  const found = await Promise.all((await readFiles(dataFolder)).map(askWhetherAlive))
+  return found
+    .filter((running) => running !== null)
+    .toSorted((a, b) => Number(b.kind === "up") - Number(a.kind === "up") || a.pid - b.pid)
+}
+
+/** The `up` that runs on this folder, or null. */
+export async function findUp(dataFolder: string): Promise<Running | null> {
+  return (await listRunning(dataFolder)).find(({ kind }) => kind === "up") ?? null
+}
+
+/** The processes on this folder that devices connect to: `up` first. */
+export async function listReceiving(dataFolder: string): Promise<Receiving[]> {
+  return (await listRunning(dataFolder)).filter((one): one is Receiving => one.logins !== undefined)
+}
+
+async function readFiles(dataFolder: string): Promise<Running[]> {
+  const names = await readdir(dataFolder).catch(() => [])
+  const read = async (name: string): Promise<Running[]> => {
+    try {
+      const running = JSON.parse(await readFile(join(dataFolder, name), "utf8")) as Omit<Running, "kind">
+      // Files of `up` from before there were others do not say what they are of.
+      return [{ kind: "up", ...running }]
+    } catch {
+      return []
+    }
+  }
+  return (await Promise.all(names.filter((name) => fileNamePattern.test(name)).map(read))).flat()
+}
+
+async function askWhetherAlive(running: Running): Promise<Running | null> {
+  try {
+    const response = await fetch(`${httpOf(running)}/healthz`, { signal: AbortSignal.timeout(2_000) })
+    const health = (await response.json()) as { pid?: unknown }
+    return health.pid === running.pid ? running : null
+  } catch {
+    return null
+  }
+}
+
+/** Files that a kill left: those of `up` are written over, the others would gather. */
+async function removeStale(dataFolder: string): Promise<void> {
+  for (const running of await readFiles(dataFolder)) {
+    if (running.kind === "up" || isAlive(running.pid)) continue
+    await removeRunning(dataFolder, running)
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
