@@ -1,7 +1,7 @@
 /** `npm run bench -- --only ingest,floor --readings 60 --rounds 3`: exit 0 when everything asked for was measured. */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
-import { runLoads } from "./load.ts"
+import { profileLoads, runLoads } from "./load.ts"
 import { LoadStand } from "./load-stand.ts"
 import { type Measure, Samples } from "./measure.ts"
 import { findMosquitto } from "./mosquitto.ts"
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     readings: { type: "string" },
     rounds: { type: "string" },
+    profile: { type: "string" },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
@@ -28,6 +29,7 @@ const help = `npm run bench -- [options]
   --only NAME,...      of ${parts.join(", ")}
   --readings N,...     a statement's, for ingest, floor and peer (default 1,60,512)
   --rounds N           turns of each (default 3)
+  --profile FOLDER     profiles of the service and of Postgres too, into a folder that is there
   --quick              a small version
   --json               an object a line
   --seed N             of keys and readings (default 1)`
@@ -54,7 +56,7 @@ async function run(): Promise<Measure[]> {
   const sizes = (values.readings ?? "1,60,512").split(",").map((text) => readCount(text, "readings"))
   if (!hasProcessorTime) say("there is no /proc here: processor time is left out")
   const samples = new Samples()
-  const service = await BenchService.open({ isProfiled: false })
+  const service = await BenchService.open({ isProfiled: values.profile !== undefined })
   try {
     if (["floor", "ingest", "peer"].some((name) => chosen.has(name as Part))) {
       const stand = await LoadStand.open(service, 100, seed, Math.floor(Date.now() / 1000))
@@ -65,7 +67,7 @@ async function run(): Promise<Measure[]> {
         if (mosquitto !== null) await stand.openPeer(mosquitto.path)
         const loads = sizes.map((readings) => ({
           readings,
-          statements: (values.quick ? 0.2 : 1) * (readings >= 512 ? 10_000 : 20_000),
+          statements: (values.quick ? 0.2 : 1) * (readings === 1 ? 10_000 : readings >= 512 ? 8_000 : 20_000),
         }))
         await runLoads(stand, samples, {
           loads,
@@ -75,6 +77,7 @@ async function run(): Promise<Measure[]> {
           peerReadingsMax: values.quick ? 200_000 : 1_000_000,
           say,
         })
+        if (values.profile !== undefined) await profileLoads(stand, { loads, folder: values.profile, say })
       } finally {
         await stand.close()
       }

@@ -1,4 +1,6 @@
 /** `floor`, `ingest` and `peer`, turn by turn: each round signs new statements, which all of them then work on. */
+import { join } from "node:path"
+import { profile } from "./profile.ts"
 import type { FloorSpent, IngestSpent, Load, LoadStand, PeerSpent } from "./load-stand.ts"
 import type { Samples } from "./measure.ts"
 import { formatValue } from "./report.ts"
@@ -13,6 +15,21 @@ export interface LoadOptions {
   /** Readings that the peer is given in a slot: it takes a thousand times as long for one as ours. */
   readonly peerReadingsMax: number
   readonly say: (line: string) => void
+}
+
+/** One more turn of `ingest` for each load, which is not measured, under profilers. */
+export async function profileLoads(
+  stand: LoadStand,
+  { loads, folder, say }: Pick<LoadOptions, "loads" | "say"> & { readonly folder: string },
+): Promise<void> {
+  const { up, pool } = stand.service
+  if (up.inspector === null) throw new Error("the service has no inspector")
+  for (const load of loads) {
+    const slot = stand.prepare(load, 0)
+    const path = join(folder, `ingest-${load.readings}`)
+    const summary = await profile({ inspector: up.inspector, pool, path }, () => stand.ingest(slot, null))
+    say(`\ningest, ${load.readings} readings a statement: ${path}.cpuprofile\n${summary}\n`)
+  }
 }
 
 /** Statements with which everything is run once before it is measured. */
