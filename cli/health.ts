@@ -1,7 +1,8 @@
 /** The HTTP port: `/healthz`, `/readyz`, `/metrics`, and what the parts of this process show. */
-import { type Server, createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import type { FastifyInstance } from "fastify"
 import type { Registry } from "prom-client"
+import { makeServer } from "../research/server.ts"
 import type { Readiness } from "./readiness.ts"
 import type { RequestHandler } from "./receipt-stream.ts"
 
@@ -18,54 +19,64 @@ export interface HealthOptions {
   readonly readiness: Readiness
   /** More, by path. */
   readonly routes: Readonly<Record<string, RequestHandler>>
+  /** Whole parts, such as research. */
+  readonly plugins?: readonly ((app: FastifyInstance) => Promise<void>)[]
+  /** What is our mistake, for the log. */
+  readonly onFault: (error: Error, route: string) => void
 }
 
-export async function startHealth({
-  host,
-  port,
-  registry,
-  readiness,
-  routes,
-}: HealthOptions): Promise<HealthServer> {
-  const paths = ["/healthz", "/readyz", "/metrics", ...Object.keys(routes)]
-  const shown = `${paths.slice(0, -1).join(", ")} and ${paths.at(-1)}`
-  const server = createServer((request, response) => {
-    const path = (request.url ?? "/").split("?")[0]
-    const answer = (status: number, type: string, body: string): void => {
-      response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body)
-    }
-    const json = (status: number, body: unknown): void =>
-      answer(status, "application/json", `${JSON.stringify(body)}\n`)
-    if (request.method !== "GET" && request.method !== "HEAD") json(405, { error: "GET only" })
-    else if (path === "/healthz") json(200, { status: "alive", pid: process.pid })
-    else if (path === "/readyz") {
-      json(readiness.isReady ? 200 : 503, {
-        status: readiness.isReady ? "ready" : "not ready",
-        troubles: readiness.troubles(),
-        parts: readiness.parts(),
-      })
-    } else if (path === "/metrics") {
-      registry.metrics().then(
-        (text) => answer(200, registry.contentType, text),
-        () => json(500, { error: "metrics cannot be read" }),
-      )
-    } else if (path !== undefined && Object.hasOwn(routes, path)) routes[path]!(request, response)
-    else json(404, { error: `there are ${shown}` })
-  })
-  await listen(server, host, port)
+export async function startHealth(options: HealthOptions): Promise<HealthServer> {
+  const app = makeServer({ onFault: options.onFault })
+  addHealth(app, options)
+  for (const [path, handle] of Object.entries(options.routes)) {
+    app.route({
+      method: ["GET", "HEAD"],
+      url: path,
+      schema: { hide: true },
+      handler: (request, reply) => {
+        reply.hijack()
+        handle(request.raw, reply.raw)
+      },
+    })
+  }
+  for (const plugin of options.plugins ?? []) await plugin(app)
+  try {
+    await app.listen({ host: options.host, port: options.port })
+  } catch (error) {
+    await app.close()
+    throw error
+  }
   return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
+    port: (app.server.address() as AddressInfo).port,
+    close: () => app.close(),
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject)
-    server.listen({ host, port }, () => resolve())
+function addHealth(app: FastifyInstance, { registry, readiness }: HealthOptions): void {
+  const method = ["GET", "HEAD"]
+  const schema = { hide: true }
+  app.route({
+    method,
+    url: "/healthz",
+    schema,
+    handler: async () => ({ status: "alive", pid: process.pid }),
+  })
+  app.route({
+    method,
+    url: "/readyz",
+    schema,
+    handler: async (_request, reply) =>
+      reply.code(readiness.isReady ? 200 : 503).send({
+        status: readiness.isReady ? "ready" : "not ready",
+        troubles: readiness.troubles(),
+        parts: readiness.parts(),
+      }),
+  })
+  app.route({
+    method,
+    url: "/metrics",
+    schema,
+    handler: async (_request, reply) =>
+      reply.header("content-type", registry.contentType).send(await registry.metrics()),
   })
 }

@@ -13,6 +13,7 @@ import { compose } from "./parts/composition.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
 import { announcePresence } from "./parts/presence.ts"
+import { openResearch } from "./parts/research.ts"
 import { startSealing } from "./parts/sealing.ts"
 import { findUp } from "./running.ts"
 
@@ -67,11 +68,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   return compose(async (parts) => {
     const base = parts.add(await openOrMakeBase(options))
     const ingest = parts.add(await startIngest(base, { connecting, limits: options.limits ?? {} }))
+    const research = parts.add(openResearch(base))
     const http = parts.add(
       await startHttp(base, {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
         routes: ingest.routes,
+        plugins: [research.plugin],
       }),
     )
     const sealing = parts.add(await startSealing(base, { schedule }))

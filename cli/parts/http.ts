@@ -1,4 +1,5 @@
 /** The HTTP port of a process: how it is, and what its parts show. */
+import type { FastifyInstance } from "fastify"
 import { isLoopback } from "../../broker/address.ts"
 import { explainPort } from "../connecting.ts"
 import { startHealth } from "../health.ts"
@@ -14,6 +15,8 @@ export interface HttpOptions {
   readonly port: number
   /** Of all parts of this process, beside `/healthz`, `/readyz` and `/metrics`. */
   readonly routes?: Routes
+  /** Whole parts, such as research. */
+  readonly plugins?: readonly ((app: FastifyInstance) => Promise<void>)[]
 }
 
 export interface HttpPart {
@@ -23,10 +26,18 @@ export interface HttpPart {
 }
 
 export async function startHttp(
-  { registry, readiness }: Pick<Base, "registry" | "readiness">,
-  { host, port, routes = {} }: HttpOptions,
+  { registry, readiness, log }: Pick<Base, "registry" | "readiness" | "log">,
+  { host, port, routes = {}, plugins = [] }: HttpOptions,
 ): Promise<HttpPart> {
-  const health = await startHealth({ host, port, registry, readiness, routes }).catch((error: unknown) => {
+  const health = await startHealth({
+    host,
+    port,
+    registry,
+    readiness,
+    routes,
+    plugins,
+    onFault: (error, route) => log.error({ route, error: error.stack ?? error.message }, "an answer failed"),
+  }).catch((error: unknown) => {
     throw explainPort(error, "HTTP", port, "--http")
   })
   return { host, port: health.port, close: () => health.close() }

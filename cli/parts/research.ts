@@ -1,0 +1,32 @@
+/** The part that researchers talk to: the read-only HTTP API. */
+import type { FastifyInstance } from "fastify"
+import type { Pool } from "pg"
+import { openPool } from "../../ingest/database/pool.ts"
+import { policyOf } from "../../ingest/log-keys.ts"
+import { Desk } from "../../research/desk.ts"
+import { researchRoutes } from "../../research/routes.ts"
+import { describeApi } from "../../research/server.ts"
+import { version } from "../version.ts"
+import type { Base } from "./base.ts"
+
+export interface ResearchPart {
+  /** For the HTTP port; see `HttpOptions`. */
+  readonly plugin: (app: FastifyInstance) => Promise<void>
+  /** After the HTTP port. */
+  close(): Promise<void>
+}
+
+/** Connections of its own, so that no reader takes one from ingest. */
+const connectionsMax = 8
+
+export function openResearch({ database, keys }: Base): ResearchPart {
+  const pool: Pool = openPool(database.url, connectionsMax)
+  const desk = new Desk({ pool, log: { origin: keys.origin, vkey: policyOf(keys).logVkey }, nowMs: Date.now })
+  return {
+    plugin: async (app) => {
+      await describeApi(app, version)
+      await app.register(researchRoutes, { desk })
+    },
+    close: () => pool.end(),
+  }
+}

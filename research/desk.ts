@@ -1,0 +1,201 @@
+/** Where every route of the API gets what it needs: a picture of the database, what the reader may see, a stream out. */
+import { Readable } from "node:stream"
+import type { FastifyReply, FastifyRequest } from "fastify"
+import type { Pool } from "pg"
+import { formatAsOf } from "./as-of.ts"
+import { Problem } from "./problem.ts"
+import { type Scope, mayRead } from "./reader.ts"
+import { BlockIndex, Snapshot } from "./snapshot.ts"
+import { Turnstile } from "./turnstile.ts"
+
+export interface LogFacts {
+  readonly origin: string
+  /** C2SP signed-note verifier key of the checkpoints. */
+  readonly vkey: string
+}
+
+export interface DeskLimits {
+  /** Of each query of a small answer. */
+  readonly queryMsMax: number
+  /** Of each query of a large one; between them a stream may take its time. */
+  readonly largeQueryMsMax: number
+  /** Large reads at a time; the pool must have more connections than that. */
+  readonly largeReadsMax: number
+  /** A reader that takes nothing for so long is given up. */
+  readonly stallMsMax: number
+}
+
+export const deskLimitsDefault: DeskLimits = {
+  queryMsMax: 15_000,
+  largeQueryMsMax: 60_000,
+  largeReadsMax: 4,
+  stallMsMax: 60_000,
+}
+
+export interface DeskOptions {
+  /** For reads only; a role that may read is enough. */
+  readonly pool: Pool
+  readonly log: LogFacts
+  /** Unix ms. */
+  readonly nowMs: () => number
+  readonly limits?: Partial<DeskLimits>
+}
+
+export interface OpenOptions {
+  /** Speaks of this height rather than of the last one: of a page that follows another. */
+  readonly height?: number
+  /** Takes one of the few places for large reads. */
+  readonly isLarge?: boolean
+}
+
+export interface StreamOptions extends OpenOptions {
+  readonly type: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Sent after the last chunk, as an HTTP trailer. */
+  readonly trailers?: Readonly<Record<string, () => string>>
+}
+
+export class Desk {
+  readonly log: LogFacts
+  readonly nowMs: () => number
+  readonly limits: DeskLimits
+  readonly turnstile: Turnstile
+  private readonly pool: Pool
+  private readonly blocks = new BlockIndex()
+
+  constructor({ pool, log, nowMs, limits }: DeskOptions) {
+    this.pool = pool
+    this.log = log
+    this.nowMs = nowMs
+    this.limits = { ...deskLimitsDefault, ...limits }
+    this.turnstile = new Turnstile(this.limits.largeReadsMax)
+  }
+
+  /** Devices that this reader may see; null: all. */
+  scopeOf(request: FastifyRequest): Scope {
+    return request.reader.scope
+  }
+
+  /** Refuses devices that the reader may not see, or that there are none of. */
+  async checkDevices(request: FastifyRequest, snapshot: Snapshot, devices: readonly string[]): Promise<void> {
+    const outside = devices.find((device) => !mayRead(request.reader.scope, device))
+    if (outside !== undefined) {
+      throw new Problem("out-of-scope", {
+        detail: `the key does not reach device ${outside}`,
+        parameter: "device",
+        rule: "must be a device of the key's scope",
+      })
+    }
+    if (devices.length === 0) return
+    const rows = await snapshot.query<{ device_id: string }>(
+      "select device_id from devices where device_id = any($1)",
+      [devices],
+    )
+    const known = new Set(rows.map((row) => row.device_id))
+    const unknown = devices.find((device) => !known.has(device))
+    if (unknown !== undefined) {
+      throw new Problem("unknown-device", {
+        detail: `device ${unknown} is not enrolled`,
+        parameter: "device",
+        rule: "must be one of /v1/devices",
+      })
+    }
+  }
+
+  /** Runs `work` on one picture of the database, and says in a header what the answer speaks of. */
+  async withSnapshot<T>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (snapshot: Snapshot) => Promise<T>,
+    options: OpenOptions = {},
+  ): Promise<T> {
+    const { snapshot, close } = await this.open(request, reply, options)
+    try {
+      return await work(snapshot)
+    } finally {
+      await close()
+    }
+  }
+
+  /**
+   * Streams what `make` yields, at the reader's pace. What fails before the first chunk is answered as a problem; what
+   * fails later cuts the connection, so that a part never passes for the whole.
+   */
+  async stream(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    options: StreamOptions,
+    make: (
+      snapshot: Snapshot,
+    ) => AsyncIterable<string | Uint8Array> | Promise<AsyncIterable<string | Uint8Array>>,
+  ): Promise<FastifyReply> {
+    const { snapshot, close } = await this.open(request, reply, { isLarge: true, ...options })
+    let chunks: AsyncIterator<string | Uint8Array>
+    let first: IteratorResult<string | Uint8Array>
+    try {
+      chunks = (await make(snapshot))[Symbol.asyncIterator]()
+      first = await chunks.next()
+    } catch (error) {
+      await close()
+      throw error
+    }
+    const { signal } = snapshot
+    const outlet = async function* (): AsyncGenerator<string | Uint8Array> {
+      try {
+        for (let next = first; next.done !== true; next = await chunks.next()) {
+          yield next.value
+          signal.throwIfAborted()
+        }
+        request.access.outcome = "whole"
+      } finally {
+        await chunks.return?.()
+        await close()
+      }
+    }
+    reply.header("content-type", options.type).header("tidemark-as-of", formatAsOf(snapshot.asOf))
+    for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
+    for (const [name, value] of Object.entries(options.trailers ?? {}))
+      reply.trailer(name, async () => Promise.resolve(value()))
+    this.watchStall(reply)
+    return reply.send(Readable.from(outlet(), { objectMode: false, highWaterMark: 64 * 1024 }))
+  }
+
+  private async open(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { isLarge = false, height }: OpenOptions,
+  ): Promise<{ readonly snapshot: Snapshot; readonly close: () => Promise<void> }> {
+    const leave = isLarge ? this.turnstile.enter() : () => {}
+    const controller = new AbortController()
+    const onClose = (): void => {
+      if (!reply.raw.writableFinished) controller.abort(new Error("the reader went away"))
+    }
+    reply.raw.once("close", onClose)
+    if (request.raw.socket.destroyed) onClose()
+    try {
+      const snapshot = await Snapshot.open(this.pool, this.blocks, {
+        timeoutMs: isLarge ? this.limits.largeQueryMsMax : this.limits.queryMsMax,
+        signal: controller.signal,
+        ...(height === undefined ? {} : { height }),
+      })
+      reply.header("tidemark-as-of", formatAsOf(snapshot.asOf))
+      return {
+        snapshot,
+        close: async () => {
+          reply.raw.off("close", onClose)
+          leave()
+          await snapshot.close()
+        },
+      }
+    } catch (error) {
+      reply.raw.off("close", onClose)
+      leave()
+      throw error
+    }
+  }
+
+  /** A reader that stands still holds a connection and an old picture of the database: after a while it is let go. */
+  private watchStall({ raw }: FastifyReply): void {
+    raw.setTimeout(this.limits.stallMsMax, () => raw.destroy())
+  }
+}

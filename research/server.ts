@@ -1,0 +1,109 @@
+/** The HTTP server: how it judges parameters, answers problems and guards the browser. Routes come as plugins. */
+import fastifySwagger from "@fastify/swagger"
+import Fastify, { type FastifyInstance } from "fastify"
+import { Problem, problemOfDatabase, problemOfValidation } from "./problem.ts"
+
+export interface ServerOptions {
+  /** What is our mistake, for the service's log. */
+  readonly onFault: (error: Error, route: string) => void
+}
+
+/** An app without routes. */
+export function makeServer({ onFault }: ServerOptions): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 200, querystringParser: parseQuery },
+    // A parameter that nobody knows is refused rather than dropped, and a list of one is a list.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: "array", useDefaults: true } },
+    // What no route hears about: a broken request line or header.
+    clientErrorHandler: (_error, socket) => {
+      if (socket.writable)
+        socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+      else socket.destroy()
+    },
+  })
+  app.setErrorHandler((error: unknown, request, reply) => {
+    const problem = problemOf(error)
+    if (problem.kind === "failed") onFault(error as Error, request.routeOptions.url ?? "no route")
+    return sendProblem(reply, problem)
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      reply,
+      request.method === "GET" || request.method === "HEAD"
+        ? new Problem("no-such-route", { detail: "/openapi.json lists the paths that there are" })
+        : new Problem("read-only", { detail: "GET only" }),
+    ),
+  )
+  app.addHook("onSend", async (_request, reply) => {
+    if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store")
+    reply.header("x-content-type-options", "nosniff").header("referrer-policy", "no-referrer")
+  })
+  return app
+}
+
+/** Names may repeat; nothing is split, and no name reaches a prototype. */
+function parseQuery(text: string): Record<string, string | string[]> {
+  const query = Object.create(null) as Record<string, string | string[]>
+  for (const [name, value] of new URLSearchParams(text)) {
+    const before = query[name]
+    if (before === undefined) query[name] = value
+    else if (Array.isArray(before)) before.push(value)
+    else query[name] = [before, value]
+  }
+  return query
+}
+
+interface FastifyFault {
+  readonly validation?: Parameters<typeof problemOfValidation>[0]
+  readonly validationContext?: string
+  readonly statusCode?: number
+}
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  const { validation, validationContext, statusCode } = error as FastifyFault
+  if (validation !== undefined) return problemOfValidation(validation, validationContext ?? "request")
+  const ofDatabase = problemOfDatabase(error)
+  if (ofDatabase !== null) return ofDatabase
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new Problem("request-refused", { detail: (error as Error).message })
+  return new Problem("failed", { detail: "this is a mistake of the service; its log says more" })
+}
+
+interface ProblemReply {
+  code(status: number): this
+  header(name: string, value: string): this
+  send(payload: string): this
+}
+
+function sendProblem<Reply extends ProblemReply>(reply: Reply, problem: Problem): Reply {
+  const { retryAfterSeconds } = problem.facts
+  if (retryAfterSeconds !== undefined) reply.header("retry-after", String(retryAfterSeconds))
+  if (problem.status === 401) reply.header("www-authenticate", 'Bearer realm="tidemark"')
+  return reply
+    .code(problem.status)
+    .header("content-type", "application/problem+json")
+    .send(`${JSON.stringify(problem.body)}\n`)
+}
+
+/** OpenAPI 3.1 of all routes that are registered after it. */
+export async function describeApi(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Tidemark",
+        version,
+        description:
+          "Sealed time-series of devices that sign what they say. Every answer says up to which block and checkpoint it speaks.",
+      },
+      components: {
+        securitySchemes: { key: { type: "http", scheme: "bearer", description: "tidemark key create" } },
+      },
+      security: [{ key: [] }, {}],
+    },
+  })
+}

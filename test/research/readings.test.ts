@@ -1,0 +1,319 @@
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { assert, asyncProperty, constantFrom, integer } from "fast-check"
+import type { Series } from "../../chain/series.ts"
+import { type ResearchStand, openResearchStand } from "./research-stand.ts"
+import type { TestDevice } from "../ingest/stand.ts"
+
+interface Row {
+  readonly time: string
+  readonly device: string
+  readonly metric: string
+  readonly value?: number | boolean
+  readonly text?: string
+  readonly blob?: string
+  readonly unit: string | null
+  readonly arrived: string
+  readonly latenessSeconds: number
+  readonly mode: string
+  readonly block: number | null
+  readonly entry: string
+}
+
+interface Page {
+  readonly asOf: { readonly height: number; readonly treeSize: number; readonly root: string } | null
+  readonly items: readonly Row[]
+  readonly complete: boolean
+  readonly next: string | null
+}
+
+/** 2025-10-09T08:53:20Z. */
+const start = 1_760_000_000
+let stand: ResearchStand
+let k7: TestDevice
+let k8: TestDevice
+
+const rate = (times: readonly number[], values = times.map((_, index) => 60 + index)): Series => ({
+  kind: "number",
+  name: "heart-rate",
+  unit: "beat/min",
+  times,
+  values,
+})
+
+/** Two devices whose packs overlap, go back in time and hold every kind; the last of them is not sealed. */
+beforeAll(async () => {
+  stand = await openResearchStand()
+  k7 = await stand.enrol("k7")
+  k8 = await stand.enrol("k8")
+  await stand.say(k7, rate([start, start + 60, start + 120]), {
+    kind: "waveform",
+    name: "ecg-i",
+    unit: "mV",
+    startsAt: start + 0.5,
+    periodMs: 3.90625,
+    factor: 0.005,
+    origin: -1,
+    samples: Int16Array.from({ length: 300 }, (_, index) => (index * 7) % 101),
+  })
+  await stand.say(
+    k7,
+    { kind: "text", name: "diary", unit: null, times: [start + 5], values: ['slept, "badly"'] },
+    { kind: "boolean", name: "worn", unit: null, times: [start + 6], values: [true] },
+    { kind: "bytes", name: "raw", unit: null, times: [start + 7], values: [Uint8Array.of(1, 2, 255)] },
+  )
+  await stand.seal()
+  // Late, over what is there already, and not in order of time itself.
+  await stand.say(k7, rate([start + 90, start + 30, start + 60, start + 600]))
+  await stand.say(k8, rate([start + 10]))
+  await stand.seal()
+  await stand.say(k8, rate([start + 20]))
+})
+afterAll(() => stand.close())
+
+/** What the documented view says, in the same order. */
+async function inSql(
+  where = "true",
+): Promise<{ device: string; metric: string; seconds: number; value: number }[]> {
+  const { rows } = await stand.pool.query<{ device: string; metric: string; seconds: number; value: number }>(
+    `select r.device, r.metric, extract(epoch from r.time)::float8 as seconds, r.value from readings r
+     where r.block is not null and ${where} order by r.device, r.metric, r.time, r.statement`,
+  )
+  return rows
+}
+
+const sum = (values: readonly unknown[]): number =>
+  values.reduce<number>((total, one) => total + Number(one ?? 0), 0)
+
+const secondsOf = ({ time }: Row): number => Math.round(Date.parse(time) * 1000) / 1e6
+
+async function allPages(path: string, begin = ""): Promise<Row[]> {
+  const rows: Row[] = []
+  for (let cursor = begin; ;) {
+    const page: Page = await stand.get<Page>(`${path}${cursor === "" ? "" : `&cursor=${cursor}`}`)
+    rows.push(...page.items)
+    expect(page.complete).toBe(page.next === null)
+    if (page.next === null) return rows
+    expect(page.items.length).toBeGreaterThan(0)
+    cursor = page.next
+  }
+}
+
+test("readings are those of the view, by device, metric and time", async () => {
+  const { items, complete, next, asOf } = await stand.get<Page>("/v1/readings")
+  expect({ complete, next, height: asOf?.height }).toEqual({ complete: true, next: null, height: 1 })
+  const expected = await inSql()
+  expect(items.length).toBe(311)
+  expect(items.map(({ device, metric }) => `${device} ${metric}`)).toEqual(
+    expected.map(({ device, metric }) => `${device} ${metric}`),
+  )
+  expect(sum(items.map(({ value }) => value))).toBe(sum(expected.map(({ value }) => value)))
+  expect(items.map(secondsOf)).toEqual(
+    expected.map(({ seconds }) => Math.floor(Math.round(seconds * 1e6) / 1000) / 1000),
+  )
+})
+
+test("a row keeps its kind, its three clocks and the statement that it stands in", async () => {
+  const { items } = await stand.get<Page>("/v1/readings?device=k7")
+  const byMetric = (metric: string) => items.find((row) => row.metric === metric)!
+  expect(byMetric("worn")).toMatchObject({ value: true, kind: "boolean", unit: null })
+  expect(byMetric("diary")).toMatchObject({ text: 'slept, "badly"', kind: "text" })
+  expect(byMetric("raw")).toMatchObject({ blob: "AQL/", kind: "bytes" })
+  const first = byMetric("heart-rate")
+  expect(first).toMatchObject({ time: "2025-10-09T08:53:20.000Z", value: 60, unit: "beat/min", block: 0 })
+  expect(first.mode).toBe("backfill")
+  expect(first.latenessSeconds).toBeCloseTo((Date.parse(first.arrived) - Date.parse(first.time)) / 1000, 3)
+  expect(byMetric("ecg-i").time).toBe("2025-10-09T08:53:20.500Z")
+  expect(items.filter(({ metric }) => metric === "ecg-i")[1]!.time).toBe("2025-10-09T08:53:20.503906Z")
+  const { rows } = await stand.pool.query<{ entry: string }>(
+    "select encode(entry, 'hex') as entry from entries where device_id = 'k7' and seq = 1",
+  )
+  expect(first.entry).toBe(rows[0]!.entry)
+})
+
+test("live is what arrived within liveWithin seconds", async () => {
+  const years = 30 * 366 * 86_400
+  const { items } = await stand.get<Page>(`/v1/readings?device=k8&liveWithin=${years}`)
+  expect(items.map(({ mode }) => mode)).toEqual(["live"])
+})
+
+test("what is not sealed is left out unless it is asked for, and then has no block", async () => {
+  const sealed = await stand.get<Page>("/v1/readings?device=k8")
+  expect(sealed.items.map(({ block }) => block)).toEqual([1])
+  const all = await stand.get<Page>("/v1/readings?device=k8&unsealed=true")
+  expect(all.items.map(({ block }) => block)).toEqual([1, null])
+})
+
+test.each([
+  [`metric=worn`, 1],
+  [`metric=worn&metric=diary`, 2],
+  [`device=k7&device=k8&metric=heart-rate`, 8],
+  [`metric=heart-rate&from=${start + 60}&to=${start + 120}`, 3],
+  [`metric=heart-rate&from=2025-10-09T08:54:20Z&to=2025-10-09T10:55:20%2B02:00`, 3],
+  [`metric=heart-rate&blockFrom=1`, 5],
+  [`metric=heart-rate&blockTo=0`, 3],
+  [`blockFrom=7`, 0],
+  [`arrivedTo=2025-10-09`, 0],
+  [`arrivedFrom=2025-10-09&metric=heart-rate`, 8],
+])("readings by %s: %i rows", async (query, count) => {
+  expect((await stand.get<Page>(`/v1/readings?${query}`)).items.length).toBe(count)
+})
+
+test("in order of arrival readings stand as in the log", async () => {
+  const rows = await allPages("/v1/readings?order=arrival&metric=heart-rate&limit=2")
+  expect(rows.map((row) => secondsOf(row) - start)).toEqual([0, 60, 120, 90, 30, 60, 600, 10])
+})
+
+test("pages joined are the whole, whatever their size, the order and the window", async () => {
+  await assert(
+    asyncProperty(
+      integer({ min: 40, max: 320 }),
+      constantFrom("time", "arrival"),
+      constantFrom(
+        "",
+        `&from=${start + 30}`,
+        `&to=${start + 61}`,
+        "&device=k7",
+        "&metric=heart-rate&metric=ecg-i",
+      ),
+      async (limit, order, where) => {
+        const path = `/v1/readings?order=${order}${where}`
+        const whole = (await stand.get<Page>(path)).items
+        expect(await allPages(`${path}&limit=${limit}`)).toEqual(whole)
+      },
+    ),
+    { numRuns: 10 },
+  )
+})
+
+test("pages of one reading lose none", async () => {
+  const path = "/v1/readings?metric=heart-rate"
+  expect(await allPages(`${path}&limit=1`)).toEqual((await stand.get<Page>(path)).items)
+})
+
+test("what is sealed between two pages changes neither of them", async () => {
+  const path = "/v1/readings?metric=heart-rate&limit=3"
+  const whole = (await stand.get<Page>("/v1/readings?metric=heart-rate")).items
+  const first = await stand.get<Page>(path)
+  await stand.say(k7, rate([start - 5, start + 1_000]))
+  await stand.seal()
+  const rest = await allPages(path, first.next!)
+  expect([...first.items, ...rest]).toEqual(whole)
+  expect((await stand.get<Page>("/v1/readings?metric=heart-rate")).items.length).toBeGreaterThan(whole.length)
+})
+
+test.each([
+  ["/v1/readings?devce=k7", 400, "unknown-parameter", "devce"],
+  ["/v1/readings?device=k%207", 400, "invalid-parameter", "device"],
+  ["/v1/readings?from=yesterday", 400, "invalid-parameter", "from"],
+  ["/v1/readings?from=2026-13-01", 400, "invalid-parameter", "from"],
+  ["/v1/readings?from=2026-01-31T12:00:00", 400, "invalid-parameter", "from"],
+  ["/v1/readings?from=20&to=20", 400, "invalid-parameter", "to"],
+  ["/v1/readings?arrivedFrom=20&arrivedTo=10", 400, "invalid-parameter", "arrivedTo"],
+  ["/v1/readings?blockFrom=2&blockTo=1", 400, "invalid-parameter", "blockTo"],
+  ["/v1/readings?blockTo=1&unsealed=true", 400, "invalid-parameter", "unsealed"],
+  ["/v1/readings?blockFrom=-1", 400, "invalid-parameter", "blockFrom"],
+  ["/v1/readings?unsealed=perhaps", 400, "invalid-parameter", "unsealed"],
+  ["/v1/readings?limit=0", 400, "invalid-parameter", "limit"],
+  ["/v1/readings?limit=100001", 400, "invalid-parameter", "limit"],
+  ["/v1/readings?limit=1&limit=2", 400, "invalid-parameter", "limit"],
+  ["/v1/readings?order=random", 400, "invalid-parameter", "order"],
+  ["/v1/readings?cursor=abc", 400, "cursor-refused", "cursor"],
+  ["/v1/readings?cursor=%3D", 400, "invalid-parameter", "cursor"],
+  ["/v1/readings?__proto__=1", 400, "unknown-parameter", "__proto__"],
+  ["/v1/readings?device=nobody", 404, "unknown-device", "device"],
+  ["/v1/devices/nobody", 404, "unknown-device", "device"],
+  ["/v1/devices?limit=0", 400, "invalid-parameter", "limit"],
+  ["/v1/devices/k7?x=1", 400, "unknown-parameter", "x"],
+  ["/v1/blocks/99", 404, "unknown-block", "height"],
+  ["/v1/blocks/first", 400, "invalid-parameter", "height"],
+  ["/v1/blocks?from=a", 400, "invalid-parameter", "from"],
+  ["/v1/nothing", 404, "no-such-route", undefined],
+])("%s is a problem that names the parameter and the rule", async (path, status, kind, parameter) => {
+  const problem = await stand.refused(path)
+  expect(problem).toMatchObject({ status, type: `urn:tidemark:problem:${kind}` })
+  expect(problem.parameter).toBe(parameter)
+  expect(typeof problem.rule).toBe(typeof parameter)
+})
+
+test("a cursor goes on only with the question that it was given for", async () => {
+  const { next } = await stand.get<Page>("/v1/readings?metric=heart-rate&limit=1")
+  const problem = await stand.refused(`/v1/readings?metric=ecg-i&limit=1&cursor=${next}`)
+  expect(problem).toMatchObject({ type: "urn:tidemark:problem:cursor-refused", parameter: "cursor" })
+  expect(problem.rule).toContain("parameters of the page that it came with")
+})
+
+test("only GET, and only this machine under its own name", async () => {
+  const post = await stand.app.inject({ method: "POST", url: "/v1/readings", headers: { host: "127.0.0.1" } })
+  expect(post.statusCode).toBe(405)
+  const foreign = await stand.app.inject({ url: "/v1/readings", headers: { host: "evil.example:8080" } })
+  expect(foreign.statusCode).toBe(401)
+  const away = await stand.app.inject({
+    url: "/v1/readings",
+    headers: { host: "127.0.0.1" },
+    remoteAddress: "192.0.2.7",
+  })
+  expect(away.statusCode).toBe(401)
+})
+
+test("devices say what of them is here", async () => {
+  const page = await stand.get<{ items: Record<string, unknown>[]; complete: boolean; next: string }>(
+    "/v1/devices?limit=1",
+  )
+  expect(page.complete).toBe(false)
+  expect(page.items).toMatchObject([
+    {
+      id: "k7",
+      status: "active",
+      head: { seq: k7.seq },
+      metrics: ["diary", "ecg-i", "heart-rate", "raw", "worn"],
+      firstReading: "2025-10-09T08:53:15.000Z",
+      lastReading: "2025-10-09T09:10:00.000Z",
+    },
+  ])
+  const rest = await stand.get<{ items: Record<string, unknown>[] }>(
+    `/v1/devices?limit=1&cursor=${page.next}`,
+  )
+  expect(rest).toMatchObject({ complete: true, items: [{ id: "k8", sealedHead: { seq: 2 } }] })
+
+  const device = await stand.get("/v1/devices/k7")
+  expect(device).toMatchObject({
+    keys: [{ firstSeq: 1, lastSeq: null, introducedBy: "operator" }],
+    verdicts: { accepted: 4 },
+    refusals: [],
+    forks: [],
+  })
+  expect(device["series"]).toContainEqual({
+    metric: "heart-rate",
+    unit: "beat/min",
+    kind: "number",
+    readings: 9,
+    from: "2025-10-09T08:53:15.000Z",
+    to: "2025-10-09T09:10:00.000Z",
+  })
+})
+
+test("blocks page by height, and each shows its checkpoint", async () => {
+  const { items } = await stand.get<{ items: { height: number; root: string }[] }>(
+    "/v1/blocks?order=desc&limit=2",
+  )
+  expect(items.map(({ height }) => height)).toEqual([2, 1])
+  const block = await stand.get<{ checkpoint: string; root: string; size: number; treeSize: number }>(
+    "/v1/blocks/1",
+  )
+  expect(block.checkpoint.split("\n").slice(0, 3)).toEqual([
+    stand.keys.origin,
+    String(block.treeSize),
+    block.root,
+  ])
+  expect(block.treeSize).toBe(block.size + 1)
+  expect(items[1]!.root).toBe(block.root)
+})
+
+test("the API describes itself in OpenAPI 3.1", async () => {
+  const api = await stand.get<{ openapi: string; paths: Record<string, unknown> }>("/openapi.json")
+  expect(api.openapi).toBe("3.1.0")
+  expect(Object.keys(api.paths)).toEqual(
+    expect.arrayContaining(["/v1/readings", "/v1/devices/{id}", "/v1/blocks"]),
+  )
+  expect(stand.faults).toEqual([])
+})

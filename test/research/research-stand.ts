@@ -1,0 +1,75 @@
+/** The research API on a log of the test's own, asked without a port. */
+import type { FastifyInstance } from "fastify"
+import type { Pool } from "pg"
+import { encodePack } from "../../chain/senml.ts"
+import type { Series } from "../../chain/series.ts"
+import { openPool } from "../../ingest/database/pool.ts"
+import { policyOf } from "../../ingest/log-keys.ts"
+import { Desk, type DeskLimits } from "../../research/desk.ts"
+import type { ProblemBody } from "../../research/problem.ts"
+import { researchRoutes } from "../../research/routes.ts"
+import { describeApi, makeServer } from "../../research/server.ts"
+import { type Stand, type TestDevice, openStand, send } from "../ingest/stand.ts"
+
+export interface ResearchStand extends Stand {
+  readonly app: FastifyInstance
+  readonly desk: Desk
+  /** What the service took for mistakes of its own. */
+  readonly faults: Error[]
+  /** GET, which must be answered with this status; gives the JSON. */
+  get<T = Record<string, unknown>>(path: string, status?: number): Promise<T>
+  refused(path: string): Promise<ProblemBody>
+  /** The device says these series in one statement, now. */
+  say(device: TestDevice, ...series: Series[]): Promise<void>
+}
+
+export async function openResearchStand(limits: Partial<DeskLimits> = {}): Promise<ResearchStand> {
+  const stand = await openStand()
+  const pool: Pool = openPool(stand.url, 8)
+  const faults: Error[] = []
+  const app = makeServer({ onFault: (error) => faults.push(error) })
+  const { origin } = stand.keys
+  const desk = new Desk({
+    pool,
+    log: { origin, vkey: policyOf(stand.keys).logVkey },
+    nowMs: Date.now,
+    limits,
+  })
+  await describeApi(app, "0.0.0")
+  await app.register(researchRoutes, { desk })
+  const places = new Map<string, ReturnType<Stand["intake"]["open"]>>()
+  const ask = async (path: string) => app.inject({ url: path, headers: { host: "127.0.0.1" } })
+  return {
+    ...stand,
+    app,
+    desk,
+    faults,
+    get: async <T>(path: string, status = 200) => {
+      const response = await ask(path)
+      if (response.statusCode !== status)
+        throw new Error(
+          `${path} was answered ${response.statusCode}: ${response.body} ${faults.map(String).join()}`,
+        )
+      return response.json<T>()
+    },
+    refused: async (path) => {
+      const response = await ask(path)
+      if (response.statusCode < 400) throw new Error(`${path} was answered ${response.statusCode}`)
+      const type = String(response.headers["content-type"])
+      if (!type.startsWith("application/problem+json"))
+        throw new Error(`${path} was answered as ${type}: ${response.body}`)
+      return response.json<ProblemBody>()
+    },
+    say: async (device, ...series) => {
+      let place = places.get(device.id)
+      if (place === undefined) places.set(device.id, (place = stand.intake.open(device.id)))
+      const { code } = await send(place, device.next({ payload: encodePack(series) }))
+      if (code !== 1) throw new Error(`a statement of ${device.id} was answered with ${code}`)
+    },
+    close: async () => {
+      await app.close()
+      await pool.end()
+      await stand.close()
+    },
+  }
+}
