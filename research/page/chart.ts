@@ -1,0 +1,577 @@
+/** One series on a canvas (uPlot), with what a canvas lacks: keys, words, focus, and a table. */
+import uPlot from "uplot"
+import { h, replaceChildren } from "./element.ts"
+import { type Plot, type Point, type Span, nearestPlace } from "./plot.ts"
+import { colour } from "./theme.ts"
+import { formatCount, formatDuration, formatInstant, formatUnit, formatValue } from "./time.ts"
+
+export interface ChartOptions {
+  readonly metric: string
+  readonly unit: string | null
+  /** Charts of one device move their cursors together. */
+  readonly sync: string
+  /** Another range was asked for, by mouse or key. */
+  readonly onRange: (range: Span) => void
+  readonly onReset: () => void
+  /** A reading as it was signed was chosen. */
+  readonly onTrace: (point: Point) => void
+}
+
+/** A reading that is not what was signed. */
+export interface WrongMark {
+  readonly time: number
+  /** What the store says now. */
+  readonly stored: number
+  readonly text: string
+}
+
+const plotHeight = 170
+const rowsOfTableMax = 200
+
+export class Chart {
+  readonly root: HTMLElement
+  private readonly options: ChartOptions
+  private readonly frame = h("div", { class: "plot", tabindex: 0, role: "application" })
+  private readonly resolution = h("span", { class: "resolution" })
+  private readonly badge = h("span", {})
+  private readonly readout = h("p", { class: "readout" })
+  private readonly tableHolder = h("div", { class: "table-frame", tabindex: 0, role: "region" })
+  private readonly details: HTMLDetailsElement
+  private plot: Plot | null = null
+  private range: Span = { from: 0, to: 1 }
+  private verified: readonly Span[] = []
+  private wrong: WrongMark | null = null
+  private drawing: uPlot | null = null
+  private readonly resizing: ResizeObserver
+
+  constructor(options: ChartOptions) {
+    this.options = options
+    const { metric, unit } = options
+    this.tableHolder.setAttribute("aria-label", `${metric}, as a table`)
+    this.details = h("details", {}, h("summary", {}, "As a table"), this.tableHolder)
+    this.details.addEventListener("toggle", () => this.fillTable())
+    this.root = h(
+      "article",
+      { class: "chart sheet", "data-metric": metric, "aria-label": metric },
+      h(
+        "header",
+        {},
+        h("h3", {}, metric, " ", h("span", { class: "unit" }, formatUnit(unit))),
+        this.badge,
+        this.resolution,
+      ),
+      this.readout,
+      this.frame,
+      this.details,
+    )
+    this.frame.addEventListener("keydown", (event) => this.onKey(event))
+    this.frame.addEventListener("wheel", (event) => this.onWheel(event), { passive: false })
+    this.resizing = new ResizeObserver(() => this.resize())
+    this.resizing.observe(this.frame)
+    document.addEventListener("tidemark-theme", this.redrawAll)
+    this.say(null)
+  }
+
+  /** The range at once, so that all charts move together; what is drawn follows when it came. */
+  setRange(range: Span): void {
+    this.range = range
+    this.drawing?.setScale("x", { min: range.from, max: range.to })
+  }
+
+  setPlot(plot: Plot): void {
+    this.plot = plot
+    this.root.removeAttribute("aria-busy")
+    const { readings, bucketSeconds, points } = plot
+    this.resolution.textContent =
+      bucketSeconds === null
+        ? `${formatCount(readings)} readings, each as it was signed`
+        : `${formatCount(readings)} readings in steps of ${formatDuration(bucketSeconds)}`
+    this.frame.setAttribute("aria-label", describe(this.options, plot))
+    if (this.drawing === null) this.draw()
+    else this.drawing.setData(plot.columns as unknown as uPlot.AlignedData, false)
+    this.drawing?.setScale("x", { min: this.range.from, max: this.range.to })
+    if (points.length === 0) replaceChildren(this.readout, "No readings in this range.")
+    else this.say(null)
+    this.fillTable()
+  }
+
+  setTrouble(message: string): void {
+    this.root.removeAttribute("aria-busy")
+    replaceChildren(this.readout, h("span", { class: "wrong" }, message))
+  }
+
+  /** Shown without a jump: what was drawn stays until what is asked for comes. */
+  setBusy(): void {
+    this.root.setAttribute("aria-busy", "true")
+    if (this.plot === null) replaceChildren(this.readout, h("span", { class: "loading" }, "Loading"))
+  }
+
+  /** @param height the last block that was verified; null: none */
+  setVerified(spans: readonly Span[], height: number | null): void {
+    this.verified = spans
+    const isShown = height !== null && spans.length > 0
+    replaceChildren(this.badge, isShown && h("span", { class: "pill good" }, `verified to block ${height}`))
+    this.drawing?.redraw(false)
+  }
+
+  setWrong(wrong: WrongMark | null): void {
+    this.wrong = wrong
+    this.root.classList.toggle("broken", wrong !== null)
+    this.drawing?.redraw(false)
+    this.say(null)
+  }
+
+  get width(): number {
+    return this.frame.clientWidth
+  }
+
+  close(): void {
+    this.resizing.disconnect()
+    document.removeEventListener("tidemark-theme", this.redrawAll)
+    this.drawing?.destroy()
+  }
+
+  private readonly redrawAll = (): void => {
+    // Strokes are functions of the palette, but axes keep theirs: made anew.
+    if (this.drawing === null) return
+    this.drawing.destroy()
+    this.drawing = null
+    this.draw()
+    this.setRange(this.range)
+  }
+
+  private resize(): void {
+    const width = this.frame.clientWidth
+    if (this.drawing === null) {
+      if (this.plot !== null) this.draw()
+    } else if (width > 0 && this.drawing.width !== width) this.drawing.setSize({ width, height: plotHeight })
+  }
+
+  private draw(): void {
+    const width = this.frame.clientWidth
+    if (width === 0 || this.plot === null) return
+    const tide = colour("tide")
+    const axis = { stroke: colour("ink-2"), font: `12px "Plex Sans", system-ui, sans-serif` }
+    const grid = { stroke: colour("line"), width: 1 }
+    const options: uPlot.Options = {
+      width,
+      height: plotHeight,
+      legend: { show: false },
+      // Times are in seconds.
+      ms: 1e-3,
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      scales: {
+        x: { time: true, range: () => [this.range.from, this.range.to] },
+        y: { range: (_, low, high) => padRange(low, high) },
+      },
+      axes: [
+        {
+          ...axis,
+          grid,
+          ticks: { ...grid, size: 5 },
+          size: 38,
+          values: (_, splits, _axis, _space, step) => formatTicks(splits, step),
+        },
+        {
+          ...axis,
+          grid,
+          ticks: { show: false },
+          size: 56,
+          gap: 6,
+          values: (_, splits) => splits.map(formatValue),
+        },
+      ],
+      series: [
+        {},
+        { paths: () => null, points: { show: false } },
+        { paths: () => null, points: { show: false } },
+        { stroke: tide, width: 1.5, points: { size: 4, width: 1, fill: tide }, spanGaps: false },
+      ],
+      bands: [],
+      cursor: {
+        sync: { key: this.options.sync, setSeries: false },
+        drag: { x: true, y: false, setScale: false },
+        points: { size: 8, width: 2, fill: tide },
+        focus: { prox: -1 },
+      },
+      hooks: {
+        drawClear: [(u) => this.drawBehind(u)],
+        drawSeries: [],
+        draw: [(u) => this.drawBefore(u)],
+        setCursor: [(u) => this.say(u.cursor.idx ?? null)],
+        setSelect: [(u) => this.onSelect(u)],
+      },
+    }
+    this.drawing = new uPlot(options, this.plot.columns as unknown as uPlot.AlignedData, this.frame)
+    // A focusable frame names it; the canvas itself is a drawing.
+    this.frame.querySelector("canvas")?.setAttribute("aria-hidden", "true")
+    const { over } = this.drawing
+    over.addEventListener("dblclick", () => this.options.onReset())
+    over.addEventListener("click", () => this.traceAtCursor())
+  }
+
+  private onSelect(u: uPlot): void {
+    const { left, width } = u.select
+    if (width < 4) return
+    const from = u.posToVal(left, "x")
+    const to = u.posToVal(left + width, "x")
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false)
+    this.options.onRange({ from, to })
+  }
+
+  private isDragged = false
+
+  private traceAtCursor(): void {
+    const point = this.pointAt(this.drawing?.cursor.idx ?? null)
+    if (point !== null && point.entry !== null && !this.isDragged) this.options.onTrace(point)
+  }
+
+  private pointAt(index: number | null): Point | null {
+    if (index === null || this.plot === null) return null
+    const place = this.plot.places[index] ?? -1
+    return this.plot.points[place] ?? null
+  }
+
+  /** Behind the line: gaps hatched, the band of lowest and highest, and what came late as a strip below. */
+  private drawBehind(u: uPlot): void {
+    const { ctx, bbox } = u
+    const plot = this.plot
+    if (plot === null) return
+    ctx.save()
+    ctx.beginPath()
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+    ctx.clip()
+    const hatch = makeHatch(ctx, colour("line-strong"))
+    for (const gap of plot.gaps) {
+      const left = u.valToPos(gap.from, "x", true)
+      const right = u.valToPos(gap.to, "x", true)
+      if (right - left < 3) continue
+      ctx.globalAlpha = 0.38
+      if (hatch !== null) ctx.fillStyle = hatch
+      ctx.fillRect(left, bbox.top, right - left, bbox.height)
+      ctx.globalAlpha = 1
+    }
+    if (plot.bucketSeconds !== null) this.drawBand(u, plot)
+    ctx.restore()
+  }
+
+  private drawBand(u: uPlot, plot: Plot): void {
+    const { ctx } = u
+    const [times, lows, highs] = plot.columns
+    ctx.fillStyle = colour("tide")
+    ctx.globalAlpha = 0.24
+    const half = Math.max(1, (u.valToPos(plot.bucketSeconds!, "x", true) - u.valToPos(0, "x", true)) / 2)
+    for (let place = 0; place < times.length; place += 1) {
+      const low = lows[place]
+      const high = highs[place]
+      if (low === null || low === undefined || high === null || high === undefined) continue
+      const x = u.valToPos(times[place]!, "x", true)
+      const top = u.valToPos(high, "y", true)
+      const bottom = u.valToPos(low, "y", true)
+      ctx.fillRect(x - half, top, half * 2, Math.max(1, bottom - top))
+    }
+    ctx.globalAlpha = 1
+  }
+
+  private drawBefore(u: uPlot): void {
+    const { ctx, bbox } = u
+    const plot = this.plot
+    if (plot === null) return
+    const scale = devicePixelRatio
+    const strip = (spans: readonly Span[], name: string, above: number): void => {
+      ctx.fillStyle = colour(name)
+      for (const { from, to } of spans) {
+        const left = Math.max(bbox.left, u.valToPos(from, "x", true))
+        const right = Math.min(bbox.left + bbox.width, u.valToPos(to, "x", true))
+        if (right < left) continue
+        ctx.fillRect(
+          left,
+          bbox.top + bbox.height - above * scale,
+          Math.max(2 * scale, right - left),
+          3 * scale,
+        )
+      }
+    }
+    ctx.save()
+    strip(plot.late, "warn", 3)
+    strip(this.verified, "good", 7)
+    ctx.strokeStyle = colour("warn")
+    ctx.lineWidth = 2 * scale
+    for (const point of plot.points) {
+      if (!point.ahead) continue
+      ctx.beginPath()
+      ctx.arc(
+        u.valToPos(point.time, "x", true),
+        u.valToPos(point.middle, "y", true),
+        5 * scale,
+        0,
+        2 * Math.PI,
+      )
+      ctx.stroke()
+    }
+    if (this.wrong !== null) {
+      const x = u.valToPos(this.wrong.time, "x", true)
+      if (x >= bbox.left && x <= bbox.left + bbox.width) {
+        ctx.fillStyle = colour("bad")
+        ctx.fillRect(x - 1.5 * scale, bbox.top, 3 * scale, bbox.height)
+        ctx.beginPath()
+        ctx.moveTo(x - 7 * scale, bbox.top)
+        ctx.lineTo(x + 7 * scale, bbox.top)
+        ctx.lineTo(x, bbox.top + 9 * scale)
+        ctx.fill()
+      }
+    }
+    ctx.restore()
+  }
+
+  /** What stands at the cursor, in words. */
+  private say(index: number | null): void {
+    const point = this.pointAt(index)
+    if (point === null) {
+      if (this.wrong !== null) replaceChildren(this.readout, h("span", { class: "wrong" }, this.wrong.text))
+      else if (this.plot !== null && this.plot.points.length > 0)
+        replaceChildren(this.readout, summarize(this.plot))
+      return
+    }
+    const { unit } = this.options
+    const of = (value: number): HTMLElement => h("b", {}, `${formatValue(value)} ${formatUnit(unit)}`)
+    const isBucket = this.plot!.bucketSeconds !== null
+    replaceChildren(
+      this.readout,
+      h("span", {}, formatInstant(point.time, true)),
+      isBucket
+        ? h(
+            "span",
+            {},
+            of(point.low),
+            " to ",
+            of(point.high),
+            ", mean ",
+            of(point.middle),
+            `, ${formatCount(point.count)} readings`,
+          )
+        : h("span", {}, of(point.middle)),
+      point.arrived !== null &&
+        h(
+          "span",
+          { class: point.late > 0 ? "late" : "" },
+          point.late > 0
+            ? `came ${formatDuration(point.arrived - point.time)} late`
+            : `arrived after ${formatDuration(point.arrived - point.time)}`,
+        ),
+      point.arrived === null &&
+        point.late > 0 &&
+        h("span", { class: "late" }, `${formatCount(point.late)} came late`),
+      point.ahead && h("span", { class: "late" }, "ahead of its time"),
+      point.block !== null && h("span", {}, `block ${point.block}`),
+      point.entry !== null && h("span", {}, "Enter or click traces it"),
+    )
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const u = this.drawing
+    if (u === null || this.plot === null || event.ctrlKey || event.metaKey || event.altKey) return
+    const { from, to } = this.range
+    const size = to - from
+    const times = this.plot.columns[0]
+    const at = u.cursor.idx ?? nearestPlace(times, (from + to) / 2)
+    const stepTo = (place: number, step: number): void => {
+      let next = Math.min(Math.max(place, 0), times.length - 1)
+      while (this.plot!.places[next] === -1) next += step
+      const time = times[next]
+      if (time === undefined) return
+      if (time < from || time > to) this.options.onRange({ from: time - size / 2, to: time + size / 2 })
+      u.setCursor({ left: u.valToPos(time, "x"), top: u.over.clientHeight / 2 }, true)
+      announce(this.readout.textContent ?? "")
+    }
+    switch (event.key) {
+      case "ArrowLeft":
+        if (event.shiftKey) this.options.onRange({ from: from - size / 4, to: to - size / 4 })
+        else stepTo(at - 1, -1)
+        break
+      case "ArrowRight":
+        if (event.shiftKey) this.options.onRange({ from: from + size / 4, to: to + size / 4 })
+        else stepTo(at + 1, 1)
+        break
+      case "Home":
+        stepTo(nearestPlace(times, from), 1)
+        break
+      case "End":
+        stepTo(nearestPlace(times, to), -1)
+        break
+      case "+":
+      case "=":
+        this.options.onRange({ from: from + size / 4, to: to - size / 4 })
+        break
+      case "-":
+        this.options.onRange({ from: from - size / 2, to: to + size / 2 })
+        break
+      case "0":
+        this.options.onReset()
+        break
+      case "Enter":
+        this.traceAtCursor()
+        break
+      default:
+        return
+    }
+    event.preventDefault()
+  }
+
+  /** With Ctrl, which is also what pinching a trackpad sends: the wheel alone scrolls the page. */
+  private onWheel(event: WheelEvent): void {
+    const u = this.drawing
+    if (u === null || !event.ctrlKey) return
+    event.preventDefault()
+    const about = u.posToVal(event.clientX - u.over.getBoundingClientRect().left, "x")
+    const factor = Math.exp(event.deltaY * 0.004)
+    const { from, to } = this.range
+    this.options.onRange({ from: about - (about - from) * factor, to: about + (to - about) * factor })
+  }
+
+  private fillTable(): void {
+    const { plot } = this
+    if (!this.details.open || plot === null) return
+    const { from, to } = this.range
+    const inView = plot.points.filter(({ time }) => time >= from && time <= to)
+    const isBucket = plot.bucketSeconds !== null
+    const unit = formatUnit(this.options.unit)
+    const named = (text: string): string => (unit === "" ? text : `${text} (${unit})`)
+    const head = isBucket
+      ? ["From (UTC)", "Readings", named("Lowest"), named("Mean"), named("Highest"), "Late"]
+      : ["Time (UTC)", named("Value"), "Arrived (UTC)", "Late", "Block", "Statement"]
+    const rows = inView
+      .slice(0, rowsOfTableMax)
+      .map((point) =>
+        isBucket
+          ? [
+              formatInstant(point.time),
+              point.count,
+              formatValue(point.low),
+              formatValue(point.middle),
+              formatValue(point.high),
+              point.late,
+            ]
+          : [
+              formatInstant(point.time, true),
+              formatValue(point.middle),
+              point.arrived === null ? "" : formatInstant(point.arrived),
+              point.late > 0 ? "late" : "",
+              point.block ?? "not sealed yet",
+              point.entry === null
+                ? ""
+                : h(
+                    "button",
+                    { class: "button small", type: "button", onclick: () => this.options.onTrace(point) },
+                    "Trace",
+                  ),
+            ],
+      )
+    replaceChildren(
+      this.tableHolder,
+      h(
+        "table",
+        {},
+        h(
+          "caption",
+          {},
+          inView.length > rowsOfTableMax
+            ? `The first ${rowsOfTableMax} of ${formatCount(inView.length)} rows in this range; zoom in for the others.`
+            : `${formatCount(inView.length)} rows in this range.`,
+        ),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            head.map((text) => h("th", { scope: "col" }, text)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          rows.map((cells) =>
+            h(
+              "tr",
+              {},
+              cells.map((cell) => h("td", {}, cell)),
+            ),
+          ),
+        ),
+      ),
+    )
+  }
+}
+
+/** Read out by screen readers, at a person's own key only. */
+function announce(text: string): void {
+  const place = document.getElementById("announcement")
+  if (place !== null) place.textContent = text
+}
+
+function describe({ metric, unit }: ChartOptions, plot: Plot): string {
+  const { points } = plot
+  if (points.length === 0) return `${metric}: no readings in this range`
+  const low = points.reduce((lowest, point) => Math.min(lowest, point.low), Number.POSITIVE_INFINITY)
+  const high = points.reduce((highest, point) => Math.max(highest, point.high), Number.NEGATIVE_INFINITY)
+  const times = `from ${formatInstant(points[0]!.time)} to ${formatInstant(points.at(-1)!.time)}`
+  return `Chart of ${metric}: ${formatCount(plot.readings)} readings ${times}, between ${formatValue(low)} and ${formatValue(high)} ${formatUnit(unit)}. ${summarize(plot)} Arrow keys move through the readings, plus and minus zoom, Shift with arrows moves the range, Enter traces a reading.`
+}
+
+function summarize({ gaps, late, points }: Plot): string {
+  const parts: string[] = []
+  if (gaps.length > 0) {
+    const longest = gaps.reduce((most, { from, to }) => Math.max(most, to - from), 0)
+    parts.push(
+      `${gaps.length === 1 ? "One gap" : `${formatCount(gaps.length)} gaps`}, the longest ${formatDuration(longest)}.`,
+    )
+  } else parts.push("No gaps.")
+  if (late.length > 0) parts.push("Some of it came late.")
+  if (points.some(({ ahead }) => ahead)) parts.push("Some is ahead of its time.")
+  return parts.join(" ")
+}
+
+/** A little air above and below, and room for a flat line. */
+function padRange(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1]
+  const size = high - low || Math.abs(high) * 0.2 || 1
+  return [low - size * 0.12, high + size * 0.08]
+}
+
+/** Each label is as short as its neighbours allow; the date stands below where it changes. */
+function formatTicks(splits: readonly number[], stepSeconds: number): string[] {
+  let dayBefore = ""
+  return splits.map((seconds) => {
+    const iso = new Date(Math.round(seconds * 1000)).toISOString()
+    const day = iso.slice(0, 10)
+    if (stepSeconds >= 86_400 * 28) return stepSeconds >= 86_400 * 360 ? iso.slice(0, 4) : iso.slice(0, 7)
+    if (stepSeconds >= 86_400)
+      return `${iso.slice(5, 10)}\n${day.slice(0, 4) === dayBefore ? "" : (dayBefore = day.slice(0, 4))}`
+    const time =
+      stepSeconds >= 60
+        ? iso.slice(11, 16)
+        : stepSeconds >= 1
+          ? iso.slice(11, 19)
+          : iso.slice(14, 23).replace(/0+$/, "")
+    const below = day === dayBefore ? "" : day
+    dayBefore = day
+    return `${time}\n${below}`
+  })
+}
+
+function makeHatch(ctx: CanvasRenderingContext2D, stroke: string): CanvasPattern | null {
+  const tile = document.createElement("canvas")
+  const size = Math.round(7 * devicePixelRatio)
+  tile.width = size
+  tile.height = size
+  const pen = tile.getContext("2d")
+  if (pen === null) return null
+  pen.strokeStyle = stroke
+  pen.lineWidth = devicePixelRatio
+  pen.beginPath()
+  pen.moveTo(0, size)
+  pen.lineTo(size, 0)
+  pen.stroke()
+  return ctx.createPattern(tile, "repeat")
+}
