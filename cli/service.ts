@@ -1,4 +1,5 @@
 /** `tidemark up`: all parts in one process. */
+import type { FastifyInstance } from "fastify"
 import type { Logger } from "pino"
 import type { BrokerLimits } from "../broker/limits.ts"
 import type { Transport } from "../broker/transport.ts"
@@ -12,6 +13,7 @@ import { openOrMakeBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
+import { makePage } from "./parts/page.ts"
 import { announcePresence } from "./parts/presence.ts"
 import { openResearch } from "./parts/research.ts"
 import { startSealing } from "./parts/sealing.ts"
@@ -32,6 +34,8 @@ export interface ServiceOptions {
   /** Cron in UTC; null: sealed only when somebody asks. */
   readonly schedule: string | null
   readonly limits?: Partial<BrokerLimits>
+  /** The demo's own routes. */
+  readonly plugin?: (app: FastifyInstance) => Promise<void>
   readonly log: Logger
   /** For what a person must read, whatever the log's form is. */
   readonly say: (line: string) => void
@@ -74,7 +78,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
         routes: ingest.routes,
-        plugins: [research.plugin],
+        plugins: [
+          research.plugin,
+          makePage(base, options.plugin !== undefined),
+          ...(options.plugin === undefined ? [] : [options.plugin]),
+        ],
       }),
     )
     const sealing = parts.add(await startSealing(base, { schedule }))
