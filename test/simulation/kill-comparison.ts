@@ -32,29 +32,39 @@ export async function compare(
   const database = await openEmbedded({ dataFolder, create: false, say: () => {} })
   const pool = openPool(database.url)
   try {
-    const stored = new Map(devices.map((device) => [device.id, [] as Hash[]]))
-    const { faults, storedTwice } = await readStored(pool, stored)
-    let lost = 0
-    for (const device of devices) {
-      const entries = stored.get(device.id)!
-      for (const seq of device.acknowledged) {
-        const entry = entries[seq - 1]
-        if (entry === undefined || !equalBytes(entry, device.entries[seq - 1]!)) lost += 1
-      }
-      if (entries.some((entry, index) => !equalBytes(entry, device.entries[index] ?? zeroHash)))
-        faults.push(`${device.id}: a statement is stored that it never signed`)
-    }
-    const { rows } = await pool.query<{ note: string }>("select note from checkpoints")
-    const notes = new Set(rows.map(({ note }) => note))
-    const last = await readFile(join(dataFolder, "log", "checkpoint"), "utf8")
-    for (const note of [...published, last])
-      if (!notes.has(note)) faults.push("a checkpoint was published that the database does not have")
-    const count = [...stored.values()].reduce((sum, entries) => sum + entries.length, 0)
-    return { stored: count, lost, storedTwice, blocks: rows.length, faults }
+    return await compareStored(pool, dataFolder, devices, published)
   } finally {
     await pool.end()
     await database.close()
   }
+}
+
+/** The same on a database that is open. */
+export async function compareStored(
+  pool: Pool,
+  dataFolder: string,
+  devices: readonly KillDevice[],
+  published: ReadonlySet<string>,
+): Promise<Comparison> {
+  const stored = new Map(devices.map((device) => [device.id, [] as Hash[]]))
+  const { faults, storedTwice } = await readStored(pool, stored)
+  let lost = 0
+  for (const device of devices) {
+    const entries = stored.get(device.id)!
+    for (const seq of device.acknowledged) {
+      const entry = entries[seq - 1]
+      if (entry === undefined || !equalBytes(entry, device.entries[seq - 1]!)) lost += 1
+    }
+    if (entries.some((entry, index) => !equalBytes(entry, device.entries[index] ?? zeroHash)))
+      faults.push(`${device.id}: a statement is stored that it never signed`)
+  }
+  const { rows } = await pool.query<{ note: string }>("select note from checkpoints")
+  const notes = new Set(rows.map(({ note }) => note))
+  const last = await readFile(join(dataFolder, "log", "checkpoint"), "utf8")
+  for (const note of [...published, last])
+    if (!notes.has(note)) faults.push("a checkpoint was published that the database does not have")
+  const count = [...stored.values()].reduce((sum, entries) => sum + entries.length, 0)
+  return { stored: count, lost, storedTwice, blocks: rows.length, faults }
 }
 
 interface StoredRow {
@@ -107,9 +117,12 @@ async function readStored(pool: Pool, stored: ReadonlyMap<string, Hash[]>) {
 }
 
 /** `tidemark verify --json`: null where it passes, else what it said. */
-export async function verify(dataFolder: string): Promise<string | null> {
+export async function verify(
+  dataFolder: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<string | null> {
   const args = [...programArgs, "verify", "--json", "--data", dataFolder]
-  const options = { env: programEnvironment(), maxBuffer: 64 * 1024 * 1024 }
+  const options = { env: programEnvironment(environment), maxBuffer: 64 * 1024 * 1024 }
   try {
     const { stdout } = await promisify(execFile)(process.execPath, args, options)
     const { kind } = JSON.parse(stdout) as { kind?: unknown }

@@ -40,6 +40,9 @@ export class KillDevice {
   readonly #signer: KeyObject
   readonly #kid: Uint8Array
   readonly #random: Random
+  readonly #isForgetful: boolean
+  /** How often it forgot: what it signs anew is something else. */
+  #lives = 0
   /** Signed bytes without an answer, by seq. */
   readonly #outbox = new Map<number, Uint8Array>()
   #sentHighest = 0
@@ -48,7 +51,12 @@ export class KillDevice {
   #isEnding = false
   #client: RawClient | null = null
 
-  constructor(id: string, random: Random) {
+  /**
+   * @param isForgetful it has no durable storage: what the head does not cover is gone after each connection, and other
+   *   content is signed for the same places (PROTOCOL §4: ask for the head before signing)
+   */
+  constructor(id: string, random: Random, isForgetful = false) {
+    this.#isForgetful = isForgetful
     const secret = random.bytes(32)
     this.id = id
     this.#random = random
@@ -139,6 +147,10 @@ export class KillDevice {
       this.storedSilently += 1
     }
     this.#acceptedHighest = head.seq
+    if (!this.#isForgetful) return
+    this.entries.length = head.seq
+    this.#outbox.clear()
+    this.#lives += 1
   }
 
   #sign(seq: number): Uint8Array {
@@ -159,7 +171,7 @@ export class KillDevice {
           name: "heart-rate",
           unit: "beat/min",
           times: Array.from({ length: count }, (_, index) => startsAt + index),
-          values: Array.from({ length: count }, (_, index) => 60 + ((seq + index) % 50)),
+          values: Array.from({ length: count }, (_, index) => 60 + ((seq + index) % 50) + this.#lives / 128),
         },
       ]),
     }

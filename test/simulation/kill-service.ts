@@ -1,4 +1,4 @@
-/** `tidemark up` in a process of its own, that can be killed, and the Postgres that it holds. */
+/** `tidemark up`, or another command that stays, in a process of its own that can be killed, and the Postgres that it holds. */
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { readFile } from "node:fs/promises"
@@ -18,12 +18,15 @@ import {
 import { locks } from "../../ingest/database/pool.ts"
 import { programArgs, programEnvironment } from "../cli/program.ts"
 
+const upSealing = ["up", "--mqtt", "0", "--http", "0", "--seal", "*/2 * * * * *"]
 const linesKeptMax = 40
 /** Recovery after a crash, on a machine that does other things too. */
 const startMsMax = 120_000
 
 export class KilledService {
   readonly #dataFolder: string
+  readonly #command: readonly string[]
+  readonly #environment: Readonly<Record<string, string>>
   #child: ChildProcess | null = null
   #port: number | null = null
   #whenUp = new Awaited<number>()
@@ -32,20 +35,26 @@ export class KilledService {
   /** The last lines of its log, for a failure's report. */
   readonly lines: string[] = []
 
-  constructor(dataFolder: string) {
+  constructor(
+    dataFolder: string,
+    command: readonly string[] = upSealing,
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     this.#dataFolder = dataFolder
+    this.#command = command
+    this.#environment = environment
   }
 
-  /** The broker's port, once a service is ready. Rejects when there will be none any more. */
+  /** The broker's port, or 0 of a process without one, once a service is ready. Rejects when there will be none any more. */
   whenUp(): Promise<number> {
     return this.#whenUp.promise
   }
 
   /** Starts the service. Gives whether it became ready; else it ended, killed or by itself. */
   async start(): Promise<boolean> {
-    const args = ["up", "--data", this.#dataFolder, "--mqtt", "0", "--http", "0", "--seal", "*/2 * * * * *"]
-    const child = spawn(process.execPath, [...programArgs, ...args], {
-      env: programEnvironment(),
+    const args = [...programArgs, ...this.#command, "--data", this.#dataFolder]
+    const child = spawn(process.execPath, args, {
+      env: programEnvironment(this.#environment),
       stdio: ["ignore", "ignore", "pipe"],
     })
     this.#child = child
@@ -211,11 +220,12 @@ function findPostgres(marks: ClusterMarks): readonly number[] {
     .map(({ pid }) => pid)
 }
 
-/** The MQTT port in the log line that says that the service is ready; null in any other. */
+/** The MQTT port in the log line that says that the service is ready, 0 where it has none; null in any other line. */
 function readReadyPort(line: string): number | null {
   try {
     const { msg, mqtt } = JSON.parse(line) as { msg?: unknown; mqtt?: unknown }
-    return msg === "ready" && typeof mqtt === "string" ? Number(mqtt.split(":").at(-1)) : null
+    if (msg !== "ready") return null
+    return typeof mqtt === "string" ? Number(mqtt.split(":").at(-1)) : 0
   } catch {
     return null
   }
