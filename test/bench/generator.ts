@@ -19,7 +19,8 @@ export type GeneratorRequest =
       readonly devices: readonly string[]
       readonly topic: string
     }
-  | { readonly kind: "connect"; readonly port: number }
+  /** A device after the other, to a port after the other. */
+  | { readonly kind: "connect"; readonly ports: readonly number[] }
   /**
    * Publishes all that was loaded. Each device has at most `window` messages unanswered. Without `perSecond` as fast as
    * they are answered; with it, on a schedule, and a message that has to wait is late from the instant it was due.
@@ -167,7 +168,11 @@ async function answer(request: GeneratorRequest): Promise<unknown> {
     case "connect":
       // A listener's backlog is shorter than a fleet.
       for (let from = 0; from < senders.length; from += 100)
-        await Promise.all(senders.slice(from, from + 100).map((sender) => sender.connect(request.port)))
+        await Promise.all(
+          senders
+            .slice(from, from + 100)
+            .map((sender, index) => sender.connect(request.ports[(from + index) % request.ports.length]!)),
+        )
       return null
     case "publish":
       return publish(request.window, request.perSecond)

@@ -1,8 +1,10 @@
 /** `floor`, `ingest` and `peer`, turn by turn: each round signs new statements, which all of them then work on. */
 import { join } from "node:path"
 import { profile } from "./profile.ts"
-import type { FloorSpent, IngestSpent, Load, LoadStand, PeerSpent } from "./load-stand.ts"
+import type { IngestSpent, Load } from "./ingest-stand.ts"
+import type { FloorSpent, LoadStand, PeerSpent } from "./load-stand.ts"
 import type { Samples } from "./measure.ts"
+import { type StoredBytes, readStoredBytes, subtractBytes } from "./stored-bytes.ts"
 import { formatValue } from "./report.ts"
 import { sumOf } from "./stopwatch.ts"
 import { waveformReadings } from "./readings.ts"
@@ -22,7 +24,7 @@ export async function profileLoads(
   stand: LoadStand,
   { loads, folder, say }: Pick<LoadOptions, "loads" | "say"> & { readonly folder: string },
 ): Promise<void> {
-  const { up, pool } = stand.service
+  const { up, pool } = stand.stand.service
   if (up.inspector === null) throw new Error("the service has no inspector")
   for (const load of loads) {
     const slot = stand.prepare(load, 0)
@@ -56,6 +58,7 @@ export async function runLoads(stand: LoadStand, samples: Samples, options: Load
 
 interface Turn {
   readonly full: IngestSpent
+  readonly stored: StoredBytes
   readonly half: IngestSpent
   readonly floor: FloorSpent | null
   readonly peer: PeerSpent | null
@@ -65,17 +68,23 @@ interface Turn {
 async function runTurn(stand: LoadStand, load: Load, options: LoadOptions): Promise<Turn> {
   const peerMessages = Math.min(load.statements, Math.ceil(options.peerReadingsMax / load.readings))
   const slot = stand.prepare(load, peerMessages)
+  const { pool } = stand.stand.service
+  const before = await readStoredBytes(pool)
   const full = await stand.ingest(slot, null)
-  if (full.published.acknowledged !== load.statements) throw new Error("not every statement was acknowledged")
+  const stored = subtractBytes(await readStoredBytes(pool), before)
   const floor = options.isFloorRun ? await stand.floor(slot) : null
   const peer = options.isPeerRun ? await stand.peer(slot) : null
   const perSecond = load.statements / full.published.wallSeconds / 2
   const statements = Math.min(load.statements, Math.ceil(perSecond * halfSecondsMax))
   const half = await stand.ingest(stand.prepare({ ...load, statements }, 0), perSecond)
-  return { full, half, floor, peer, peerReadings: peerMessages * load.readings }
+  return { full, stored, half, floor, peer, peerReadings: peerMessages * load.readings }
 }
 
-function addTurn(samples: Samples, load: Load, { full, half, floor, peer, peerReadings }: Turn): void {
+function addTurn(
+  samples: Samples,
+  load: Load,
+  { full, stored, half, floor, peer, peerReadings }: Turn,
+): void {
   const { readings } = load
   const total = load.statements * readings
   const unit = readings >= waveformReadings ? "samples/s" : "readings/s"
@@ -105,6 +114,11 @@ function addTurn(samples: Samples, load: Load, { full, half, floor, peer, peerRe
     for (const percentile of ["p50", "p95", "p99"] as const)
       samples.add(`ingest.${readings}.${name}.puback-${percentile}`, published.puback[percentile], "ms")
   }
+  const perReading = (bytes: number): number => bytes / total
+  samples.add(`storage.${readings}.bytes`, perReading(stored.statements + stored.series), "bytes/reading")
+  samples.add(`storage.${readings}.bytes-statements`, perReading(stored.statements), "bytes/reading")
+  samples.add(`storage.${readings}.bytes-series`, perReading(stored.series), "bytes/reading")
+  samples.add(`storage.${readings}.bytes-entries`, perReading(stored.entries), "bytes/reading")
   if (peer === null) return
   samples.add(`peer.${readings}.rate`, peerReadings / peer.wallSeconds, unit)
   samples.add(

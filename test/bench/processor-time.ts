@@ -63,11 +63,17 @@ export function readFamilySeconds(pid: number): number | null {
   return ticks / ticksPerSecond
 }
 
-/** The most memory that a process has had since `resetPeakBytes`, and has now; null without /proc. */
+/** The most memory that a process has had, and what it has now; null without /proc, or where the process is gone. */
 export function readMemoryBytes(pid: number): { readonly peak: number; readonly now: number } | null {
   if (!hasProcessorTime) return null
-  const status = readFileSync(`/proc/${pid}/status`, "latin1")
-  const kibibytes = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1])
-  return { peak: 1024 * kibibytes("VmHWM"), now: 1024 * kibibytes("VmRSS") }
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1")
+    const bytes = (name: string): number =>
+      1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1])
+    const [peak, now] = [bytes("VmHWM"), bytes("VmRSS")]
+    // Of a zombie neither is told.
+    return Number.isNaN(peak) ? null : { peak, now }
+  } catch {
+    return null
+  }
 }

@@ -1,14 +1,11 @@
 /** The service as its operator runs it: the built `tidemark up` in a process of its own, on an embedded Postgres. */
-import { type ChildProcess, execFile, spawn } from "node:child_process"
-import { once } from "node:events"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { promisify } from "node:util"
 import { Client, type Pool } from "pg"
 import { type EmbeddedDatabase, openEmbedded } from "../../ingest/database/embedded.ts"
 import { openPool } from "../../ingest/database/pool.ts"
-import { programArgs, programEnvironment, repository } from "../cli/program.ts"
+import { RunningUp, runTidemark } from "./command.ts"
 import type { Fleet } from "./fleet.ts"
 
 /**
@@ -65,6 +62,10 @@ export class BenchService {
     return this.#database.pid
   }
 
+  get isUp(): boolean {
+    return this.#up !== null
+  }
+
   get up(): RunningUp {
     if (this.#up === null) throw new Error("the service is not up")
     return this.#up
@@ -76,17 +77,23 @@ export class BenchService {
     await runTidemark(["device", "enroll", "--from", path, "--data", this.dataFolder])
   }
 
-  /** Starts `up`, with limits under which a fleet may come from one address. */
-  async start(args: readonly string[] = []): Promise<RunningUp> {
-    const limits = [
-      "connections-per-address=10000",
-      "address-connects-per-second=10000",
-      "address-connect-burst=10000",
-    ]
-    const free = ["--mqtt", "0", "--http", "0", "--seal", neverSeals, "--data", this.dataFolder]
-    const all = ["up", ...free, ...limits.flatMap((limit) => ["--limit", limit]), ...args]
-    this.#up = await RunningUp.start(all, this.#options.isProfiled)
+  /** Starts `up`. */
+  async start(): Promise<RunningUp> {
+    const args = ["up", ...this.#freePorts(), "--seal", neverSeals]
+    this.#up = await RunningUp.start(args, this.#options.isProfiled)
     return this.#up
+  }
+
+  /** Starts a process that takes statements and does nothing else. The caller ends it. */
+  startTaker(): Promise<RunningUp> {
+    return RunningUp.start(["ingest", ...this.#freePorts()])
+  }
+
+  /** Limits under which a whole fleet may come from one address. */
+  #freePorts(): string[] {
+    const limits = ["connections-per-address", "address-connects-per-second", "address-connect-burst"]
+    const raised = limits.flatMap((limit) => ["--limit", `${limit}=10000`])
+    return ["--mqtt", "0", "--http", "0", "--data", this.dataFolder, ...raised]
   }
 
   async stop(): Promise<void> {
@@ -102,6 +109,11 @@ export class BenchService {
     const url = new URL(this.#database.url)
     url.pathname = `/${name}`
     return url.href
+  }
+
+  /** What was written goes to disk now, and not while something else is measured. */
+  async settle(): Promise<void> {
+    await this.pool.query("checkpoint")
   }
 
   get url(): string {
@@ -123,75 +135,5 @@ async function asAdmin(url: string, work: (admin: Client) => Promise<void>): Pro
     await work(admin)
   } finally {
     await admin.end()
-  }
-}
-
-/** Runs a command to its end; rejects with what it said where it fails. */
-export async function runTidemark(args: readonly string[]): Promise<string> {
-  const options = { env: programEnvironment(), cwd: repository, maxBuffer: 64 * 1024 * 1024 }
-  const { stdout } = await promisify(execFile)(process.execPath, [...programArgs, ...args], options)
-  return stdout
-}
-
-/** `tidemark up`, or another command that says "ready" and stays. */
-export class RunningUp {
-  readonly #child: ChildProcess
-  readonly #ended: Promise<unknown>
-  #said = ""
-
-  private constructor(args: readonly string[], isInspected: boolean) {
-    const inspect = isInspected ? ["--inspect=127.0.0.1:0"] : []
-    this.#child = spawn(process.execPath, [...inspect, ...programArgs, ...args], {
-      env: programEnvironment(),
-      stdio: ["ignore", "ignore", "pipe"],
-    })
-    this.#ended = once(this.#child, "close")
-  }
-
-  static async start(args: readonly string[], isInspected = false): Promise<RunningUp> {
-    const up = new RunningUp(args, isInspected)
-    await new Promise<void>((resolve, reject) => {
-      up.#child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-        // Later lines are about statements that were refused: the run fails on them anyway.
-        if (up.#said.length < 100_000) up.#said += text
-        if (up.#find("ready") !== undefined) resolve()
-      })
-      void up.#ended.then(() => reject(new Error(`tidemark ${args[0]} ended: ${up.#said}`)))
-    })
-    return up
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? 0
-  }
-
-  get mqtt(): number {
-    return Number(String(this.#find("ready")?.["mqtt"]).split(":").at(-1))
-  }
-
-  get http(): string {
-    return String(this.#find("ready")?.["http"])
-  }
-
-  /** Where its inspector listens. */
-  get inspector(): string | null {
-    return /Debugger listening on (ws:\S+)/.exec(this.#said)?.[1] ?? null
-  }
-
-  get said(): string {
-    return this.#said
-  }
-
-  async end(): Promise<void> {
-    this.#child.kill("SIGTERM")
-    await this.#ended
-  }
-
-  #find(message: string): Record<string, unknown> | undefined {
-    return this.#said
-      .split("\n")
-      .filter((line) => /^\{.*\}$/.test(line))
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .find(({ msg }) => msg === message)
   }
 }
