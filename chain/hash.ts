@@ -5,7 +5,10 @@ declare const hashBrand: unique symbol
 /** A SHA-256 digest: always 32 bytes, made only by a `Sha256`, `parseHash` and the constants here. */
 export type Hash = Uint8Array & { readonly [hashBrand]: true }
 
-/** SHA-256 of some bytes. Functions here take one as an argument so that the service can pass a native one. */
+/**
+ * SHA-256 of some bytes, which it neither keeps nor changes. Functions here take one as an argument so that the service
+ * can pass a native one.
+ */
 export type Sha256 = (bytes: Uint8Array) => Hash
 
 export const sha256: Sha256 = (bytes) => nobleSha256(bytes) as Hash

@@ -8,6 +8,9 @@ export interface NodePlace {
   readonly index: number
 }
 
+/** Is given a node that a growing tree completes. */
+export type KeepNode = (place: NodePlace, hash: Hash) => void
+
 /** The stored hash of a complete subtree. */
 export type ReadNode = (place: NodePlace) => Hash
 
@@ -18,19 +21,21 @@ export function emptyRoot(hash: Sha256 = sha256): Hash {
 
 /** SHA-256(00 ‖ leaf) */
 export function hashLeaf(leaf: Uint8Array, hash: Sha256 = sha256): Hash {
-  const message = new Uint8Array(1 + leaf.length)
+  const message = leaf.length === hashSize ? entryMessage : new Uint8Array(1 + leaf.length)
   message.set(leaf, 1)
   return hash(message)
 }
 
 /** SHA-256(01 ‖ left ‖ right) */
 export function hashNode(left: Hash, right: Hash, hash: Sha256 = sha256): Hash {
-  const message = new Uint8Array(1 + 2 * hashSize)
-  message[0] = 1
-  message.set(left, 1)
-  message.set(right, 1 + hashSize)
-  return hash(message)
+  nodeMessage.set(left, 1)
+  nodeMessage.set(right, 1 + hashSize)
+  return hash(nodeMessage)
 }
+
+/** What is hashed, in the same memory each time: a block of 1,000,000 hashes 4,000,000 messages. No `Sha256` keeps them. */
+const entryMessage = new Uint8Array(1 + hashSize)
+const nodeMessage = Uint8Array.of(1, ...new Uint8Array(2 * hashSize))
 
 /**
  * A tree that grows leaf by leaf in memory of its logarithm: the roots of its complete subtrees, largest first.
@@ -70,7 +75,7 @@ export class Frontier {
    *
    * @param keep is given every node that this leaf completes, itself included: what a store must keep to prove and resume
    */
-  append(leafHash: Hash, keep?: (place: NodePlace, hash: Hash) => void): void {
+  append(leafHash: Hash, keep?: KeepNode): void {
     let node = leafHash
     let level = 0
     let index = this.count

@@ -3,7 +3,7 @@
  * `checkSignatureForm`: alone they accept other sets of signatures, and node:crypto not the same one on every Node.
  */
 import { createHmac, hash, verify } from "node:crypto"
-import type { Hash, Sha256 } from "../chain/hash.ts"
+import { type Hash, type Sha256, hashSize } from "../chain/hash.ts"
 import type { Hmac } from "../chain/heads.ts"
 import { type PublicKey, algorithmEd25519 } from "../chain/key.ts"
 import type { VerifyEquation } from "../chain/signature.ts"
@@ -38,8 +38,16 @@ export function verifyNativeAsync(
   })
 }
 
-/** One-shot `hash`: 0.9 µs for 65 bytes, where createHash takes 1.3 and noble about 4. */
-export const sha256Native: Sha256 = (bytes) => plain(hash("sha256", bytes, "buffer")) as Hash
+/**
+ * One-shot `hash`, as text of a byte a character: 0.36 µs for 65 bytes. As a Buffer it takes 0.85, which go into making
+ * the Buffer; createHash takes 1.2 and noble 1.7.
+ */
+export const sha256Native: Sha256 = (bytes) => {
+  const digest = hash("sha256", bytes, "binary")
+  const copy = new Uint8Array(hashSize)
+  for (let index = 0; index < hashSize; index++) copy[index] = digest.charCodeAt(index)
+  return copy as Hash
+}
 
 export const hmacNative: Hmac = (key, message) => plain(createHmac("sha256", key).update(message).digest())
 

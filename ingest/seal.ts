@@ -5,28 +5,24 @@
 import { randomBytes } from "node:crypto"
 import { setImmediate as yieldToLoop } from "node:timers/promises"
 import type { Pool, PoolClient } from "pg"
-import {
-  BlockBuilder,
-  type BlockStatement,
-  type Manifest,
-  type Summary,
-  encodeManifest,
-  saltSize,
-} from "../chain/block.ts"
+import { BlockBuilder, type Manifest, type Summary, encodeManifest, saltSize } from "../chain/block.ts"
 import { signCheckpoint } from "../chain/checkpoint.ts"
 import { type Hash, parseHash } from "../chain/hash.ts"
 import type { SealedHead } from "../chain/heads.ts"
 import { Frontier, hashLeaf } from "../chain/merkle.ts"
-import { readPayload } from "../chain/payload.ts"
-import { contentBlock, contentRegistry, decodeStatement } from "../chain/statement.ts"
+import { contentBlock } from "../chain/statement.ts"
+import { TileCollector } from "../chain/tile.ts"
+import { CopyRows, copyRows } from "./database/copy.ts"
 import { makePartitions } from "./database/migration.ts"
 import { locks } from "./database/pool.ts"
+import { EntryPages, OperatorStatements } from "./entry-pages.ts"
+import { LeafWriter } from "./leaves.ts"
 import type { SealKeys } from "./log-keys.ts"
 import { hmacNative, sha256Native } from "./native.ts"
 import { type OperatorHead, appendOperator, lockOperator } from "./operator.ts"
 import { checkPublished, claimPublication, publishLast } from "./publication.ts"
 import { readClock, takeIds } from "./storage.ts"
-import { TileWriter, readFrontier } from "./tiles.ts"
+import { TileWriter, insertArrivalTiles } from "./tiles.ts"
 
 export interface SealOptions {
   readonly pool: Pool
@@ -59,14 +55,21 @@ export interface SealedBlock {
   readonly tookMs: number
 }
 
-/** Rows per query: memory stays flat whatever the block's size. */
-const pageSize = 5_000
-
 interface LastBlock {
   readonly height: number
   readonly toMs: number
   readonly size: number
   readonly manifestId: number
+  /** On the operator's chain. */
+  readonly manifestSeq: number
+}
+
+/** A block while it is computed: what it commits to, and what is kept of it. */
+interface GrowingBlock {
+  readonly builder: BlockBuilder
+  readonly tiles: TileWriter
+  readonly leaves: LeafWriter
+  readonly arrivals: TileCollector
 }
 
 interface Cut {
@@ -111,6 +114,10 @@ async function sealInTransaction(
 ): Promise<SealedBlock | "no-statements" | "slot-is-sealed"> {
   const { keys } = options
   await client.query("begin")
+  // Whatever the statistics say: entries are read by their key. Without any, the planner sorted all of them for each page.
+  await client.query(
+    "set local enable_sort = off; set local enable_seqscan = off; set local enable_bitmapscan = off",
+  )
   // One sealer at a time. A second one waits here, holding nothing that a writer needs, and then finds less to do.
   await client.query("select pg_advisory_xact_lock($1)", [locks.sealer])
   await options.onStep?.("sealer")
@@ -127,8 +134,8 @@ async function sealInTransaction(
     return "no-statements"
   }
 
-  const tree = await readFrontier(client, cut.last?.size ?? 0)
-  const tiles = await TileWriter.open(client, tree.size)
+  const tiles = await TileWriter.open(client, cut.last?.size ?? 0)
+  const { tree } = tiles
   const start = {
     height: cut.last === null ? 0 : cut.last.height + 1,
     fromMs: cut.last?.toMs ?? (await readFirstArrival(client)),
@@ -137,8 +144,9 @@ async function sealInTransaction(
     heads: await readSealedHeads(client),
   }
   const builder = new BlockBuilder(start, sha256Native)
-  const firstLeaf = tree.size
-  await addStatements(client, cut, builder, tiles, keys.origin, options.onProgress)
+  const leaves = new LeafWriter(client, tree.size)
+  const arrivals = new TileCollector(1)
+  await addStatements(client, cut, { builder, tiles, leaves, arrivals }, options)
   // A crash here: nothing happened.
   await options.onStep?.("computed")
 
@@ -153,8 +161,10 @@ async function sealInTransaction(
   await tiles.finish()
   const treeRoot = tree.root()
   const summary = builder.summary()
-  await insertLeaves(client, cut, firstLeaf)
+  leaves.add(cut.manifestId)
+  await leaves.finish()
   await insertBlock(client, manifest, summary, salt, cut.manifestId)
+  await insertArrivalTiles(client, start.height, arrivals)
   await insertSealedHeads(
     client,
     start.height,
@@ -208,13 +218,11 @@ async function makeCut(client: PoolClient, { pool, keys }: SealOptions): Promise
 }
 
 async function readLastBlock(client: PoolClient): Promise<LastBlock | null> {
-  const { rows } = await client.query<{ height: number; to_ms: number; size: number; manifest_id: number }>(
-    "select height, to_ms, size + 1 as size, manifest_id from blocks order by height desc limit 1",
+  const { rows } = await client.query<LastBlock>(
+    `select height, to_ms as "toMs", size + 1 as size, manifest_id as "manifestId", e.seq as "manifestSeq"
+     from blocks join entries e on e.id = manifest_id order by height desc limit 1`,
   )
-  const row = rows[0]
-  return row === undefined
-    ? null
-    : { height: row.height, toMs: row.to_ms, size: row.size, manifestId: row.manifest_id }
+  return rows[0] ?? null
 }
 
 async function countUnsealed(client: PoolClient, cut: Cut): Promise<{ count: number }> {
@@ -262,75 +270,50 @@ async function readSealedHeads(client: PoolClient): Promise<Map<string, SealedHe
   )
 }
 
-interface SealedRow {
-  readonly id: number
-  readonly device_id: string
-  readonly seq: number
-  readonly entry: Uint8Array
-  readonly received_ms: number
-  readonly bytes: Uint8Array | null
-  readonly readings: number
-  readonly starts_at: number | null
-  readonly ends_at: number | null
-}
+/** Statements between two looks at the event loop: about 4 ms. */
+const breath = 1_000
 
+/** Takes the block's statements in, and writes what they complete: in memory of a few pages. */
 async function addStatements(
   client: PoolClient,
   cut: Cut,
-  builder: BlockBuilder,
-  tiles: TileWriter,
-  origin: string,
-  onProgress?: (statements: number) => void,
+  block: GrowingBlock,
+  { keys, onProgress }: SealOptions,
 ): Promise<void> {
-  let after = cut.last?.manifestId ?? 0
-  for (let done = 0; ;) {
-    // Of a device's statement its entry says enough; of the operator's the bytes are needed.
-    const { rows } = await client.query<SealedRow>(
-      `select e.id, e.device_id, e.seq, e.entry, (extract(epoch from e.received_at) * 1000)::bigint as received_ms,
-              case when e.device_id = $4 then (select bytes from statements s where s.id = e.id and s.received_at = e.received_at) end as bytes,
-              e.readings, e.starts_at, e.ends_at
-       from entries e where e.id > $1 and e.id <= $2 order by e.id limit $3`,
-      [after, cut.idMax, pageSize, origin],
-    )
-    for (const row of rows) builder.add(blockStatementOf(row, origin), tiles.keep)
+  const { builder, tiles, leaves, arrivals } = block
+  const { last, idMax } = cut
+  const range = {
+    after: last?.manifestId ?? 0,
+    last: idMax,
+    origin: keys.origin,
+    operatorSeq: last?.manifestSeq ?? 0,
+  }
+  const pages = new EntryPages(client, range)
+  const operator = new OperatorStatements(client, range)
+  let done = 0
+  for (let next = pages.fetch(); ;) {
+    const count = await next
     await tiles.flush()
-    done += rows.length
+    await leaves.flush()
+    if (count === 0) return
+    pages.turn()
+    next = pages.fetch()
+    next.catch(ignore)
+    for (let entry = pages.next(); entry !== null; entry = pages.next()) {
+      const { id, seq, statement } = entry
+      const isOperator = statement.origin.kind === "operator"
+      builder.add(
+        isOperator ? { ...statement, origin: await operator.next(seq) } : statement,
+        tiles.keep,
+        arrivals.keep,
+      )
+      leaves.add(id)
+      done += 1
+      // Sealing shares a process with ingest: let it breathe.
+      if (done % breath === 0) await yieldToLoop()
+    }
     onProgress?.(done)
-    if (rows.length < pageSize) return
-    after = rows.at(-1)!.id
-    // Sealing shares a process with ingest: let it breathe between pages.
-    await yieldToLoop()
   }
-}
-
-function blockStatementOf(row: SealedRow, origin: string): BlockStatement {
-  const common = { entry: parseHash(row.entry), receivedAtMs: row.received_ms }
-  if (row.device_id !== origin) {
-    const times =
-      row.starts_at === null || row.ends_at === null ? null : { startsAt: row.starts_at, endsAt: row.ends_at }
-    const { device_id: device, seq, readings } = row
-    return { ...common, origin: { kind: "device", device, seq, readings, times } }
-  }
-  const decoded = row.bytes === null ? null : decodeStatement(row.bytes, origin)
-  if (decoded?.kind !== "statement")
-    throw new Error(`the operator's statement ${row.seq} cannot be read: run tidemark verify`)
-  if (decoded.statement.content !== contentRegistry) return { ...common, origin: { kind: "operator" } }
-  const payload = readPayload(decoded.statement)
-  if (payload.kind !== "registry")
-    throw new Error(`the registry statement ${row.seq} cannot be read: run tidemark verify`)
-  const { device, action } = payload.registry
-  // About a CA, not a device: no place in the heads map, even where a device has the same name.
-  if (action === "trust-ca" || action === "distrust-ca") return { ...common, origin: { kind: "operator" } }
-  return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
-}
-
-/** Leaves in id order, the manifest last. */
-async function insertLeaves(client: PoolClient, cut: Cut, firstLeaf: number): Promise<void> {
-  await client.query(
-    `insert into leaves (leaf_index, statement_id)
-     select $3::bigint + row_number() over (order by id) - 1, id from entries where id > $1 and id <= $2`,
-    [cut.last?.manifestId ?? 0, cut.manifestId, firstLeaf],
-  )
 }
 
 async function insertBlock(
@@ -371,19 +354,16 @@ async function insertSealedHeads(
   height: number,
   heads: readonly SealedHead[],
 ): Promise<void> {
-  if (heads.length === 0) return
-  await client.query(
-    `insert into sealed_heads (device_id, height, seq, entry, registry)
-     select device_id, $1, seq, entry, registry
-     from unnest($2::text[], $3::bigint[], $4::bytea[], $5::bytea[]) as n(device_id, seq, entry, registry)`,
-    [
-      height,
-      heads.map(({ device }) => device),
-      heads.map(({ seq }) => seq),
-      heads.map(({ entry }) => entry),
-      heads.map(({ registry }) => registry),
-    ],
-  )
+  const rows = new CopyRows()
+  for (const { device, seq, entry, registry } of heads) {
+    rows.row(5)
+    rows.text(device)
+    rows.int8(height)
+    rows.int8(seq)
+    rows.bytes(entry)
+    rows.bytes(registry)
+  }
+  await copyRows(client, "sealed_heads (device_id, height, seq, entry, registry)", rows)
 }
 
 function ignore(): void {}

@@ -17,6 +17,7 @@ import { BlockAudit } from "./blocks.ts"
 import { Chains } from "./chains.ts"
 import { CheckpointAudit } from "./checkpoints.ts"
 import { Findings } from "./finding.ts"
+import { LeafAudit } from "./leaves.ts"
 import { auditForks } from "./forks.ts"
 import { auditRegistryRows } from "./registry-rows.ts"
 import type { AuditResult } from "./report.ts"
@@ -71,6 +72,7 @@ class LogAudit {
   private readonly findings: Findings
   private readonly checkpoints: CheckpointAudit
   private readonly blocks: BlockAudit
+  private readonly leaves: LeafAudit
   private chains: Chains | null = null
   private judge: StatementAudit | null = null
   private manifestIdMax: bigint | null = null
@@ -84,6 +86,7 @@ class LogAudit {
     this.options = options
     this.findings = findings
     this.checkpoints = new CheckpointAudit(source, findings, logKey, published, verifyNow)
+    this.leaves = new LeafAudit(source, findings)
     this.blocks = new BlockAudit({
       source,
       findings,
@@ -130,6 +133,7 @@ class LogAudit {
       findings.add("entries", "id", "the log", `has ${total} entries under ${entries} ids`)
     for (const finish of [
       () => this.blocks.finish(),
+      () => this.leaves.finish(),
       () => auditRegistryRows(source, this.chains!, findings, this.options.sha256),
       () => auditForks(source.forks(), this.chains!, findings, this.options),
     ]) {
@@ -233,39 +237,33 @@ class LogAudit {
   }
 
   /** The statement in its block and at its leaf, or among those that wait. */
-  private async place({ id, leaves }: StatementRows, audited: AuditedStatement): Promise<void> {
-    const { findings } = this
+  private async place({ id }: StatementRows, audited: AuditedStatement): Promise<void> {
     const { row, statement, forBlock } = audited
     if (forBlock !== "manifest" && forBlock.origin.kind === "device") {
       this.statements += 1
       this.readings += forBlock.origin.readings
     }
-    if (!this.isSealed(id, leaves)) {
-      for (const leaf of leaves)
-        findings.add("leaves", null, `leaf ${leaf}`, `names ${row}, which no block has sealed`)
+    if (!(await this.isSealed(id))) {
       this.unsealed += 1
       return
     }
-    const leafIndex = this.blocks.tree.size
-    if (leaves.length === 0) findings.add("leaves", null, `leaf ${leafIndex}`, `is missing: it is ${row}`)
-    else if (!leaves.includes(leafIndex))
-      findings.add("leaves", "leaf_index", `leaf ${leaves[0]}`, `names ${row}, which is leaf ${leafIndex}`)
-    else if (leaves.length > 1) findings.add("leaves", null, row, `has ${leaves.length} leaves`)
+    await this.leaves.add(id, row)
     if (forBlock !== "manifest") {
       await this.blocks.add(forBlock, row)
       return
     }
     const { entry, receivedAtMs } = audited
     await this.blocks.end({ id, row, entry, payload: statement.payload, iat: statement.iat, receivedAtMs })
+    await this.leaves.endBlock(this.blocks.tree.size)
   }
 
   /**
    * Sealed is what stands at or below the last manifest of the operator's chain. Where that one cannot be read, `blocks`
    * says how far it went, for statements that have a leaf: either may have been changed, and the right row is named.
    */
-  private isSealed(id: bigint, leaves: readonly number[]): boolean {
+  private async isSealed(id: bigint): Promise<boolean> {
     if (this.manifestIdMax !== null && id <= this.manifestIdMax) return true
-    return leaves.length > 0 && this.blockIdMax !== null && id <= this.blockIdMax
+    return this.blockIdMax !== null && id <= this.blockIdMax && (await this.leaves.covers(id))
   }
 
   passed(): AuditResult {
@@ -285,6 +283,7 @@ class LogAudit {
 
   async close(): Promise<void> {
     await this.blocks.close()
+    await this.leaves.close()
     await this.checkpoints.close()
   }
 }

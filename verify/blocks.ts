@@ -11,6 +11,8 @@ import { FormatFault } from "../chain/cbor.ts"
 import { type Hash, type Sha256, sha256 } from "../chain/hash.ts"
 import { type Hmac, type SealedHead, hmacSha256 } from "../chain/heads.ts"
 import { Frontier, hashLeaf } from "../chain/merkle.ts"
+import { TileCollector } from "../chain/tile.ts"
+import { ArrivalTileAudit } from "./arrival-tiles.ts"
 import { CheckpointAudit } from "./checkpoints.ts"
 import type { Findings } from "./finding.ts"
 import { Peekable } from "./peekable.ts"
@@ -46,6 +48,8 @@ export class BlockAudit {
   private readonly manifests: Frontier
   private readonly heads = new Map<string, SealedHead>()
   private readonly tiles: TileAudit
+  private readonly arrivalTiles: ArrivalTileAudit
+  private arrivals = new TileCollector(1)
   private readonly rows: Peekable<BlockRow>
   private readonly headRows: Peekable<SealedHeadRow>
   private builder: BlockBuilder | null = null
@@ -64,6 +68,7 @@ export class BlockAudit {
     this.tree = new Frontier(hash)
     this.manifests = new Frontier(hash)
     this.tiles = new TileAudit(source, findings)
+    this.arrivalTiles = new ArrivalTileAudit(source, findings)
     this.rows = new Peekable(source.blocks())
     this.headRows = new Peekable(source.sealedHeads())
   }
@@ -75,13 +80,14 @@ export class BlockAudit {
     const { origin } = statement
     // A statement of a device that was never enrolled has been named; without its head the block cannot be computed.
     if (origin.kind === "device" && !this.heads.has(origin.device)) return
-    builder.add(statement, this.tiles.keep)
+    builder.add(statement, this.tiles.keep, this.arrivals.keep)
     this.noteDifference(row)
   }
 
   private open(receivedAtMs: number): BlockBuilder {
     if (this.builder !== null) return this.builder
     this.findingsBefore = this.findings.count
+    this.arrivals = new TileCollector(1)
     // The first block begins with the log, which begins with its policy.
     this.fromMs ??= receivedAtMs
     const { height, fromMs, tree, manifests: blocks, heads } = this
@@ -97,6 +103,7 @@ export class BlockAudit {
   /** Ends the block with its manifest. */
   async end(statement: ManifestStatement): Promise<void> {
     const builder = this.open(statement.receivedAtMs)
+    builder.moveHeads()
     const manifest = this.decode(statement)
     if (manifest !== null) {
       const row = await this.findRow(statement)
@@ -109,6 +116,7 @@ export class BlockAudit {
     this.noteDifference(statement.row)
     const isFound = this.findings.count > this.findingsBefore
     await this.options.checkpoints.check(this.height, this.tree, statement.row, this.isTreeLost || isFound)
+    await this.arrivalTiles.check(this.height, this.arrivals, isFound)
     if (this.difference !== null) this.tiles.addDifference(this.difference.tile)
     this.difference = null
     this.manifests.append(hashLeaf(statement.entry, this.hash))
@@ -320,12 +328,14 @@ export class BlockAudit {
       )
     await this.options.checkpoints.finish()
     await this.tiles.finish(this.tree.size)
+    await this.arrivalTiles.finish()
   }
 
   async close(): Promise<void> {
     await this.rows.close()
     await this.headRows.close()
     await this.tiles.close()
+    await this.arrivalTiles.close()
   }
 }
 

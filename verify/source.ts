@@ -5,6 +5,8 @@
  * Ids are `bigint`, since a row that somebody wrote by hand may hold any number. `Us` is Unix microseconds, Infinity or
  * -Infinity: ours are whole milliseconds, and a change below one must not be rounded away.
  */
+import type { LeafRun } from "../chain/leaf-run.ts"
+
 export interface AuditSource {
   /** Rows of `entries`, for progress. */
   countEntries(): Promise<number>
@@ -19,6 +21,10 @@ export interface AuditSource {
   blocks(): AsyncIterable<BlockRow>
   /** By height. */
   checkpoints(): AsyncIterable<CheckpointRow>
+  /** By first id. */
+  leafRuns(): AsyncIterable<LeafRun>
+  /** By height, level and index. */
+  arrivalTiles(): AsyncIterable<ArrivalTileRow>
   /** By height, then device. */
   sealedHeads(): AsyncIterable<SealedHeadRow>
   readTileLevels(): Promise<readonly number[]>
@@ -48,7 +54,6 @@ export interface StatementRows {
   readonly statements: readonly StatementRow[]
   /** By position. */
   readonly series: readonly SeriesRow[]
-  readonly leaves: readonly number[]
 }
 
 export interface EntryRow {
@@ -134,6 +139,11 @@ export interface TileRow {
   readonly index: number
   /** 32 bytes each. */
   readonly hashes: Uint8Array
+}
+
+export interface ArrivalTileRow extends TileRow {
+  readonly height: number
+  readonly level: number
 }
 
 export interface ChainHeadRow {

@@ -112,13 +112,11 @@ export class StatementAudit {
     return this.auditDecoded(rows, entry, stored, decoded.statement)
   }
 
-  private addOrphans({ id, statements, series, leaves }: StatementRows): void {
+  private addOrphans({ id, statements, series }: StatementRows): void {
     const row = `id ${id}`
     for (const _ of statements) this.findings.add("statements", null, row, "has a statement and no entry")
     for (const { position } of series)
       this.findings.add("series", null, `series ${position} of id ${id}`, "has no entry")
-    for (const leaf of leaves)
-      this.findings.add("leaves", null, `leaf ${leaf}`, `names id ${id}, which has no entry`)
   }
 
   /** What follows a bad statement is judged by itself: the chain goes on from where its row says that it stood. */

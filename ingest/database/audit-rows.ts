@@ -135,10 +135,6 @@ export class AuditRows {
        from series where ${within("statement_id")} order by series.statement_id, series.position, series.received_at`,
     )
     for (const row of series) page.at(row.id).series.push(seriesOf(row))
-    const leaves = await this.query<{ id: string; leaf_index: number }>(
-      `select statement_id::text as id, leaf_index from leaves where ${within("statement_id")} order by statement_id, leaf_index`,
-    )
-    for (const row of leaves) page.at(row.id).leaves.push(row.leaf_index)
     return { page: page.list(), after: last }
   }
 
@@ -179,6 +175,33 @@ export class AuditRows {
         size: row.size,
         root: plainBytes(row.root),
         note: row.note,
+      }),
+    )
+  }
+
+  leafRuns() {
+    return mapRows(
+      this.read<{ first_leaf: number; first_id: string; leaf_count: number }>(
+        "select first_leaf, first_id::text, leaf_count from leaf_runs order by leaf_runs.first_id",
+      ),
+      (row) => ({
+        firstLeaf: row.first_leaf,
+        firstId: BigInt(row.first_id),
+        count: row.leaf_count,
+      }),
+    )
+  }
+
+  arrivalTiles() {
+    return mapRows(
+      this.read<{ height: number; level: number; tile_index: number; hashes: Buffer }>(
+        "select height, level, tile_index, hashes from arrival_tiles order by height, level, tile_index",
+      ),
+      (row) => ({
+        height: row.height,
+        level: row.level,
+        index: row.tile_index,
+        hashes: plainBytes(row.hashes),
       }),
     )
   }
@@ -439,7 +462,6 @@ interface Place {
   entry: ReturnType<typeof entryOf> | null
   readonly statements: { receivedAtUs: number; bytes: Uint8Array }[]
   readonly series: ReturnType<typeof seriesOf>[]
-  readonly leaves: number[]
 }
 
 class Page {
@@ -460,7 +482,7 @@ class Page {
   }
 
   private make(id: string): Place {
-    const place: Place = { id: BigInt(id), entry: null, statements: [], series: [], leaves: [] }
+    const place: Place = { id: BigInt(id), entry: null, statements: [], series: [] }
     this.places.set(id, place)
     return place
   }

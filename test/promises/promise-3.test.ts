@@ -134,7 +134,8 @@ test("A device has one history: the database itself takes no second statement fo
     "series",
     "forks",
     "blocks",
-    "leaves",
+    "leaf_runs",
+    "arrival_tiles",
     "sealed_heads",
     "checkpoints",
   ]) {

@@ -77,6 +77,16 @@ export async function openWholeLog(): Promise<Stand> {
   return stand
 }
 
+/** One block of a tile of arrivals and more: 300 statements of one device. */
+export async function openLongLog(): Promise<Stand> {
+  const stand = await openStand()
+  const device = await stand.enrol("k1", algorithmEd25519)
+  const place = stand.intake.open(device.id)
+  await Promise.all(Array.from({ length: 300 }, () => expectStored(send(place, device.next()))))
+  await stand.seal()
+  return stand
+}
+
 async function sendAll(stand: Stand, device: TestDevice, count: number): Promise<void> {
   const place = stand.intake.open(device.id)
   for (let left = count; left > 0; left--) await expectStored(send(place, device.next()))

@@ -77,6 +77,23 @@ const authority = (column: string, sql: string, rule = differs, name = "maker"):
     rule,
   )
 
+const arrivalTile = (
+  column: string,
+  sql: string,
+  rule: RegExp,
+  named: { column?: string | null } = {},
+): Tamper =>
+  tamper(
+    `arrival_tiles.${column}`,
+    `update arrival_tiles set ${sql}`,
+    /^arrivals tile 1\/0 of block 0$/,
+    rule,
+    named,
+  )
+
+/** Tables that have rows only where a block is long: their tampers are for the long log of `log.ts`. */
+export const longLogTables: ReadonlySet<string> = new Set(["arrival_tiles"])
+
 /** At least one per column that evidence rests on. */
 export const changes: readonly Tamper[] = [
   tamper(
@@ -295,18 +312,43 @@ export const changes: readonly Tamper[] = [
   series("ahead", "ahead = true", /differs from the code of its entry/),
 
   tamper(
-    "leaves.leaf_index",
-    `update leaves set leaf_index = 1000 where statement_id = ${idOf("k1", 2)}`,
-    /^leaf 1000$/,
-    /names statement 2 of device k1, which is leaf \d+/,
+    "leaf_runs.first_leaf",
+    "update leaf_runs set first_leaf = 1000 where first_leaf = 0",
+    /^leaves 1000 to 10\d\d$/,
+    /is not the leaf of statement 1 of the operator, which is 0/,
   ),
   tamper(
-    "leaves.statement_id",
-    `update leaves set statement_id = 1000000 where statement_id = ${idOf("k1", 2)}`,
-    /^leaf \d+$/,
-    /is missing: it is statement 2 of device k1/,
+    "leaf_runs.first_id",
+    "update leaf_runs set first_id = first_id + 1 where first_leaf = 0",
+    /^leaves 0 to \d+$/,
+    /is not the id of statement 1 of the operator/,
+  ),
+  tamper(
+    "leaf_runs.first_id",
+    "update leaf_runs set first_id = 1000000 where first_leaf = 0",
+    /^leaves 0 to \d+$/,
+    /are missing: the first is statement 1 of the operator/,
     { column: null },
   ),
+  tamper(
+    "leaf_runs.leaf_count",
+    "update leaf_runs set leaf_count = leaf_count - 1 where first_leaf = 0",
+    /^leaves 0 to \d+$/,
+    /is not \d+, the leaves up to the next gap of ids/,
+  ),
+  // Over what waits for the next block.
+  tamper(
+    "leaf_runs.leaf_count",
+    "update leaf_runs set leaf_count = leaf_count + 1 where first_leaf = (select max(first_leaf) from leaf_runs)",
+    /^leaves \d+ to 28$/,
+    /is not \d+, the leaves up to the next gap of ids/,
+  ),
+
+  arrivalTile("height", "height = 1", /is missing/, { column: null }),
+  arrivalTile("level", "level = 2", /is missing/, { column: null }),
+  arrivalTile("tile_index", "tile_index = 1", /is missing/, { column: null }),
+  arrivalTile("hashes", flip("hashes", 31), /is not what the block's arrivals give/),
+  arrivalTile("hashes", "hashes = hashes || hashes", /is not what the block's arrivals give/),
 
   tamper("tiles.level", "update tiles set level = 3", /^tile 0\/0$/, /lacks the hash at place 0/, {
     column: "hashes",
@@ -569,11 +611,17 @@ export const removals: Readonly<
   entries: [`delete from entries ${ofK1}`, "statements", /^id \d+$/, /has a statement and no entry/],
   statements: [`delete from statements ${bytesOfK1}`, "statements", k1s2, /is missing/],
   series: [`delete from series ${everyKind(5)}`, "series", kindRow(5), /is missing/],
-  leaves: [
-    `delete from leaves where statement_id = ${idOf("k1", 2)}`,
-    "leaves",
-    /^leaf \d+$/,
-    /is missing: it is statement 2 of device k1/,
+  leaf_runs: [
+    "delete from leaf_runs where first_leaf = 0",
+    "leaf_runs",
+    /^leaves 0 to \d+$/,
+    /are missing: the first is statement 1 of the operator/,
+  ],
+  arrival_tiles: [
+    "delete from arrival_tiles",
+    "arrival_tiles",
+    /^arrivals tile 1\/0 of block 0$/,
+    /is missing/,
   ],
   tiles: ["delete from tiles", "tiles", /^tile 0\/0$/, /lacks the hash/],
   blocks: ["delete from blocks where height = 2", "blocks", /^block 2$/, /is missing/],
@@ -632,11 +680,17 @@ export const additions: Readonly<
     /^series 1 of statement 2 of device k1$/,
     /is not in the signed payload/,
   ],
-  leaves: [
-    `insert into leaves (leaf_index, statement_id) values (28, ${idOf("k2", 6)})`,
-    "leaves",
-    /^leaf 28$/,
-    /names statement 6 of device k2, which no block has sealed/,
+  leaf_runs: [
+    `insert into leaf_runs (first_leaf, first_id, leaf_count) values (28, ${idOf("k2", 6)}, 1)`,
+    "leaf_runs",
+    /^leaves 28 to 28$/,
+    /are not leaves that a block has sealed/,
+  ],
+  arrival_tiles: [
+    "insert into arrival_tiles select 0, 1, 1, hashes from arrival_tiles",
+    "arrival_tiles",
+    /^arrivals tile 1\/1 of block 0$/,
+    /is of no place/,
   ],
   tiles: [
     "insert into tiles select 5, 0, hashes from tiles",

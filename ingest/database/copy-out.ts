@@ -1,0 +1,168 @@
+/**
+ * Rows out of Postgres in the binary format of COPY (PostgreSQL manual, "COPY", Binary Format). 1,000,000 rows of eight
+ * columns cost 0.5 s here and 0.8 s in Postgres, where as rows of a query they cost 6 s and 1 s.
+ */
+import type { ClientBase, Connection, Submittable } from "pg"
+
+/** Signature, flags, and an extension that is empty. */
+const headerSize = 19
+/** Unix µs of 2000-01-01, from which Postgres counts. */
+const postgresEpochUs = 946_684_800_000_000
+const high = 2 ** 32
+
+/** The rows of one query in one buffer, and a place in it: `next`, then each column in order. */
+export class CopiedRows {
+  private buffer = Buffer.allocUnsafe(65_536)
+  private length = 0
+  private offset = 0
+
+  /** Begins anew, with the same memory. */
+  clear(): void {
+    this.length = 0
+    this.rewind()
+  }
+
+  append(bytes: Uint8Array): void {
+    if (this.length + bytes.length > this.buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(2 * this.buffer.length, this.length + bytes.length))
+      grown.set(this.buffer.subarray(0, this.length))
+      this.buffer = grown
+    }
+    this.buffer.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
+  /** Goes to the first row. */
+  rewind(): void {
+    this.offset = headerSize
+  }
+
+  /** Goes to the last row, and gives how many there are. */
+  seekLast(): number {
+    this.rewind()
+    let last = this.offset
+    let count = 0
+    for (; this.next(); count++) {
+      last = this.offset
+      for (let columns = this.buffer.readInt16BE(last - 2); columns > 0; columns--)
+        this.offset += 4 + Math.max(this.buffer.readInt32BE(this.offset), 0)
+    }
+    this.offset = last
+    return count
+  }
+
+  /** Goes to the next row; false behind the last one. */
+  next(): boolean {
+    const columns = this.buffer.readInt16BE(this.offset)
+    this.offset += 2
+    return columns !== -1
+  }
+
+  int2(): number {
+    this.offset += 6
+    return this.buffer.readInt16BE(this.offset - 2)
+  }
+
+  int4(): number {
+    this.offset += 8
+    return this.buffer.readInt32BE(this.offset - 4)
+  }
+
+  /** Rounded beyond 2^53: where anybody may have written it, take `bigint`. */
+  int8(): number {
+    this.offset += 12
+    return this.buffer.readInt32BE(this.offset - 8) * high + this.buffer.readUInt32BE(this.offset - 4)
+  }
+
+  bigint(): bigint {
+    this.offset += 12
+    return this.buffer.readBigInt64BE(this.offset - 8)
+  }
+
+  float8(): number {
+    this.offset += 12
+    return this.buffer.readDoubleBE(this.offset - 8)
+  }
+
+  boolean(): boolean {
+    this.offset += 5
+    return this.buffer[this.offset - 1] !== 0
+  }
+
+  /** timestamptz as Unix µs: exact for whole microseconds until the year 2255, and an infinity for one. */
+  timeUs(): number {
+    const start = this.offset + 4
+    const top = this.buffer.readInt32BE(start)
+    const since = this.int8()
+    // The two ends of 64 bits are Postgres's infinities; nothing else it stores comes near.
+    if (top === 0x7fffffff) return Infinity
+    if (top === -0x80000000) return -Infinity
+    return since + postgresEpochUs
+  }
+
+  /** A copy: the buffer is used again. */
+  bytes(): Uint8Array {
+    const length = this.buffer.readInt32BE(this.offset)
+    const start = this.offset + 4
+    this.offset = start + length
+    if (length > 64) return new Uint8Array(this.buffer.subarray(start, this.offset))
+    const copy = new Uint8Array(length)
+    for (let index = 0; index < length; index++) copy[index] = this.buffer[start + index]!
+    return copy
+  }
+
+  text(): string {
+    const start = this.offset + 4
+    this.offset = start + this.buffer.readInt32BE(start - 4)
+    return this.buffer.toString("utf8", start, this.offset)
+  }
+
+  /** Where the next column is null, goes behind it. */
+  isNull(): boolean {
+    if (this.buffer.readInt32BE(this.offset) !== -1) return false
+    this.offset += 4
+    return true
+  }
+}
+
+/** Fills `rows` with what this query gives, in the order of its columns; no parameters. Rejects with Postgres's error. */
+export function copyOut(client: ClientBase, query: string, rows: CopiedRows): Promise<void> {
+  return new Promise((resolve, reject) => {
+    rows.clear()
+    client.query(new CopyOutQuery(`copy (${query}) to stdout (format binary)`, rows, resolve, reject))
+  })
+}
+
+/** What `pg` calls of a query that it was handed whole (its Query, Cursor and the streams of COPY are others). */
+class CopyOutQuery implements Submittable {
+  private readonly text: string
+  private readonly rows: CopiedRows
+  private readonly resolve: () => void
+  private readonly reject: (error: Error) => void
+
+  constructor(text: string, rows: CopiedRows, resolve: () => void, reject: (error: Error) => void) {
+    this.text = text
+    this.rows = rows
+    this.resolve = resolve
+    this.reject = reject
+  }
+
+  submit(connection: Connection): void {
+    connection.query(this.text)
+  }
+
+  /** Copied at once: the chunk lies in memory that the connection reads into again. */
+  handleCopyData({ chunk }: { readonly chunk: Uint8Array }): void {
+    this.rows.append(chunk)
+  }
+
+  handleCommandComplete(): void {}
+
+  handleReadyForQuery(): void {
+    this.resolve()
+  }
+
+  handleError(error: Error): void {
+    this.reject(error)
+  }
+}
