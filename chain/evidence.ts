@@ -1,5 +1,5 @@
 /**
- * The evidence file (FORMAT.md §9): what a device said in some blocks, with everything that shows it to be genuine and
+ * The evidence file (FORMAT.md §8): what a device said in some blocks, with everything that shows it to be genuine and
  * whole. A CBOR sequence: a head, then the leaves of the log from the first to the last, each of them shown or in a gap.
  * A leaf has no index: its place in the file is its place in the log.
  */

@@ -1,5 +1,5 @@
 /**
- * Evidence made (FORMAT.md §9): what a device said in some blocks, and the proof of it, item by item in the order of the
+ * Evidence made (FORMAT.md §8): what a device said in some blocks, and the proof of it, item by item in the order of the
  * log. Rows and stored nodes reach it through a source; blinds are the operator's secret and are given one by one.
  */
 import { encodeArrival } from "../chain/block.ts"

@@ -70,8 +70,6 @@ export class EvidenceWalk {
   }
 
   take(item: EvidenceItem): void {
-    if (this.isDone)
-      throw new EvidenceFault("trailing", "the file", "goes on behind the last manifest of the log")
     if (item.kind === "head") throw new EvidenceFault("order", "the file", "has a second head")
     if (!this.operator.isKnown && item.kind !== "operator")
       throw new EvidenceFault("policy", "leaf 0", "is not shown, and a log begins with its policy")

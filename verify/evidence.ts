@@ -39,6 +39,8 @@ export class EvidenceVerifier {
   private walk: EvidenceWalk | null = null
   private refusal: EvidenceRefusal | null = null
   private offset = 0
+  /** Of the item that is read now, from 1. */
+  private number = 1
   private bytes = 0
 
   constructor(options: EvidenceOptions) {
@@ -51,10 +53,14 @@ export class EvidenceVerifier {
     if (this.refusal !== null) return
     this.try(() => {
       this.items.push(chunk)
-      for (let item = this.items.next(); item !== null; item = this.items.next()) {
-        this.offset = item.offset
-        this.take(decodeEvidenceItem(item.bytes))
+      for (;;) {
         this.offset = this.items.offset
+        if (this.walk?.isDone === true && this.items.leftBytes > 0)
+          throw new EvidenceFault("trailing", "the file", "goes on behind the last manifest of the log")
+        const item = this.items.next()
+        if (item === null) return
+        this.take(decodeEvidenceItem(item.bytes))
+        this.number += 1
       }
     })
   }
@@ -103,7 +109,7 @@ export class EvidenceVerifier {
         const { code, what, rule } = error
         this.refusal = { kind: "refused", code, what, rule, offset }
       } else if (error instanceof FormatFault) {
-        const what = this.walk === null ? "the file" : `the item at byte ${offset}`
+        const what = this.walk === null ? "the file" : `item ${this.number}`
         const rule = `is not as the format has it: ${error.rule}`
         this.refusal = { kind: "refused", code: "format", what, rule, offset }
       } else throw error

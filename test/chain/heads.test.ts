@@ -7,11 +7,13 @@ import {
   type MapPlace,
   type SealedHead,
   blindOf,
+  checkHead,
   headKey,
   headValue,
   headsRootOf,
   hmacSha256,
   mapRootOf,
+  proveHead,
 } from "../../chain/heads.ts"
 
 const secret = sha256(encodeUtf8("heads secret of a test"))
@@ -125,4 +127,36 @@ test("a value is SHA-256 over a blind of that device and height and what is know
 
 test("a device that stands twice is our mistake, and stops the program", () => {
   expect(() => headsRootOf([one, { ...one, seq: 2 }], secret, 0)).toThrow(RangeError)
+})
+
+test("each place of a map is proven, and no other value, key or path is", () => {
+  for (const size of [1, 2, 3, 8, 50]) {
+    const all = Array.from({ length: size }, (_, index) => {
+      const head = headOf(index)
+      return { key: headKey(head.device), value: headValue(head, blindOf(secret, 0, head.device)) }
+    })
+    const root = mapRootOf(all)
+    const [first] = all
+    for (const place of all) {
+      const path = proveHead(all, place.key)
+      expect(checkHead(place, path, root)).toBe(true)
+      expect(checkHead({ ...place, value: sha256(place.value) }, path, root)).toBe(false)
+      expect(checkHead({ ...place, key: sha256(place.key) }, path, root)).toBe(false)
+      expect(checkHead(place, [...path, zeroHash], root)).toBe(false)
+      const isFirst = checkHead({ ...place, key: first!.key }, path, root)
+      expect(isFirst).toBe(place === first)
+    }
+    expect(() => proveHead(all, headKey("nobody"))).toThrow(RangeError)
+  }
+})
+
+test("a path longer than a key has bits proves nothing", () => {
+  const [key, value] = [headKey("k7"), sha256(encodeUtf8("value"))]
+  expect(
+    checkHead(
+      { key, value },
+      Array.from({ length: 257 }, () => zeroHash),
+      zeroHash,
+    ),
+  ).toBe(false)
 })

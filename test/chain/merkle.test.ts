@@ -291,3 +291,28 @@ test("indices beyond 2^32 are counted as they are", () => {
   expect(checkInclusion(leafHashes[1]!, size - 1, size, path, root, native)).toBe(true)
   expect(checkInclusion(leafHashes[1]!, size - 2, size, path, root, native)).toBe(false)
 })
+
+test("a tree that is given complete subtrees in place of leaves has the same root", () => {
+  const all = Array.from({ length: 40 }, (_, index) => hashLeaf(Uint8Array.of(index)))
+  const nodes = new Map<string, Hash>()
+  const whole = new Frontier()
+  for (const leaf of all) whole.append(leaf, ({ level, index }, hash) => nodes.set(`${level}/${index}`, hash))
+  for (let from = 0; from <= all.length; from++) {
+    for (let to = from; to <= all.length; to++) {
+      const tree = new Frontier()
+      for (const leaf of all.slice(0, from)) tree.append(leaf)
+      for (const { level, index } of coverRange(from, to))
+        tree.appendSubtree(level, nodes.get(`${level}/${index}`)!)
+      for (const leaf of all.slice(to)) tree.append(leaf)
+      expect(tree.size).toBe(all.length)
+      expect(tree.root()).toEqual(whole.root())
+    }
+  }
+})
+
+test("a subtree that cannot stand behind the leaves before it throws", () => {
+  const tree = new Frontier()
+  tree.append(hashLeaf(Uint8Array.of(0)))
+  expect(() => tree.appendSubtree(1, hashLeaf(Uint8Array.of(1)))).toThrow(RangeError)
+  expect(tree.size).toBe(1)
+})

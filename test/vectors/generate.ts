@@ -1,5 +1,5 @@
 /**
- * Writes `statements/`, `chains/` and `registry/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
+ * Writes `statements/`, `chains/`, `registry/` and `evidence/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
  * again in memory and compares. The keys are test keys: see keys.ts.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import { acceptedVectors } from "./accepted.ts"
 import { chainVectors } from "./chains.ts"
 import { malformedVectors } from "./malformed.ts"
+import { evidenceVectors } from "./evidence.ts"
 import { registryVectors } from "./registry.ts"
 import { refusedVectors } from "./refused.ts"
 import { aheadVectors, unreadVectors } from "./unread.ts"
@@ -47,14 +48,20 @@ export function makeVectorFiles(): Map<string, string> {
   return files
 }
 
-function writeVectorFiles(folder: string): void {
-  for (const old of ["statements", "chains", "registry"]) rmSync(join(folder, old), { recursive: true, force: true })
-  for (const [path, text] of makeVectorFiles()) {
+/** The files of `evidence/`, likewise. */
+export async function makeEvidenceFiles(): Promise<Map<string, string>> {
+  const vectors = await evidenceVectors()
+  return new Map([...vectors].map(([path, vector]) => [path, formatVector(vector)]))
+}
+
+async function writeVectorFiles(folder: string): Promise<void> {
+  for (const old of ["statements", "chains", "registry", "evidence"]) rmSync(join(folder, old), { recursive: true, force: true })
+  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles())]) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
   }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  writeVectorFiles(dirname(fileURLToPath(import.meta.url)))
+  await writeVectorFiles(dirname(fileURLToPath(import.meta.url)))
 }

@@ -17,7 +17,7 @@ import {
 /** The secret of a key is SHA-256(sentence ‖ "\n" ‖ name). */
 export const seedSentence = "Tidemark test vectors: these keys are public and protect nothing."
 
-function testKey(algorithm: Algorithm, name: string): PrivateKey {
+export function testKey(algorithm: Algorithm, name: string): PrivateKey {
   return makePrivateKey(algorithm, sha256(encodeUtf8(`${seedSentence}\n${name}`)))
 }
 

@@ -1,18 +1,19 @@
 /** A log in memory: everything that evidence is made from, and nothing that keeps its operator from lying. */
 import { type Manifest, encodeArrival, encodeManifest, hashSummary } from "../../chain/block.ts"
-import { encodeUtf8 } from "../../chain/bytes.ts"
+import { encodeUtf8, formatHex } from "../../chain/bytes.ts"
 import { formatCheckpoint } from "../../chain/checkpoint.ts"
 import { cosignNote } from "../../chain/cosignature.ts"
 import { type Hash, sha256, zeroHash } from "../../chain/hash.ts"
 import { type SealedHead, blindOf, headsRootOf } from "../../chain/heads.ts"
-import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
-import { Frontier, type NodePlace, hashLeaf, rootOf } from "../../chain/merkle.ts"
+import { type PrivateKey, algorithmEd25519 } from "../../chain/key.ts"
+import { Frontier, type NodePlace, coverRange, hashLeaf, rootOf } from "../../chain/merkle.ts"
 import { type Note, type NoteKey, formatNote, formatVkey, signNote } from "../../chain/note.ts"
 import { type Policy, encodePolicy } from "../../chain/policy.ts"
 import { type Registry, encodeRegistry } from "../../chain/registry.ts"
 import { encodePack } from "../../chain/senml.ts"
 import {
   type Claims,
+  type Statement,
   contentBlock,
   contentPolicy,
   contentRegistry,
@@ -28,9 +29,21 @@ import {
   planEvidence,
   subtreeOf,
 } from "../../research/evidence.ts"
+import { testKey } from "../vectors/keys.ts"
 
 export function simulatedKey(name: string): PrivateKey {
-  return makePrivateKey(algorithmEd25519, sha256(encodeUtf8(`simulated key ${name}`)))
+  return testKey(algorithmEd25519, `simulated ${name}`)
+}
+
+const signatures = new Map<string, Statement>()
+
+/** Histories share their beginnings, and a signature costs a millisecond: what was signed once is not signed again. */
+function sign(claims: Omit<Claims, "algorithm" | "kid">, key: PrivateKey, origin: string | null): Statement {
+  const { prev, payload, ...plain } = claims
+  const name = JSON.stringify([plain, formatHex(prev), formatHex(payload), formatHex(key.secret), origin])
+  const statement = signatures.get(name) ?? signStatement(claims, key, origin)
+  signatures.set(name, statement)
+  return statement
 }
 
 /** A device as it signs: where its chain stands. */
@@ -72,6 +85,7 @@ export interface SealLies {
   readonly heads?: (heads: SealedHead[]) => SealedHead[]
   readonly manifest?: (manifest: Manifest) => Manifest
   readonly iat?: number
+  readonly payload?: () => Uint8Array
 }
 
 export class SimulatedLog {
@@ -127,7 +141,7 @@ export class SimulatedLog {
     const { receivedAtMs = (this.nowMs += 1_000), device = null, ...more } = claims
     this.operatorSeq += 1
     const said = { content, iss: this.origin, sub, iat: Math.floor(receivedAtMs / 1000) }
-    const { bytes } = signStatement(
+    const { bytes } = sign(
       { ...said, seq: this.operatorSeq, prev: this.operatorEntry, payload, ...more },
       this.operator,
       this.origin,
@@ -159,7 +173,7 @@ export class SimulatedLog {
     claims: Partial<Claims> & { readonly receivedAtMs?: number; readonly readings?: number } = {},
   ): Hash {
     const { receivedAtMs = (this.nowMs += 1_000), readings = 3, ...more } = claims
-    const { bytes, seq } = signStatement(
+    const { bytes, seq } = sign(
       {
         content: contentSenml,
         iss: device.id,
@@ -182,6 +196,7 @@ export class SimulatedLog {
         ...more,
       },
       device.key,
+      null,
     )
     device.entry = this.append({ signer: "device", bytes, receivedAtMs, device: device.id })
     device.seq = seq
@@ -211,7 +226,7 @@ export class SimulatedLog {
       ),
     }
     const manifest = lies.manifest?.(honest) ?? honest
-    this.sayAsOperator("block", contentBlock, encodeManifest(manifest), {
+    this.sayAsOperator("block", contentBlock, lies.payload?.() ?? encodeManifest(manifest), {
       receivedAtMs: toMs,
       iat: lies.iat ?? Math.floor(toMs / 1000),
     })
@@ -271,6 +286,16 @@ export class SimulatedLog {
     }
   }
 
+  /** The heads map of a block. */
+  headsAt(height: number): readonly SealedHead[] {
+    return this.sealedHeads[height]!
+  }
+
+  /** Nodes that cover leaves. */
+  cover(from: number, to: number): Hash[] {
+    return coverRange(from, to).map(({ level, index }) => this.nodes.get(`${level}/${index}`)!)
+  }
+
   /** Leaves by which a device asked for its next key. */
   readonly requests = new Set<number>()
 
@@ -281,11 +306,21 @@ export class SimulatedLog {
     to: number,
     witnesses: readonly SimulatedWitness[] = [],
   ): Promise<Uint8Array> {
-    const source = this.source(witnesses)
-    const plan = await planEvidence({ source, device, from, to, blindOf: this.blindOf })
-    if (plan.kind === "refused") throw new Error(plan.rule)
-    const pieces: Uint8Array[] = []
-    for await (const piece of plan.write()) pieces.push(Uint8Array.from(piece))
-    return Uint8Array.from(Buffer.concat(pieces))
+    return writeEvidence(this, this.source(witnesses), device, from, to)
   }
+}
+
+/** A source that leaves some leaves out or changes something else is a builder that lies. */
+export async function writeEvidence(
+  { blindOf: blind }: Pick<SimulatedLog, "blindOf">,
+  source: EvidenceSource,
+  device: string,
+  from: number,
+  to: number,
+): Promise<Uint8Array> {
+  const plan = await planEvidence({ source, device, from, to, blindOf: blind })
+  if (plan.kind === "refused") throw new Error(plan.rule)
+  const pieces: Uint8Array[] = []
+  for await (const piece of plan.write()) pieces.push(Uint8Array.from(piece))
+  return Uint8Array.from(Buffer.concat(pieces))
 }
