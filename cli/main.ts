@@ -5,6 +5,7 @@ import { EmbeddedDatabaseError } from "../ingest/database/embedded.ts"
 import { LogMismatch } from "../ingest/log.ts"
 import { LogRolledBack, LogSealedElsewhere } from "../ingest/publication.ts"
 import { addBlocks } from "./blocks.ts"
+import { addCoverage } from "./coverage.ts"
 import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
@@ -39,6 +40,7 @@ for (const add of [
   addSeal,
   addBlocks,
   addReadings,
+  addCoverage,
   addReceipts,
   addInspect,
   addVerify,

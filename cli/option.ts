@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises"
 import { isIP } from "node:net"
 import { type Command, InvalidArgumentError, Option } from "commander"
+import { instantRule, parseInstant as parseInstantText } from "../research/instant.ts"
 import { CommandFault } from "./fault.ts"
 
 export function dataOption(): Option {
@@ -47,6 +48,13 @@ export function parseExpiry(text: string): (nowMs: number) => number {
       "It must be a time from now such as 12h or 90d, or such as 2027-01-31T12:00:00Z.",
     )
   return () => atMs
+}
+
+/** Unix seconds of a date (UTC), a time with its offset, or Unix seconds. */
+export function parseInstant(text: string): number {
+  const seconds = parseInstantText(text)
+  if (seconds === null) throw new InvalidArgumentError(`It ${instantRule}.`)
+  return seconds
 }
 
 /** A command with the help option of all of them. */

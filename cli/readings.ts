@@ -1,10 +1,10 @@
 import { once } from "node:events"
-import { type Command, InvalidArgumentError, Option } from "commander"
+import { type Command, Option } from "commander"
 import type { PoolClient } from "pg"
 import { formatBase64 } from "../chain/bytes.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
-import { addCommand, dataOption } from "./option.ts"
+import { addCommand, dataOption, parseInstant } from "./option.ts"
 import { ignoreBrokenPipe, say } from "./output.ts"
 
 interface ReadingsOptions {
@@ -47,20 +47,6 @@ export function addReadings(program: Command): void {
         await log.close()
       }
     })
-}
-
-/** A time without an offset would mean another instant on another machine. */
-function parseInstant(text: string): number {
-  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Number(text)
-  const isDate = /^\d{4}-\d\d-\d\d$/.test(text)
-  const isWhole = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text)
-  const unixMs = isDate || isWhole ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(unixMs)) {
-    throw new InvalidArgumentError(
-      "It must be a date (UTC), a time with its offset such as 2026-01-31T12:00:00Z, or Unix seconds.",
-    )
-  }
-  return unixMs / 1000
 }
 
 const pageSize = 5_000

@@ -1,8 +1,10 @@
 /** All routes of the research API under one plugin. A part of it is a plugin that takes these options. */
 import type { FastifyPluginAsync } from "fastify"
 import { blockRoutes } from "./block-routes.ts"
+import { coverageRoutes } from "./coverage-routes.ts"
 import type { ResearchOptions } from "./options.ts"
 import { deviceRoutes } from "./device-routes.ts"
+import { metricRoutes } from "./metric-routes.ts"
 import { Problem } from "./problem.ts"
 import { localReader } from "./reader.ts"
 import { readingRoutes } from "./reading-routes.ts"
@@ -20,6 +22,7 @@ export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, o
     request.reader = localReader
     request.access = { rows: 0, outcome: null }
   })
-  for (const part of [deviceRoutes, blockRoutes, readingRoutes]) await app.register(part, options)
+  for (const part of [deviceRoutes, metricRoutes, blockRoutes, readingRoutes, coverageRoutes])
+    await app.register(part, options)
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger())
 }

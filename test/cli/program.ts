@@ -28,7 +28,9 @@ function isBuilt(built: string): boolean {
 function newestMs(folder: string): number {
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" })
   return Math.max(
-    ...names.filter((name) => /\.(ts|js|sql)$/.test(name)).map((name) => statSync(join(folder, name)).mtimeMs),
+    ...names
+      .filter((name) => /\.(ts|js|sql)$/.test(name))
+      .map((name) => statSync(join(folder, name)).mtimeMs),
   )
 }
 

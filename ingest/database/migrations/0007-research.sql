@@ -169,3 +169,7 @@ begin
   end if;
   perform grant_research('researcher');
 end $$;
+
+-- What explains missing readings: losses that a device declares, what could not be read, what was ahead of its time.
+-- Few rows, and coverage asks for them alone.
+create index entries_to_explain on entries (device_id, received_at) where readings = 0 or code <> 1;

@@ -1,0 +1,335 @@
+/**
+ * What arrived of a device's readings, what is missing, and why, as far as its chain and the arrivals tell.
+ *
+ * How often a device should measure is not known, so a gap is told by the metric's own rhythm: the median time between
+ * two readings. A gap is longer than 1.8 times the rhythm (one reading is missing) and by at least 5 s (heart beats and
+ * busy sensors come unevenly). A reading stands for one rhythm; what lies between that and the next reading is missing.
+ * Nothing is stitched: a gap stays one however short, and its cause is only ever what somebody signed or was told.
+ */
+import type { LostReason } from "../chain/lost.ts"
+
+/** Why a stretch is missing, the better known first. */
+export type MissingCause =
+  /** The device said so, and why. */
+  | `lost-${LostReason}`
+  /** A statement of that time was accepted, and its payload could not be read. */
+  | "unread"
+  /** What arrived then was marked as ahead of its time: its readings claim another. */
+  | "ahead"
+  /** Nothing has come since: it may still. */
+  | "not-yet"
+  /** Later readings came, and nothing in the gapless chain speaks of this stretch. */
+  | "never-sent"
+
+/** Readings that follow one another without a gap, in a series: all of one day, or a stretch of a waveform. */
+export interface Run {
+  /** Unix seconds of the first and the last reading. */
+  readonly startsAt: number
+  readonly endsAt: number
+  readonly readings: number
+  /** How many of them arrived later than live. */
+  readonly late: number
+  readonly unsealed: number
+  /** Of a waveform, which may reach over the end of a day; null for points, which do not. */
+  readonly periodMs: number | null
+}
+
+/** What the chain says of missing readings. */
+export type Remark =
+  | {
+      readonly kind: "lost"
+      readonly seq: number
+      readonly reason: LostReason
+      /** How many readings the device says it lost; null where it cannot tell. */
+      readonly count: number | null
+      readonly from: number
+      readonly to: number
+    }
+  | {
+      readonly kind: "unread"
+      readonly seq: number
+      /** The rule that the payload breaks. */
+      readonly rule: string
+      /** When it was signed, by the device's clock; Unix seconds. */
+      readonly at: number
+      readonly arrivedAt: number
+    }
+  | { readonly kind: "ahead"; readonly seq: number; readonly at: number; readonly arrivedAt: number }
+
+export interface Days {
+  /** As people of the time zone call them: `2026-01-31`. */
+  readonly names: readonly string[]
+  /** Unix seconds: where each begins, and where the last ends; one more than names. */
+  readonly boundaries: readonly number[]
+  /** What lies behind it is not missing yet. */
+  readonly now: number
+}
+
+export interface MetricFacts {
+  readonly metric: string
+  /** Median seconds from one reading to the next, or null where there are too few, or none is to be expected. */
+  readonly rhythmSeconds: number | null
+  /** Unix seconds of the first and the last reading that the device ever sent of it. */
+  readonly firstAt: number
+  readonly lastAt: number
+}
+
+export interface Gap {
+  readonly from: number
+  readonly to: number
+  readonly cause: MissingCause
+  /** Of the statement that says so. */
+  readonly seq: number | null
+}
+
+export interface MetricDay {
+  readonly readings: number
+  readonly late: number
+  readonly unsealed: number
+  /** Seconds by cause; only causes that there are. Empty also where there is no rhythm. */
+  readonly missingSeconds: Readonly<Partial<Record<MissingCause, number>>>
+  /** Covered share, 0 to 1, of each of 24 equal parts; null where nothing is to be expected (yet, any more, or at all). */
+  readonly parts: readonly (number | null)[]
+  /** The main cause in each part of which less than half is covered. */
+  readonly causes: readonly (MissingCause | null)[]
+  /** The first of them; `gapsTotal` counts all. */
+  readonly gaps: readonly Gap[]
+  readonly gapsTotal: number
+}
+
+export interface MetricCoverage extends MetricFacts {
+  readonly gapAfterSeconds: number | null
+  readonly days: readonly MetricDay[]
+}
+
+export const partsPerDay = 24
+/** A day of a metric lists so many gaps, and counts the rest. */
+export const gapsMax = 50
+
+/** The longest time between two readings that is no gap. */
+export function gapAfter(rhythmSeconds: number): number {
+  return Math.max(1.8 * rhythmSeconds, rhythmSeconds + 5)
+}
+
+/**
+ * The coverage of one metric over days.
+ *
+ * @param runs in the order of their beginnings; they may overlap
+ * @param remarks those of the device, in any order
+ */
+export async function coverMetric(
+  facts: MetricFacts,
+  runs: AsyncIterable<Run> | Iterable<Run>,
+  days: Days,
+  remarks: readonly Remark[],
+): Promise<MetricCoverage> {
+  const { rhythmSeconds } = facts
+  const tally = new Tally(days)
+  const gapAfterSeconds = rhythmSeconds === null ? null : gapAfter(rhythmSeconds)
+  const start = days.boundaries[0]!
+  const end = Math.min(days.boundaries.at(-1)!, days.now)
+  // Before the first reading ever nothing was to be expected.
+  let last = facts.firstAt < start ? start : null
+  let coveredTo = start
+  const close = (from: number, to: number, isOpen: boolean): void => {
+    for (const gap of explain(from, to, rhythmSeconds ?? 0, remarks, isOpen)) tally.addGap(gap)
+  }
+  for await (const run of runs) {
+    tally.addRun(run)
+    if (rhythmSeconds === null || gapAfterSeconds === null) continue
+    if (last === null) tally.expectFrom(run.startsAt)
+    else if (run.startsAt - last > gapAfterSeconds) close(coveredTo, run.startsAt, false)
+    if (last === null || run.endsAt > last) {
+      last = run.endsAt
+      coveredTo = last + rhythmSeconds
+    }
+  }
+  if (rhythmSeconds !== null && gapAfterSeconds !== null && last !== null && end - last > gapAfterSeconds) {
+    close(coveredTo, end, facts.lastAt < end)
+  }
+  const isExpected = rhythmSeconds !== null && last !== null
+  return { ...facts, gapAfterSeconds, days: tally.finish(isExpected ? end : null) }
+}
+
+/**
+ * A gap, cut where its cause changes: what the device itself says of a stretch goes before what we can only see. The last
+ * lost reading stands for one rhythm, as any other does.
+ */
+function explain(
+  from: number,
+  to: number,
+  rhythmSeconds: number,
+  remarks: readonly Remark[],
+  isOpen: boolean,
+): Gap[] {
+  const lost = remarks
+    .flatMap((remark) => (remark.kind === "lost" ? [{ ...remark, to: remark.to + rhythmSeconds }] : []))
+    .toSorted((one, other) => one.from - other.from)
+  const rest = causeOfRest(from, to, remarks, isOpen)
+  const gaps: Gap[] = []
+  let at = from
+  for (const { from: lostFrom, to: lostTo, reason, seq } of lost) {
+    const begin = Math.max(at, lostFrom)
+    const finish = Math.min(to, lostTo)
+    if (finish <= begin) continue
+    if (begin > at) gaps.push({ from: at, to: begin, ...rest })
+    gaps.push({ from: begin, to: finish, cause: `lost-${reason}`, seq })
+    at = finish
+  }
+  if (at < to) gaps.push({ from: at, to, ...rest })
+  return gaps
+}
+
+function causeOfRest(
+  from: number,
+  to: number,
+  remarks: readonly Remark[],
+  isOpen: boolean,
+): Pick<Gap, "cause" | "seq"> {
+  const isWithin = (at: number): boolean => at >= from && at <= to
+  for (const kind of ["unread", "ahead"] as const) {
+    const found = remarks.find(
+      (remark) => remark.kind === kind && (isWithin(remark.at) || isWithin(remark.arrivedAt)),
+    )
+    if (found !== undefined) return { cause: kind, seq: found.seq }
+  }
+  return { cause: isOpen ? "not-yet" : "never-sent", seq: null }
+}
+
+interface DayTally {
+  readings: number
+  late: number
+  unsealed: number
+  gapsTotal: number
+  readonly gaps: Gap[]
+  readonly missing: Map<MissingCause, number>
+  readonly parts: Map<MissingCause, number>[]
+}
+
+/** Adds up runs and gaps by day and part of a day. */
+class Tally {
+  readonly #days: Days
+  readonly #tallies: DayTally[]
+  #expectedFrom: number
+
+  constructor(days: Days) {
+    this.#days = days
+    this.#expectedFrom = days.boundaries[0]!
+    this.#tallies = days.names.map(() => ({
+      readings: 0,
+      late: 0,
+      unsealed: 0,
+      gapsTotal: 0,
+      gaps: [],
+      missing: new Map(),
+      parts: Array.from({ length: partsPerDay }, () => new Map()),
+    }))
+  }
+
+  expectFrom(at: number): void {
+    this.#expectedFrom = at
+  }
+
+  addRun({ startsAt, endsAt, readings, late, unsealed, periodMs }: Run): void {
+    let day = this.#dayOf(startsAt)
+    let left = readings
+    let taken = 0
+    while (left > 0 && day < this.#tallies.length) {
+      const dayEnd = this.#days.boundaries[day + 1]!
+      // Points are of one day; of a waveform so many samples lie before the day's end.
+      const before =
+        periodMs === null || endsAt < dayEnd
+          ? left
+          : Math.min(left, Math.max(0, Math.ceil(((dayEnd - startsAt) * 1000) / periodMs) - taken))
+      const tally = this.#tallies[day]
+      if (tally !== undefined) {
+        tally.readings += before
+        tally.late += Math.min(before, Math.max(0, late - taken))
+        tally.unsealed += unsealed > 0 ? before : 0
+      }
+      taken += before
+      left -= before
+      day++
+    }
+  }
+
+  addGap(gap: Gap): void {
+    for (let day = Math.max(0, this.#dayOf(gap.from)); day < this.#tallies.length; day++) {
+      const dayStart = this.#days.boundaries[day]!
+      const dayEnd = this.#days.boundaries[day + 1]!
+      const from = Math.max(gap.from, dayStart)
+      const to = Math.min(gap.to, dayEnd)
+      if (to <= from) {
+        if (gap.to <= dayStart) return
+        continue
+      }
+      const tally = this.#tallies[day]!
+      tally.gapsTotal++
+      if (tally.gaps.length < gapsMax) tally.gaps.push({ ...gap, from, to })
+      add(tally.missing, gap.cause, to - from)
+      const partSeconds = (dayEnd - dayStart) / partsPerDay
+      const firstPart = Math.floor((from - dayStart) / partSeconds)
+      for (let part = firstPart; part < partsPerDay; part++) {
+        const partStart = dayStart + part * partSeconds
+        const seconds = Math.min(to, partStart + partSeconds) - Math.max(from, partStart)
+        if (seconds <= 0) break
+        add(tally.parts[part]!, gap.cause, seconds)
+      }
+    }
+  }
+
+  /** @param expectedTo Unix seconds up to which readings were to be expected, or null where none ever were */
+  finish(expectedTo: number | null): MetricDay[] {
+    return this.#tallies.map(({ missing, parts, ...day }, index) => {
+      const dayStart = this.#days.boundaries[index]!
+      const partSeconds = (this.#days.boundaries[index + 1]! - dayStart) / partsPerDay
+      const shares = parts.map((causes, part) => {
+        const partStart = dayStart + part * partSeconds
+        const expected =
+          expectedTo === null
+            ? 0
+            : Math.min(expectedTo, partStart + partSeconds) - Math.max(this.#expectedFrom, partStart)
+        if (expected <= 0) return null
+        const missed = [...causes.values()].reduce((sum, seconds) => sum + seconds, 0)
+        return Math.round(Math.max(0, 1 - missed / expected) * 1000) / 1000
+      })
+      return {
+        ...day,
+        missingSeconds: Object.fromEntries(
+          [...missing].map(([cause, seconds]) => [cause, Math.round(seconds * 1000) / 1000]),
+        ),
+        parts: shares,
+        causes: parts.map((causes, part) => {
+          const share = shares[part] ?? null
+          return share === null || share >= 0.5 ? null : mainOf(causes)
+        }),
+      }
+    })
+  }
+
+  /** Index of the day that holds `at`; -1 before the first, the number of days behind the last. */
+  #dayOf(at: number): number {
+    const { boundaries } = this.#days
+    let low = 0
+    let high = boundaries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (boundaries[middle]! <= at) low = middle + 1
+      else high = middle
+    }
+    return low - 1
+  }
+}
+
+function add(seconds: Map<MissingCause, number>, cause: MissingCause, more: number): void {
+  seconds.set(cause, (seconds.get(cause) ?? 0) + more)
+}
+
+function mainOf(causes: ReadonlyMap<MissingCause, number>): MissingCause | null {
+  let main: MissingCause | null = null
+  let most = 0
+  for (const [cause, seconds] of causes) {
+    if (seconds > most) [main, most] = [cause, seconds]
+  }
+  return main
+}
