@@ -15,6 +15,7 @@ import { addLog } from "./log.ts"
 import { say } from "./output.ts"
 import { addReceipts } from "./receipts.ts"
 import { addReadings } from "./readings.ts"
+import { addResearch } from "./research.ts"
 import { addSeal } from "./seal.ts"
 import { addSimulate } from "./simulate.ts"
 import { addUp } from "./up.ts"
@@ -34,6 +35,7 @@ const program = new Command("tidemark")
 for (const add of [
   addUp,
   addIngest,
+  addResearch,
   addLog,
   addDevice,
   addSimulate,

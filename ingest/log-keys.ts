@@ -41,6 +41,10 @@ export type IngestKeys = SomeKeys<(typeof ingestSecrets)[number]>
 export const sealSecrets = ["log", "operator", "headsSecret"] as const
 export type SealKeys = SomeKeys<(typeof sealSecrets)[number]>
 
+/** Whoever answers researchers shows the blinds of the heads that an evidence file is about. */
+export const researchSecrets = ["headsSecret"] as const
+export type ResearchKeys = SomeKeys<(typeof researchSecrets)[number]> & CheckpointSigner
+
 export const allSecrets = Object.keys(secretFiles) as readonly SecretName[]
 
 /** Who checkpoints are by. */
@@ -57,11 +61,16 @@ export function makeLogKeys(origin: string, random: (size: number) => Uint8Array
 export function policyOf(keys: LogKeys): Policy {
   return {
     origin: keys.origin,
-    logVkey: formatVkey({ name: keys.origin, publicKey: keys.log.publicKey }),
+    logVkey: logVkeyOf(keys),
     operatorKey: keys.operator.publicKey,
     receiptKey: keys.receipt.publicKey,
     version: protocolVersion,
   }
+}
+
+/** The C2SP verifier key of the log's checkpoints. */
+export function logVkeyOf({ origin, log }: CheckpointSigner): string {
+  return formatVkey({ name: origin, publicKey: log.publicKey })
 }
 
 /** The key of `signed_digest`: made from the heads secret, so that one secret fewer must be kept. */

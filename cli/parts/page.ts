@@ -1,7 +1,7 @@
 /** The page for researchers, at `/` of the HTTP port. */
 import { join } from "node:path"
 import type { FastifyInstance } from "fastify"
-import { policyOf } from "../../ingest/log-keys.ts"
+import { type CheckpointSigner, logVkeyOf } from "../../ingest/log-keys.ts"
 import { pageRoutes } from "../../research/page-files.ts"
 import { packageRoot } from "../package-root.ts"
 import type { Base } from "./base.ts"
@@ -16,8 +16,8 @@ const folders = [
 export const verifierFile = join(packageRoot, "dist", "verify", "page", "verifier.html")
 
 /** @param canTamper whether the process lets a copy of its database be tampered with: the demo */
-export function makePage({ keys }: Pick<Base, "keys">, canTamper = false) {
-  const facts = { origin: keys.origin, vkey: policyOf(keys).logVkey, tamper: canTamper }
+export function makePage({ keys }: Pick<Base<CheckpointSigner>, "keys">, canTamper = false) {
+  const facts = { origin: keys.origin, vkey: logVkeyOf(keys), tamper: canTamper }
   return async (app: FastifyInstance): Promise<void> => {
     await app.register(pageRoutes, { folders, facts })
   }

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify"
 import type { Pool } from "pg"
 import { openPool } from "../../ingest/database/pool.ts"
-import { policyOf } from "../../ingest/log-keys.ts"
+import { type ResearchKeys, logVkeyOf } from "../../ingest/log-keys.ts"
 import { Desk } from "../../research/desk.ts"
 import { researchRoutes } from "../../research/routes.ts"
 import { describeApi } from "../../research/server.ts"
@@ -19,9 +19,9 @@ export interface ResearchPart {
 /** Connections of its own, so that no reader takes one from ingest. */
 const connectionsMax = 8
 
-export function openResearch({ database, keys }: Base): ResearchPart {
+export function openResearch({ database, keys }: Base<ResearchKeys>): ResearchPart {
   const pool: Pool = openPool(database.url, connectionsMax)
-  const desk = new Desk({ pool, log: { origin: keys.origin, vkey: policyOf(keys).logVkey }, nowMs: Date.now })
+  const desk = new Desk({ pool, log: { origin: keys.origin, vkey: logVkeyOf(keys) }, nowMs: Date.now })
   return {
     plugin: async (app) => {
       await describeApi(app, version)

@@ -37,11 +37,12 @@ const ingestKeys = ["origin", "operator.key", "heads.key"]
 const sealKeys = [...ingestKeys, "log.key"]
 
 test("processes that take and one that seals are found on their folders by their kind, and together they are a whole service", async () => {
-  const away = await makeHome(...ingestKeys)
-  const [here, there, sealer] = await Promise.all([
+  const [away, reader] = [await makeHome(...ingestKeys), await makeHome("origin", "heads.key")]
+  const [here, there, sealer, research] = await Promise.all([
     RunningUp.startCommand(home, ["ingest", "--mqtt", "0"], { env }),
     RunningUp.startCommand(away, ["ingest", "--mqtt", "0"], { env }),
     RunningUp.startCommand(home, ["seal", "--schedule", "* * * * * *"], { env }),
+    RunningUp.startCommand(reader, ["research", "--http", "0"], { env }),
   ])
   const files = (await readdir(home)).filter((name) => name.endsWith(".json")).toSorted()
   expect(files).toEqual([`ingest-${here.pid}.json`, `seal-${sealer.pid}.json`].toSorted())
@@ -69,7 +70,10 @@ test("processes that take and one that seals are found on their folders by their
   const ready = (await (await fetch(`${sealer.http}/readyz`)).json()) as { parts: { part: string }[] }
   expect(ready.parts.map(({ part }) => part)).toEqual(["seal"])
 
-  for (const up of [here, there, sealer]) expect((await up.end("SIGTERM")).code).toBe(0)
+  const listed = (await (await fetch(`${research.http}/v1/devices`)).json()) as { items: unknown[] }
+  expect(listed.items).toHaveLength(4)
+
+  for (const up of [here, there, sealer, research]) expect((await up.end("SIGTERM")).code).toBe(0)
   expect((await readdir(home)).toSorted()).toEqual(["keys", "log", "publisher"])
   await run(["seal", "--data", home], { env })
   expect(await run(["verify", "--data", home], { env })).toContain("20 statements")

@@ -1,0 +1,45 @@
+import type { Command } from "commander"
+import { researchSecrets } from "../ingest/log-keys.ts"
+import { type HttpOptions, addHttpOptions, announce, formatHttp } from "./listening.ts"
+import { addCommand, dataOption } from "./option.ts"
+import { ignoreBrokenPipe, makeLogger } from "./output.ts"
+import { openBase } from "./parts/base.ts"
+import { compose } from "./parts/composition.ts"
+import { httpHostOf, startHttp } from "./parts/http.ts"
+import { makePage } from "./parts/page.ts"
+import { announcePresence } from "./parts/presence.ts"
+import { openResearch } from "./parts/research.ts"
+import { waitForSignal } from "./up.ts"
+
+interface ResearchOptions extends HttpOptions {
+  readonly data: string
+}
+
+export function addResearch(program: Command): void {
+  const research = addCommand(
+    program,
+    "research",
+    "answer researchers over HTTP, and nothing else: as many of these as you like; needs origin and heads.key of the log's keys",
+  ).addOption(dataOption())
+  addHttpOptions(research, "the page, the API, /healthz, /readyz, /metrics", 8080).action(runResearch)
+}
+
+async function runResearch({ data: dataFolder, http: port, httpHost }: ResearchOptions): Promise<void> {
+  ignoreBrokenPipe()
+  const log = makeLogger()
+  const stopping = waitForSignal()
+  await compose(async (parts) => {
+    const base = parts.add(
+      await openBase({ dataFolder, log }, { command: "research", needed: researchSecrets }),
+    )
+    const research = parts.add(openResearch(base))
+    const host = httpHostOf("127.0.0.1", httpHost)
+    const http = parts.add(await startHttp(base, { host, port, plugins: [research.plugin, makePage(base)] }))
+    const { origin } = base.keys
+    parts.add(await announcePresence(dataFolder, { kind: "research", host, origin }, http))
+    announce(log, origin, [], { http: formatHttp(http) })
+    log.info({ signal: await stopping }, "stopping")
+    await parts.close()
+  })
+  log.info("stopped")
+}
