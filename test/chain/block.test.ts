@@ -280,3 +280,10 @@ test("a summary shows nothing without its salt, and every field of it counts", (
   expect(new Set(hashes).size).toBe(hashes.length)
   expect(encodeArrival(zeroHash, 5)).toEqual(encodeCbor([zeroHash, 5]))
 })
+
+test.each([0, 2 ** 32 - 1, 2 ** 32, 1_760_000_000_123, Number.MAX_SAFE_INTEGER])(
+  "a leaf of the arrivals tree is the CBOR of its entry and %i",
+  (receivedAtMs) => {
+    expect(encodeArrival(entry("a"), receivedAtMs)).toEqual(encodeCbor([entry("a"), receivedAtMs]))
+  },
+)

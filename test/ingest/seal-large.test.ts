@@ -33,6 +33,8 @@ test("a block of 20,000 statements is taken page by page, and the next one grows
   expect(formatHex(large.block.treeRoot)).toBe(await rootOfEntries(stand, 20_032))
 
   const late = await stand.enrol("late")
+  // What a group that was rolled back leaves.
+  await stand.pool.query("select nextval('statement_ids') from generate_series(1, 5)")
   await send(stand.intake.open(late.id), late.next())
   const small = await stand.seal()
   if (small.kind !== "sealed") throw new Error("a statement was not sealed")
@@ -43,6 +45,12 @@ test("a block of 20,000 statements is taken page by page, and the next one grows
     "select count(*) as count, min(leaf_index) as first, max(leaf_index) as last, count(distinct statement_id) as statements from leaves",
   )
   expect(rows).toEqual([{ count: 20_035, first: 0, last: 20_034, statements: 20_035 }])
+  const { rows: runs } = await stand.pool.query(
+    `select count(*) as runs, sum(leaf_count)::bigint as leaves,
+            (select count(*) from leaves where leaf_of(statement_id) = leaf_index and statement_of(leaf_index) = statement_id) as found,
+            leaf_of(max(first_id + leaf_count)) as after, leaf_of(max(first_id) - 1) as gap, statement_of(20035) as beyond from leaf_runs`,
+  )
+  expect(runs).toEqual([{ runs: 3, leaves: 20_035, found: 20_035, after: null, gap: null, beyond: null }])
   const { rows: tiles } = await stand.pool.query(
     "select level, count(*) as count, sum(octet_length(hashes)) / 32 as hashes from tiles group by level order by level",
   )
@@ -50,5 +58,9 @@ test("a block of 20,000 statements is taken page by page, and the next one grows
     [0, 79, 20_035],
     [1, 1, 78],
   ])
+  const { rows: arrivals } = await stand.pool.query(
+    "select height, level, tile_index, octet_length(hashes) / 32 as hashes from arrival_tiles order by height",
+  )
+  expect(arrivals).toEqual([{ height: 0, level: 1, tile_index: 0, hashes: 78 }])
   await stand.close()
 })

@@ -52,4 +52,38 @@ create table arrival_tiles (
   primary key (height, level, tile_index)
 );
 alter table arrival_tiles alter column hashes set storage external;
+
+-- Of the blocks that stand already, by the same rules: leaves are SHA-256(00 || cbor), nodes SHA-256(01 || left || right).
+do $$
+declare
+  block record;
+  depth integer;
+begin
+  create temporary table nodes (place bigint, hash bytea) on commit drop;
+  create temporary table above (place bigint, hash bytea) on commit drop;
+  for block in
+    select height, manifest_id, lag(manifest_id, 1, 0::bigint) over (order by height) as after
+    from blocks order by height
+  loop
+    truncate nodes;
+    insert into nodes
+    select row_number() over (order by id) - 1,
+           sha256('\x00825820'::bytea || entry || '\x1b'::bytea || int8send((extract(epoch from received_at) * 1000)::bigint))
+    from entries where id > block.after and id < block.manifest_id;
+    depth := 0;
+    while (select count(*) from nodes) > 1 loop
+      depth := depth + 1;
+      truncate above;
+      insert into above
+      select place / 2, sha256('\x01'::bytea || string_agg(hash, ''::bytea order by place))
+      from nodes group by place / 2 having count(*) = 2;
+      truncate nodes;
+      insert into nodes select * from above;
+      continue when depth % 8 <> 0;
+      insert into arrival_tiles
+      select block.height, depth / 8, place / 256, string_agg(hash, ''::bytea order by place) from nodes group by place / 256;
+    end loop;
+  end loop;
+end $$;
+
 create trigger only_added before update or delete or truncate on arrival_tiles for each statement execute function refuse_change();
