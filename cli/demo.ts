@@ -6,8 +6,10 @@ import { type Command, Option } from "commander"
 import { type FleetReport, type MemberReport, runFleet } from "../devices-sim/fleet.ts"
 import { openRecording } from "../devices-sim/recording/open.ts"
 import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
-import { duplicateDatabase } from "../ingest/database/duplicate.ts"
 import { formatAudit } from "../verify/audit.ts"
+import { DemoRoutes } from "./demo-routes.ts"
+import { type Tampered, tamper } from "./demo-tamper.ts"
+import { type LivePlay, playLive } from "./demo-live.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
@@ -39,6 +41,7 @@ async function runDemo({ once, recording }: DemoOptions): Promise<void> {
   const stopping = waitForSignal()
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-demo-"))
   let service: Service | null = null
+  let live: LivePlay | null = null
   try {
     print("Tidemark: what a device signed is what a researcher can check.\n")
     const interrupted = stopping.then((signal) => {
@@ -47,11 +50,16 @@ async function runDemo({ once, recording }: DemoOptions): Promise<void> {
     const shown = showAll(dataFolder, recording, (started) => (service = started))
     await Promise.race([shown, interrupted])
     if (once) return
-    print(`\nThe service stays up. In another terminal, in this folder:\n`)
+    print(`\nLook at it: http://127.0.0.1:${service!.http}/`)
+    print(
+      "Six devices say something now and then, and every minute is sealed. In another terminal, in this folder:\n",
+    )
     for (const line of nextSteps(dataFolder, service!)) print(`  ${line}`)
     print("\nCtrl-C stops it and removes what the demo made.")
+    live = playLive(service!)
     await stopping
   } finally {
+    await live?.close()
     await (service as Service | null)?.close()
     await rm(dataFolder, { recursive: true, force: true })
   }
@@ -63,6 +71,7 @@ async function showAll(
   onStart: (service: Service) => void,
 ): Promise<void> {
   const service = await step(1, "Start Postgres, broker and ingest on free ports", async () => {
+    const routes = new DemoRoutes(dataFolder)
     const started = await startService({
       dataFolder,
       origin: "tidemark.invalid/demo",
@@ -72,11 +81,13 @@ async function showAll(
       schedule: "0 * * * *",
       log: makeLogger("warn"),
       say: () => {},
+      plugin: routes.plugin,
     })
     onStart(started)
+    routes.open(started)
     return [
       started,
-      `MQTT on 127.0.0.1:${started.mqtt}, health and metrics on http://127.0.0.1:${started.http}`,
+      `The page: http://127.0.0.1:${started.http}/\nMQTT on 127.0.0.1:${started.mqtt}, the API and metrics on the port of the page`,
     ]
   })
   const { folder, recordings } = await findRecordings(paths)
@@ -111,7 +122,8 @@ async function showAll(
     6,
     "Flip one bit of one stored statement, in a throw-away copy of the database, and verify that",
     async () => {
-      return [null, await tamper(service, dataFolder)]
+      const { tampered } = await tamper(service, dataFolder, null, async () => null)
+      return [null, describeTampering(tampered)]
     },
   )
 }
@@ -200,29 +212,8 @@ async function openFolder(folder: string): Promise<Recording[]> {
   return recordings
 }
 
-/** Changes a bit of a reading inside a signed payload, where nobody would see it, and lets the audit say what it finds. */
-async function tamper(service: Service, dataFolder: string): Promise<string> {
-  const copy = await duplicateDatabase(service.database.pool, service.database.url, "tidemark_demo_copy")
-  try {
-    const { rows } = await copy.pool.query<{ id: number; device_id: string; seq: number; size: number }>(
-      `select e.id, e.device_id, e.seq, octet_length(s.bytes) as size from entries e join statements s using (id)
-       where e.device_id like 'sim-%' order by e.id offset 100 limit 1`,
-    )
-    const victim = rows[0]
-    if (victim === undefined) throw new Error("the demo's fleet stored nothing to tamper with")
-    // Before the signature, which is the last 66 bytes: the last byte of the payload, a part of a reading.
-    const place = victim.size - 67
-    await copy.pool.query(
-      `begin; set local session_replication_role = replica;
-       update statements set bytes = set_byte(bytes, ${place}, get_byte(bytes, ${place}) # 1) where id = ${victim.id}; commit`,
-    )
-    const result = await auditDatabase(copy.pool, service.keys, await readPublishedNote(dataFolder))
-    if (result.kind !== "failed")
-      throw new CommandFault("the audit did not find the changed bit: this is a defect, please report it")
-    return `changed bit 0 of byte ${place} of statement ${victim.seq} of ${victim.device_id}\n${formatAudit(result)}`
-  } finally {
-    await copy.close()
-  }
+function describeTampering({ device, seq, byte, bit, audit }: Tampered): string {
+  return `changed bit ${bit} of byte ${byte} of statement ${seq} of ${device}\n${formatAudit(audit)}`
 }
 
 function nextSteps(dataFolder: string, service: Service): string[] {

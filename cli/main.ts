@@ -19,6 +19,7 @@ import { addResearch } from "./research.ts"
 import { addSeal } from "./seal.ts"
 import { addSimulate } from "./simulate.ts"
 import { addUp } from "./up.ts"
+import { addVerifier } from "./verifier.ts"
 import { addVerify } from "./verify.ts"
 import { version } from "./version.ts"
 
@@ -46,6 +47,7 @@ for (const add of [
   addReceipts,
   addInspect,
   addVerify,
+  addVerifier,
   addDemo,
 ])
   add(program)

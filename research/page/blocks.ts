@@ -81,8 +81,10 @@ function timeline(blocks: readonly BlockRow[]): SVGElement {
     from: parseInstant(block.from) ?? 0,
     to: parseInstant(block.to) ?? 0,
   }))
-  const start = spans[0]!.from
-  const end = Math.max(spans.at(-1)!.to, start + 1)
+  const end = Math.max(spans.at(-1)!.to, spans[0]!.from + 1)
+  // A few blocks do not fill the width: a bar is at most a twelfth of it.
+  const longest = Math.max(...spans.map(({ from, to }) => to - from))
+  const start = Math.min(spans[0]!.from, end - longest * 12)
   const xOf = (seconds: number): number => 10 + ((seconds - start) / (end - start)) * (width - 20)
   const most = Math.max(1, ...blocks.map(({ statements }) => statements))
   const bars = spans.map(({ block, from, to }, index) => {

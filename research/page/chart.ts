@@ -319,6 +319,11 @@ export class Chart {
         ctx.lineTo(x + 7 * scale, bbox.top)
         ctx.lineTo(x, bbox.top + 9 * scale)
         ctx.fill()
+        // What the store says now, where the line would have to go.
+        const y = u.valToPos(this.wrong.stored, "y", true)
+        ctx.beginPath()
+        ctx.arc(x, Math.min(Math.max(y, bbox.top), bbox.top + bbox.height), 6 * scale, 0, 2 * Math.PI)
+        ctx.fill()
       }
     }
     ctx.restore()

@@ -274,12 +274,17 @@ function renderRow(row: DeviceRow): HTMLElement {
     h(
       "td",
       { class: "whole muted", "data-label": "Readings" },
-      first === null || last === null
-        ? "none"
-        : `${formatInstant(first).slice(0, 16)} to ${formatInstant(last).slice(0, 16)}`,
+      first === null || last === null ? "none" : formatSpan(first, last),
     ),
     h("td", { class: "whole" }, metricChips(metrics)),
   )
+}
+
+/** The day once where it is the same. */
+function formatSpan(from: number, to: number): string {
+  const start = formatInstant(from).slice(0, 16)
+  const end = formatInstant(to).slice(0, 16)
+  return `${start} to ${start.slice(0, 10) === end.slice(0, 10) ? end.slice(11) : end}`
 }
 
 export function statusPill(status: string): HTMLElement {

@@ -25,7 +25,6 @@ interface Scene {
 interface Tampered {
   readonly device: string
   readonly seq: number
-  readonly entry: string
   readonly metric: string
   /** Unix seconds. */
   readonly time: number
@@ -34,7 +33,8 @@ interface Tampered {
   readonly byte: number
   /** What the audit of the copy found. */
   readonly findings: readonly string[]
-  readonly evidence: string
+  /** Of the copy; null where it can give none. */
+  readonly evidence: string | null
 }
 
 /** So many statements are verified in some ten seconds; more of them begin with the newest blocks. */
@@ -157,13 +157,16 @@ async function tamperWith(panel: HTMLElement, { detail, stack, signal }: Scene):
       h(
         "p",
         {},
-        "Below, this browser checks the evidence that the copy gives. The log itself was not touched.",
+        tampered.evidence === null
+          ? "The log itself was not touched."
+          : "Below, this browser checks the evidence that the copy gives. The log itself was not touched.",
       ),
     ),
     holder,
   )
   announce(`Tampered. ${tampered.findings[0] ?? ""}`)
-  await verifyServed(holder, tampered.evidence, { kind: "vkey", text: vkey }, signal)
+  if (tampered.evidence !== null)
+    await verifyServed(holder, tampered.evidence, { kind: "vkey", text: vkey }, signal)
 }
 
 function showFailure(panel: HTMLElement, error: unknown): void {
