@@ -2,7 +2,7 @@
 import { joinBytes } from "./bytes.ts"
 import { CborReader, encodeCbor } from "./cbor.ts"
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "./hash.ts"
-import { type Hmac, type SealedHead, headsRootOf, hmacSha256 } from "./heads.ts"
+import type { SealedHead } from "./heads.ts"
 import { Frontier, type KeepNode, hashLeaf } from "./merkle.ts"
 
 /** `application/vnd.tidemark.block+cbor`, `{1: height, … 10: summary}`. */
@@ -219,7 +219,7 @@ export class BlockBuilder {
     return { devices: tips.size, statements, readings, earliestMs, latestMs }
   }
 
-  /** Moves the heads of the block before to where this one leaves them; `manifest` does too. */
+  /** Moves the heads of the block before to where this one leaves them; the heads root is over these. */
   moveHeads(): void {
     const { heads } = this.start
     for (const [device, tip] of this.tips) heads.set(device, { ...heads.get(device)!, ...tip })
@@ -230,9 +230,8 @@ export class BlockBuilder {
     return Math.max(this.start.fromMs, this.receivedAtMsMax)
   }
 
-  manifest(end: { toMs: number; salt: Uint8Array; headsSecret: Uint8Array; hmac?: Hmac }): Manifest {
-    const { height, fromMs, tree, blocks, heads } = this.start
-    this.moveHeads()
+  manifest(end: { toMs: number; salt: Uint8Array; headsRoot: Hash }): Manifest {
+    const { height, fromMs, tree, blocks } = this.start
     return {
       height,
       fromMs,
@@ -240,7 +239,7 @@ export class BlockBuilder {
       firstLeaf: this.firstLeaf,
       size: tree.size,
       root: tree.root(),
-      headsRoot: headsRootOf(heads.values(), end.headsSecret, height, this.hash, end.hmac ?? hmacSha256),
+      headsRoot: end.headsRoot,
       blocksRoot: blocks.root(),
       arrivalsRoot: this.arrivals.root(),
       summary: hashSummary(this.summary(), end.salt, this.hash),

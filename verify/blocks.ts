@@ -9,7 +9,7 @@ import {
 } from "../chain/block.ts"
 import { FormatFault } from "../chain/cbor.ts"
 import { type Hash, type Sha256, sha256 } from "../chain/hash.ts"
-import { type Hmac, type SealedHead, hmacSha256 } from "../chain/heads.ts"
+import { type Hmac, type SealedHead, headsRootOf, hmacSha256 } from "../chain/heads.ts"
 import { Frontier, hashLeaf } from "../chain/merkle.ts"
 import { TileCollector } from "../chain/tile.ts"
 import { ArrivalTileAudit } from "./arrival-tiles.ts"
@@ -162,8 +162,10 @@ export class BlockAudit {
     const computed = builder.manifest({
       toMs: manifest.toMs,
       salt: row?.salt ?? new Uint8Array(0),
-      headsSecret: headsSecret ?? new Uint8Array(0),
-      hmac,
+      headsRoot:
+        headsSecret === null
+          ? manifest.headsRoot
+          : headsRootOf(this.heads.values(), headsSecret, this.height, this.hash, hmac),
     })
     if (manifest.height !== computed.height)
       say(
@@ -198,7 +200,7 @@ export class BlockAudit {
         "received_at",
         "has an arrivals root that its statements' arrivals do not give: at least one of them was changed",
       )
-    if (headsSecret !== null && !equalBytes(manifest.headsRoot, computed.headsRoot))
+    if (!equalBytes(manifest.headsRoot, computed.headsRoot))
       say(
         "statements",
         "bytes",

@@ -147,7 +147,9 @@ test("a block built statement by statement is the one that the protocol describe
       const builder = new BlockBuilder(start)
       for (const statement of taken) builder.add(statement)
       const toMs = builder.toMsMin() + 7
-      const made = builder.manifest({ toMs, salt, headsSecret: secret })
+      builder.moveHeads()
+      const headsRoot = headsRootOf(start.heads.values(), secret, 1)
+      const made = builder.manifest({ toMs, salt, headsRoot })
 
       const before = ["policy", "enrolment", "manifest 0"].map(entry)
       const heads = startOf(["k0", "k1"]).heads
@@ -205,7 +207,8 @@ test("an empty block has the tree before it, no arrivals and a summary of nothin
     earliestMs: null,
     latestMs: null,
   })
-  const made = builder.manifest({ toMs: builder.toMsMin(), salt, headsSecret: secret })
+  const headsRoot = headsRootOf([], secret, 1)
+  const made = builder.manifest({ toMs: builder.toMsMin(), salt, headsRoot })
   expect(made).toMatchObject({ firstLeaf: 3, size: 3, toMs: 1_000_000, headsRoot: zeroHash })
   expect(made.arrivalsRoot).toEqual(rootOf([]))
   expect(made.root).toEqual(startOf([]).tree.root())
