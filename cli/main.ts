@@ -8,6 +8,7 @@ import { addBlocks } from "./blocks.ts"
 import { addCoverage } from "./coverage.ts"
 import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
+import { addEvidence } from "./evidence.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addIngest } from "./ingest.ts"
 import { addInspect } from "./inspect.ts"
@@ -46,6 +47,7 @@ for (const add of [
   addCoverage,
   addReceipts,
   addInspect,
+  addEvidence,
   addVerify,
   addVerifier,
   addDemo,

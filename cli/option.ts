@@ -57,6 +57,15 @@ export function parseInstant(text: string): number {
   return seconds
 }
 
+/** An instant, Unix ms: a date in UTC, or a date and a time with its zone. */
+export function parseTime(text: string): number {
+  const isTime = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(text)
+  const atMs = isTime ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(atMs))
+    throw new InvalidArgumentError("It must be such as 2026-11-24T12:00:00Z or 2026-11-24.")
+  return atMs
+}
+
 /** A command with the help option of all of them. */
 export function addCommand(parent: Command, name: string, description: string): Command {
   return parent.command(name).description(description).helpOption("--help", "show help").helpCommand(false)

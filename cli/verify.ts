@@ -6,30 +6,71 @@ import { openAuditRows } from "../ingest/database/audit-rows.ts"
 import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative, verifyNativeAsync } from "../ingest/native.ts"
 import { type AuditResult, audit, formatAudit } from "../verify/audit.ts"
+import { describeEvidence, formatEvidence } from "../verify/evidence.ts"
 import { openExistingLog } from "./data-folder.ts"
-import { addCommand, dataOption, jsonOption } from "./option.ts"
-import { Progress, formatBar, formatNumber, print } from "./output.ts"
+import { UsageFault } from "./fault.ts"
+import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
+import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print } from "./output.ts"
+import { type TrustOptions, readTrust, verifyEvidenceFile } from "./verify-evidence.ts"
+
+interface VerifyOptions extends TrustOptions {
+  readonly json: boolean
+}
 
 export function addVerify(program: Command): void {
   addCommand(
     program,
     "verify",
-    "audit everything stored against every signature, chain, leaf, manifest and checkpoint",
+    "check an evidence file offline; without a file, audit everything stored against every signature, chain, leaf, manifest and checkpoint",
   )
+    .argument("[file]", "evidence, as tidemark evidence writes it")
+    .option("--policy <file>", "with a file: the logs and witnesses that you trust, a C2SP tlog-policy")
+    .option("--log-key <vkey>", "with a file: the key of the log that you trust, without witnesses")
+    .option(
+      "--device-key <key>",
+      "with a file: the device's key (thumbprint in hex, or a file), again for another",
+      collect,
+    )
+    .option(
+      "--since <time>",
+      "with a file: the checkpoint and its cosignatures must be of then or later",
+      parseTime,
+    )
     .addOption(dataOption())
     .addOption(jsonOption())
-    .action(async ({ data, json }: { data: string; json: boolean }) => {
-      const { pool, keys, close } = await openExistingLog(data)
-      try {
-        const progress = new Progress()
-        const result = await auditDatabase(pool, keys, await readPublishedNote(data), progress)
-        progress.done()
-        print(json ? JSON.stringify(result) : formatAudit(result))
-        if (result.kind === "failed") process.exitCode = 1
-      } finally {
-        await close()
+    .action(async (file: string | undefined, options: VerifyOptions) => {
+      if (file !== undefined) await runVerifyEvidence(file, options)
+      else {
+        for (const name of ["policy", "logKey", "deviceKey", "since"] as const)
+          if (options[name] !== undefined)
+            throw new UsageFault("what you trust is asked for with an evidence file: name one")
+        await runAudit(options)
       }
     })
+}
+
+function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text]
+}
+
+async function runVerifyEvidence(file: string, options: VerifyOptions): Promise<void> {
+  ignoreBrokenPipe()
+  const result = await verifyEvidenceFile(file, await readTrust(options))
+  print(options.json ? JSON.stringify(describeEvidence(result)) : formatEvidence(result))
+  if (result.kind === "refused") process.exitCode = 1
+}
+
+async function runAudit({ data, json }: VerifyOptions): Promise<void> {
+  const { pool, keys, close } = await openExistingLog(data)
+  try {
+    const progress = new Progress()
+    const result = await auditDatabase(pool, keys, await readPublishedNote(data), progress)
+    progress.done()
+    print(json ? JSON.stringify(result) : formatAudit(result))
+    if (result.kind === "failed") process.exitCode = 1
+  } finally {
+    await close()
+  }
 }
 
 /** The audit over a database, with the keys of the data folder and native cryptography. */

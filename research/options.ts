@@ -1,6 +1,11 @@
 /** What each part of the API, a plugin, is given. */
+import type { Sha256 } from "../chain/hash.ts"
 import type { Desk } from "./desk.ts"
 
 export interface ResearchOptions {
   readonly desk: Desk
+  /** The blind of a device's place in a block's heads map: evidence of the device shows it, and nothing else may. */
+  readonly blindOf: (height: number, device: string) => Uint8Array
+  /** Native. */
+  readonly sha256: Sha256
 }

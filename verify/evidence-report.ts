@@ -65,7 +65,7 @@ function listProved(result: EvidenceFindings): string[] {
       : [
           "each statement is signed by a key that stood for the device at its place, and is a leaf of its block",
         ]),
-    `the chain is whole from statement ${headBefore.seq} to ${headAfter.seq}: both heads are sealed`,
+    `the chain is whole: the device stood at statement ${headBefore.seq} before and at ${headAfter.seq} after, as both sealed heads say`,
     `all registry statements about the device are here, up to the checkpoint: the device is ${result.status}`,
     `as of the checkpoint of ${count(checkpoint.size, "leaf", "leaves")} of ${origin}: block ${checkpoint.height}, which ended ${formatMs(checkpoint.toMs)}`,
     `root ${formatBase64(checkpoint.root)}`,
@@ -129,7 +129,7 @@ function formatSpan({ fromMs, toMs }: SpanMs): string {
 }
 
 /** ISO 8601; a device may claim times at which JavaScript's dates have ended. */
-function formatMs(ms: number): string {
+export function formatMs(ms: number): string {
   return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${ms} ms`
 }
 

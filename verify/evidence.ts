@@ -20,6 +20,7 @@ import type { EvidenceOptions, EvidenceProgress, EvidenceRefusal, EvidenceResult
 import { EvidenceWalk } from "./evidence-walk.ts"
 
 export type { EvidenceCode } from "./evidence-fault.ts"
+export { describeEvidence } from "./evidence-json.ts"
 export { type EvidenceReport, formatEvidence, reportEvidence } from "./evidence-report.ts"
 export type {
   EvidenceFindings,

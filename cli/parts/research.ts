@@ -1,9 +1,12 @@
 /** The part that researchers talk to: the read-only HTTP API. */
 import type { FastifyInstance } from "fastify"
 import type { Pool } from "pg"
+import { blindOf } from "../../chain/heads.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type ResearchKeys, logVkeyOf } from "../../ingest/log-keys.ts"
+import { hmacNative, sha256Native } from "../../ingest/native.ts"
 import { Desk } from "../../research/desk.ts"
+import type { ResearchOptions } from "../../research/options.ts"
 import { researchRoutes } from "../../research/routes.ts"
 import { describeApi } from "../../research/server.ts"
 import { version } from "../version.ts"
@@ -25,8 +28,13 @@ export function openResearch({ database, keys }: Base<ResearchKeys>): ResearchPa
   return {
     plugin: async (app) => {
       await describeApi(app, version)
-      await app.register(researchRoutes, { desk })
+      await app.register(researchRoutes, { desk, blindOf: blinding(keys), sha256: sha256Native })
     },
     close: () => pool.end(),
   }
+}
+
+/** The blinds of heads, without the secret that makes them. */
+function blinding({ headsSecret }: Pick<ResearchKeys, "headsSecret">): ResearchOptions["blindOf"] {
+  return (height, device) => blindOf(headsSecret, height, device, hmacNative)
 }

@@ -1,10 +1,12 @@
 /** The research API on a log of the test's own, asked without a port. */
 import type { FastifyInstance } from "fastify"
 import type { Pool } from "pg"
+import { blindOf } from "../../chain/heads.ts"
 import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { policyOf } from "../../ingest/log-keys.ts"
+import { sha256Native } from "../../ingest/native.ts"
 import { Desk, type DeskLimits } from "../../research/desk.ts"
 import type { ProblemBody } from "../../research/problem.ts"
 import { researchRoutes } from "../../research/routes.ts"
@@ -36,7 +38,11 @@ export async function openResearchStand(limits: Partial<DeskLimits> = {}): Promi
     limits,
   })
   await describeApi(app, "0.0.0")
-  await app.register(researchRoutes, { desk })
+  await app.register(researchRoutes, {
+    desk,
+    blindOf: (height, device) => blindOf(stand.keys.headsSecret, height, device),
+    sha256: sha256Native,
+  })
   const places = new Map<string, ReturnType<Stand["intake"]["open"]>>()
   const ask = async (path: string) => app.inject({ url: path, headers: { host: "127.0.0.1" } })
   return {

@@ -1,0 +1,250 @@
+import { createHash } from "node:crypto"
+import { type FileHandle, open, rename, rm } from "node:fs/promises"
+import { type Command, InvalidArgumentError } from "commander"
+import type { Pool, PoolClient } from "pg"
+import { blindOf } from "../chain/heads.ts"
+import { devicePattern } from "../chain/statement.ts"
+import { policyOfLog } from "../chain/tlog-policy.ts"
+import { type CheckpointSigner, type ResearchKeys, researchSecrets } from "../ingest/log-keys.ts"
+import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
+import { planEvidence } from "../research/evidence.ts"
+import { openEvidenceRows } from "../research/evidence-rows.ts"
+import { type EvidenceFindings, EvidenceVerifier } from "../verify/evidence.ts"
+import { openExistingLogWith } from "./data-folder.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
+import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
+import { Progress, count, formatNumber, print } from "./output.ts"
+
+/** Heights of the first and the last block. */
+interface BlockRange {
+  readonly from: number
+  readonly to: number
+}
+
+interface EvidenceCommandOptions {
+  readonly data: string
+  readonly json: boolean
+  readonly blocks?: BlockRange
+  readonly from?: number
+  readonly to?: number
+  readonly day?: number
+  readonly out?: string
+}
+
+export function addEvidence(program: Command): void {
+  addCommand(
+    program,
+    "evidence",
+    "write what a device said in some blocks, with the proof that it is genuine and that nothing is missing",
+  )
+    .argument("<device>", "the device's id", parseDevice)
+    .option(
+      "--blocks <range>",
+      "heights, such as 10..34, or one; all sealed blocks if nothing is said",
+      parseBlocks,
+    )
+    .option(
+      "--from <time>",
+      "the blocks in which something arrived from then on, such as 2026-11-24T12:00Z",
+      parseTime,
+    )
+    .option("--to <time>", "and before then", parseTime)
+    .option("--day <date>", "the blocks of a day in UTC, such as 2026-11-24", parseDay)
+    .option("-o, --out <file>", "where to write it: DEVICE-FROM-TO.evidence if nothing is said")
+    .addOption(dataOption())
+    .addOption(jsonOption())
+    .action(runEvidence)
+}
+
+function parseDevice(text: string): string {
+  if (devicePattern.test(text)) return text
+  throw new InvalidArgumentError("It must be a device's id.")
+}
+
+function parseBlocks(text: string): BlockRange {
+  const [, first, last = first] = /^([0-9]{1,15})(?:\.\.([0-9]{1,15}))?$/.exec(text) ?? []
+  const range = { from: Number(first), to: Number(last) }
+  if (first === undefined || range.to < range.from)
+    throw new InvalidArgumentError("It must be heights such as 10..34, or one height.")
+  return range
+}
+
+function parseDay(text: string): number {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) throw new InvalidArgumentError("It must be such as 2026-11-24.")
+  return parseTime(text)
+}
+
+const dayMs = 86_400_000
+
+async function runEvidence(device: string, options: EvidenceCommandOptions): Promise<void> {
+  const { blocks, from, to, day, data, json } = options
+  const ways = [blocks !== undefined, from !== undefined || to !== undefined, day !== undefined]
+  if (ways.filter(Boolean).length > 1)
+    throw new UsageFault("--blocks, --from with --to, and --day exclude one another")
+  if (from !== undefined && to !== undefined && to <= from) throw new UsageFault("--to must be after --from")
+  const needs = { command: "evidence", needed: researchSecrets } as const
+  const { pool, keys, close } = await openExistingLogWith(data, needs)
+  try {
+    const startedAt = performance.now()
+    const span = day === undefined ? { from, to } : { from: day, to: day + dayMs }
+    const written = await inPicture(pool, async (client) => {
+      const range = blocks ?? (await findRange(client, span))
+      return writeEvidenceFile(client, keys, device, range, options.out)
+    })
+    const { path, digest, findings } = written
+    const tookMs = Math.round(performance.now() - startedAt)
+    if (json) {
+      const { statements, readings, bytes } = findings
+      const { from: first, to: last } = findings.blocks
+      print(
+        JSON.stringify({
+          file: path,
+          device,
+          from: first,
+          to: last,
+          statements,
+          readings,
+          bytes,
+          sha256: digest,
+          tookMs,
+        }),
+      )
+    } else print(formatWritten(path, findings, digest, tookMs))
+  } finally {
+    await close()
+  }
+}
+
+/** A picture of the database that stays as it is. */
+async function inPicture<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  try {
+    await client.query("begin transaction isolation level repeatable read, read only")
+    return await work(client)
+  } finally {
+    await client.query("rollback").catch(() => undefined)
+    client.release()
+  }
+}
+
+/** The sealed blocks that take in a span of arrivals; without bounds, all. */
+async function findRange(
+  client: PoolClient,
+  { from, to }: { readonly from?: number | undefined; readonly to?: number | undefined },
+): Promise<BlockRange> {
+  const { rows } = await client.query<{ first: number | null; last: number | null }>(
+    `select min(height) as first, max(height) as last from blocks
+     where ($1::bigint is null or to_ms > $1) and ($2::bigint is null or from_ms < $2)`,
+    [from ?? null, to ?? null],
+  )
+  const { first, last } = rows[0]!
+  if (first !== null && last !== null) return { from: first, to: last }
+  throw new CommandFault(
+    from === undefined && to === undefined ? "nothing is sealed yet" : "no sealed block is of that time",
+    "tidemark blocks shows what there is; tidemark seal makes one now",
+  )
+}
+
+interface WrittenEvidence {
+  readonly path: string
+  readonly digest: string
+  readonly findings: EvidenceFindings
+}
+
+/** Writes the file under another name, checks it as its reader will, and renames it: it is there whole or not at all. */
+async function writeEvidenceFile(
+  client: PoolClient,
+  keys: ResearchKeys,
+  device: string,
+  { from, to }: BlockRange,
+  out: string | undefined,
+): Promise<WrittenEvidence> {
+  const source = await openEvidenceRows({
+    query: async <Row extends object>(sql: string, values: readonly unknown[]) =>
+      (await client.query<Row>(sql, [...values])).rows,
+    origin: keys.origin,
+    sha256: sha256Native,
+  })
+  const plan = await planEvidence({
+    source,
+    device,
+    from,
+    to,
+    sha256: sha256Native,
+    blindOf: (height, id) => blindOf(keys.headsSecret, height, id, hmacNative),
+  })
+  if (plan.kind === "refused")
+    throw new CommandFault(plan.rule, "tidemark blocks and tidemark device list show what there is")
+  const path = out ?? `${device}-${from}-${to}.evidence`
+  const temporary = `${path}.${process.pid}.part`
+  try {
+    const file = await openNew(temporary, path)
+    let written: Omit<WrittenEvidence, "path">
+    try {
+      written = await writeChecked(file, plan.write(), keys)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+    return { path, ...written }
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+async function openNew(temporary: string, path: string): Promise<FileHandle> {
+  try {
+    return await open(temporary, "w", 0o600)
+  } catch (error) {
+    throw new CommandFault(
+      `${path} cannot be written: ${(error as Error).message}`,
+      "name another file with -o",
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+/** What would be refused is not handed out: then it is the database that is not what was signed. */
+async function writeChecked(
+  file: FileHandle,
+  pieces: AsyncIterable<Uint8Array>,
+  { origin, log }: CheckpointSigner,
+): Promise<Omit<WrittenEvidence, "path">> {
+  const progress = new Progress()
+  const verifier = new EvidenceVerifier({
+    trust: { policy: policyOfLog({ name: origin, publicKey: log.publicKey }) },
+    sha256: sha256Native,
+    verify: verifyNative,
+  })
+  const digest = createHash("sha256")
+  for await (const piece of pieces) {
+    await file.writeFile(piece)
+    digest.update(piece)
+    verifier.push(piece)
+    const { statements, bytes } = verifier.progress
+    progress.update(`${count(statements, "statement")}, ${formatNumber(bytes)} bytes`)
+  }
+  progress.done()
+  const findings = verifier.end()
+  if (findings.kind === "refused")
+    throw new CommandFault(
+      `the evidence would be refused: ${findings.what} ${findings.rule}`,
+      "the database is not what was signed and sealed: run tidemark verify",
+    )
+  return { digest: digest.digest("hex"), findings }
+}
+
+function formatWritten(path: string, findings: EvidenceFindings, digest: string, tookMs: number): string {
+  const { device, blocks, statements, readings, bytes, checkpoint } = findings
+  const range = blocks.from === blocks.to ? `block ${blocks.from}` : `blocks ${blocks.from} to ${blocks.to}`
+  return [
+    `${path}: ${count(statements, "statement")} of ${device} with ${count(readings, "reading")}, ${range}, ${formatNumber(bytes)} bytes, in ${formatNumber(tookMs)} ms`,
+    `checked: it is whole as of block ${checkpoint.height}, ${count(checkpoint.size, "leaf", "leaves")}`,
+    `sha256 ${digest}`,
+    `who reads it checks it by: tidemark verify ${path} --log-key ${checkpoint.logVkey}`,
+  ].join("\n")
+}

@@ -1,0 +1,104 @@
+/** `tidemark verify FILE`: evidence checked offline, by what its reader trusts. */
+import { open } from "node:fs/promises"
+import { join } from "node:path"
+import { parseHex } from "../chain/bytes.ts"
+import { type Hash, parseHash } from "../chain/hash.ts"
+import { thumbprintOf } from "../chain/key.ts"
+import { parseVkey } from "../chain/note.ts"
+import { type TlogPolicy, parseTlogPolicy, policyOfLog } from "../chain/tlog-policy.ts"
+import { readLogKeys } from "../ingest/log-keys.ts"
+import { sha256Native, verifyNative } from "../ingest/native.ts"
+import { type EvidenceResult, type EvidenceTrust, EvidenceVerifier } from "../verify/evidence.ts"
+import { findKeys } from "./data-folder.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
+import { readPublicKey } from "./key-file.ts"
+import { readNamedFile } from "./option.ts"
+import { Progress, count, formatBar } from "./output.ts"
+
+export interface TrustOptions {
+  readonly data: string
+  readonly policy?: string
+  readonly logKey?: string
+  readonly deviceKey?: readonly string[]
+  readonly since?: number
+}
+
+const pieceSize = 65_536
+
+/** Reads the file piece by piece, and stops where it is refused. */
+export async function verifyEvidenceFile(path: string, trust: EvidenceTrust): Promise<EvidenceResult> {
+  const verifier = new EvidenceVerifier({ trust, sha256: sha256Native, verify: verifyNative })
+  const progress = new Progress()
+  const file = await open(path).catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
+  try {
+    const { size } = await file.stat()
+    const piece = new Uint8Array(pieceSize)
+    for (;;) {
+      const { bytesRead } = await file.read(piece, 0, pieceSize).catch((error: unknown) => {
+        throw unreadable(path, error)
+      })
+      if (bytesRead === 0 || verifier.refused !== null) break
+      verifier.push(piece.subarray(0, bytesRead))
+      const { bytes, statements } = verifier.progress
+      progress.update(`${formatBar(bytes, size)}  ${count(statements, "statement")}`)
+    }
+  } finally {
+    await file.close()
+  }
+  progress.done()
+  return verifier.end()
+}
+
+function unreadable(path: string, error: unknown): CommandFault {
+  const { code, message } = error as NodeJS.ErrnoException
+  const why = code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : message
+  return new CommandFault(`the file ${path} cannot be read: ${why}`, null, { cause: error })
+}
+
+/** What the reader trusts: a policy file, a log's vkey, or on the operator's own machine the log of the data folder. */
+export async function readTrust({
+  data,
+  policy,
+  logKey,
+  deviceKey,
+  since,
+}: TrustOptions): Promise<EvidenceTrust> {
+  if (policy !== undefined && logKey !== undefined)
+    throw new UsageFault("--policy and --log-key exclude one another")
+  const deviceKeys = deviceKey === undefined ? undefined : await Promise.all(deviceKey.map(readThumbprint))
+  return {
+    policy: await readPolicy(data, policy, logKey),
+    ...(deviceKeys === undefined ? {} : { deviceKeys }),
+    ...(since === undefined ? {} : { sinceMs: since }),
+  }
+}
+
+async function readPolicy(
+  data: string,
+  path: string | undefined,
+  vkey: string | undefined,
+): Promise<TlogPolicy> {
+  if (path !== undefined) {
+    const parsed = parseTlogPolicy(await readNamedFile(path, "the policy"))
+    if (parsed.kind === "policy") return parsed.policy
+    throw new UsageFault(`the policy ${path}, line ${parsed.line}: ${parsed.rule}`)
+  }
+  if (vkey !== undefined) {
+    const key = parseVkey(vkey)
+    if (key !== null) return policyOfLog(key)
+    throw new UsageFault(`--log-key ${vkey}: it is no vkey, such as example.org/log+1a2b3c4d+AQ…`)
+  }
+  const keys = (await findKeys(data, ["log"])) ? await readLogKeys(join(data, "keys"), ["log"]) : null
+  if (keys !== null) return policyOfLog({ name: keys.origin, publicKey: keys.log.publicKey })
+  throw new UsageFault(
+    "nothing is trusted yet: name the log's key, as its operator published it, with --log-key, or a C2SP tlog-policy with --policy; a key from the file itself would prove nothing",
+  )
+}
+
+/** 64 digits of hex, or a file with the key. */
+async function readThumbprint(given: string): Promise<Hash> {
+  const bytes = given.length === 64 ? parseHex(given) : null
+  return bytes === null ? thumbprintOf(await readPublicKey(given)) : parseHash(bytes)
+}

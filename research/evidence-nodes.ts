@@ -1,0 +1,204 @@
+/** Nodes for evidence, from what is stored: tiles of the log, and entries and tiles of a block's arrivals. */
+import { type Hash, type Sha256, hashSize, parseHash } from "../chain/hash.ts"
+import { type NodePlace, hashNode } from "../chain/merkle.ts"
+import { type Tile, readTileNode, tileHeight, tileWidth } from "../chain/tile.ts"
+import { type ManifestLeaf, hashArrival, subtreeOf } from "./evidence.ts"
+
+/** Runs a query on one picture of the database. */
+export type Query = <Row extends object>(sql: string, values: readonly unknown[]) => Promise<Row[]>
+
+/** What was read lately, the oldest first: leaves come in the order of the log, and each is asked for a few times. */
+class Recent<Value> {
+  private readonly values = new Map<string, Value>()
+  private readonly sizeMax: number
+
+  constructor(sizeMax: number) {
+    this.sizeMax = sizeMax
+  }
+
+  get(name: string): Value | undefined {
+    return this.values.get(name)
+  }
+
+  set(name: string, value: Value): void {
+    if (this.values.size >= this.sizeMax) {
+      const [oldest] = this.values.keys()
+      this.values.delete(oldest!)
+    }
+    this.values.set(name, value)
+  }
+}
+
+/** Of 8 KiB: 2 MiB. */
+const tilesMax = 256
+/** Leaves ahead whose tiles are read together: fewer than are kept, so that none is gone before its turn. */
+const aheadMax = 100
+/** Groups of 256 arrivals that are read by one query: 8,192 rows, as one value of 40 bytes each. */
+const groupsPerQuery = 32
+const groupsMax = 128
+
+/** Of one tree: the log's. */
+export class LogNodes {
+  private readonly query: Query
+  private readonly hash: Sha256 | undefined
+  private readonly tiles = new Recent<Tile>(tilesMax)
+  private ahead: readonly number[] = []
+
+  constructor(query: Query, hash: Sha256 | undefined) {
+    this.query = query
+    this.hash = hash
+  }
+
+  /** Leaves that will be shown: the tiles around them are read together. */
+  expect(leaves: readonly number[]): void {
+    this.ahead = leaves
+  }
+
+  async read(places: readonly NodePlace[]): Promise<Hash[]> {
+    const needed = places.map(tileOf)
+    const missing = needed.filter(({ name }) => this.tiles.get(name) === undefined)
+    if (missing.length > 0) {
+      const [first] = places
+      const at = first!.index * 2 ** first!.level
+      const around = this.ahead.filter((leaf) => leaf >= at).slice(0, aheadMax)
+      await this.load([...missing, ...around.map((leaf) => tileOf({ level: 0, index: leaf }))])
+    }
+    return places.map((place, index) => {
+      const tile = this.tiles.get(needed[index]!.name)
+      if (tile === undefined)
+        throw new Error(`tile ${needed[index]!.name} of the log is missing: run tidemark verify`)
+      return readTileNode(tile, place, this.hash)
+    })
+  }
+
+  private async load(tiles: readonly TilePlace[]): Promise<void> {
+    const wanted = [...new Map(tiles.map((tile) => [tile.name, tile])).values()]
+    const rows = await this.query<{ level: number; tile_index: number; hashes: Uint8Array }>(
+      `select level, tile_index, hashes from tiles
+       where (level, tile_index) in (select * from unnest($1::smallint[], $2::bigint[])) order by level desc, tile_index`,
+      [wanted.map(({ level }) => level), wanted.map(({ index }) => index)],
+    )
+    for (const { level, tile_index: index, hashes } of rows)
+      this.tiles.set(`${level}/${index}`, { level, index, hashes })
+  }
+}
+
+interface TilePlace {
+  readonly name: string
+  readonly level: number
+  readonly index: number
+}
+
+/** The tile that a node stands in, or is computed from. */
+function tileOf({ level, index }: NodePlace): TilePlace {
+  const tileLevel = Math.floor(level / tileHeight)
+  const tileIndex = Math.floor((index * 2 ** (level % tileHeight)) / tileWidth)
+  return { name: `${tileLevel}/${tileIndex}`, level: tileLevel, index: tileIndex }
+}
+
+/** Of the arrivals trees, block by block. */
+export class ArrivalNodes {
+  private readonly query: Query
+  private readonly hash: Sha256 | undefined
+  /** Leaf hashes of 256 leaves, by height and place. */
+  private readonly groups = new Recent<readonly Hash[]>(groupsMax)
+  private readonly tiles = new Recent<Tile | null>(tilesMax)
+  private ahead: readonly number[] = []
+
+  constructor(query: Query, hash: Sha256 | undefined) {
+    this.query = query
+    this.hash = hash
+  }
+
+  /** Leaves of the log that will be shown. */
+  expect(leaves: readonly number[]): void {
+    this.ahead = leaves
+  }
+
+  async read(block: ManifestLeaf, places: readonly NodePlace[]): Promise<Hash[]> {
+    const nodes: Hash[] = []
+    for (const place of places) nodes.push(await this.node(block, place))
+    return nodes
+  }
+
+  private async node(block: ManifestLeaf, place: NodePlace): Promise<Hash> {
+    const { level, index } = place
+    if (level < tileHeight) {
+      const group = Math.floor((index * 2 ** level) / tileWidth)
+      const hashes = await this.group(block, group)
+      const first = index * 2 ** level - group * tileWidth
+      return subtreeOf(hashes.slice(first, first + 2 ** level), this.hash)
+    }
+    const tile = await this.tile(block, place)
+    if (tile !== null) return readTileNode(tile, place, this.hash)
+    // Of a block that was sealed before these tiles were kept.
+    if (level === tileHeight) return subtreeOf(await this.group(block, index), this.hash)
+    const left = await this.node(block, { level: level - 1, index: 2 * index })
+    const right = await this.node(block, { level: level - 1, index: 2 * index + 1 })
+    return hashNode(left, right, this.hash)
+  }
+
+  private async tile({ height }: ManifestLeaf, place: NodePlace): Promise<Tile | null> {
+    const { level, index } = tileOf(place)
+    const name = `${height}/${level}/${index}`
+    const known = this.tiles.get(name)
+    if (known !== undefined) return known
+    const [row] = await this.query<{ hashes: Uint8Array }>(
+      "select hashes from arrival_tiles where height = $1 and level = $2 and tile_index = $3",
+      [height, level, index],
+    )
+    const tile = row === undefined ? null : { level, index, hashes: row.hashes }
+    this.tiles.set(name, tile)
+    return tile
+  }
+
+  private async group(block: ManifestLeaf, group: number): Promise<readonly Hash[]> {
+    const name = `${block.height}/${group}`
+    const known = this.groups.get(name)
+    if (known !== undefined) return known
+    await this.load(block, [group, ...this.listAhead(block, group)].slice(0, groupsPerQuery))
+    return this.groups.get(name)!
+  }
+
+  /** The groups behind this one in which leaves will be shown. */
+  private listAhead({ firstLeaf, leafIndex }: ManifestLeaf, group: number): number[] {
+    const groups = new Set<number>()
+    for (const leaf of this.ahead) {
+      const other = Math.floor((leaf - firstLeaf) / tileWidth)
+      if (leaf < leafIndex && other > group) groups.add(other)
+    }
+    return [...groups]
+  }
+
+  private async load(
+    { height, firstLeaf, leafIndex }: ManifestLeaf,
+    groups: readonly number[],
+  ): Promise<void> {
+    const from = groups.map((group) => firstLeaf + group * tileWidth)
+    const to = from.map((leaf) => Math.min(leaf + tileWidth, leafIndex) - 1)
+    // One value per group: 144,000 rows of two columns would cost more to parse than all hashes of them.
+    const rows = await this.query<{ place: number; arrivals: Uint8Array }>(
+      `select g.place, a.arrivals
+       from unnest($1::bigint[], $2::bigint[]) with ordinality as g(first, last, place)
+       cross join lateral (
+         select string_agg(e.entry || int8send((extract(epoch from e.received_at) * 1000)::bigint), ''::bytea order by e.id) as arrivals
+         from entries e where e.id >= statement_of(g.first) and e.id <= statement_of(g.last)) a`,
+      [from, to],
+    )
+    for (const { place, arrivals } of rows)
+      this.groups.set(`${height}/${groups[place - 1]!}`, hashArrivals(arrivals, this.hash))
+  }
+}
+
+const arrivalSize = hashSize + 8
+
+/** Leaf hashes of entries and times of arrival (Unix ms, 8 bytes, big-endian), one behind the other. */
+function hashArrivals(arrivals: Uint8Array, hash: Sha256 | undefined): Hash[] {
+  const view = new DataView(arrivals.buffer, arrivals.byteOffset, arrivals.byteLength)
+  const hashes: Hash[] = []
+  for (let at = 0; at < arrivals.length; at += arrivalSize) {
+    const entry = parseHash(arrivals.subarray(at, at + hashSize))
+    hashes.push(hashArrival(entry, Number(view.getBigInt64(at + hashSize)), hash))
+  }
+  return hashes
+}

@@ -1,0 +1,192 @@
+/** A sealed log as evidence reads it from the database: a few queries a block, in memory of a page of statements. */
+import { type Hash, type Sha256, parseHash } from "../chain/hash.ts"
+import { formatHex } from "../chain/bytes.ts"
+import type { SealedHead } from "../chain/heads.ts"
+import { type Registry, decodeRegistry } from "../chain/registry.ts"
+import { decodeStatement } from "../chain/statement.ts"
+import type { EvidenceSource, ManifestLeaf, ShownLeaf } from "./evidence.ts"
+import { ArrivalNodes, LogNodes, type Query } from "./evidence-nodes.ts"
+
+export interface EvidenceRowsOptions {
+  readonly query: Query
+  readonly origin: string
+  /** Speaks of this block's checkpoint; absent: of the last one's. */
+  readonly height?: number
+  readonly sha256?: Sha256
+}
+
+interface LeafColumns {
+  readonly leaf: number
+  readonly received_ms: number
+  readonly bytes: Uint8Array
+}
+
+/** Statements of up to 64 KiB each. */
+const pageSize = 250
+/** Manifests of some 500 bytes. */
+const manifestsPerQuery = 200
+
+export async function openEvidenceRows(options: EvidenceRowsOptions): Promise<EvidenceSource> {
+  const { query, height } = options
+  const [checkpoint] = await query<{ height: number; size: number; note: string }>(
+    `select height, size, note from checkpoints where $1::bigint is null or height = $1 order by height desc limit 1`,
+    [height ?? null],
+  )
+  return new EvidenceRows(options, checkpoint ?? null)
+}
+
+class EvidenceRows implements EvidenceSource {
+  readonly origin: string
+  readonly checkpoint: EvidenceSource["checkpoint"]
+  private readonly query: Query
+  private readonly nodes: LogNodes
+  private readonly arrivals: ArrivalNodes
+  private readonly manifests = new Map<number, ManifestLeaf>()
+  private lastHeads: { readonly height: number; readonly heads: readonly SealedHead[] } | null = null
+
+  constructor({ query, origin, sha256 }: EvidenceRowsOptions, checkpoint: EvidenceSource["checkpoint"]) {
+    this.query = query
+    this.origin = origin
+    this.checkpoint = checkpoint
+    this.nodes = new LogNodes(query, sha256)
+    this.arrivals = new ArrivalNodes(query, sha256)
+  }
+
+  async readManifest(height: number): Promise<ManifestLeaf> {
+    const known = this.manifests.get(height)
+    if (known !== undefined) return known
+    const rows = await this.query<{ height: number; first_leaf: number; size: number; bytes: Uint8Array }>(
+      `select b.height, b.first_leaf, b.size, s.bytes
+       from blocks b join entries e on e.id = b.manifest_id
+       join statements s on s.id = e.id and s.received_at = e.received_at
+       where b.height >= $1 and b.height < $2 order by b.height`,
+      [height, height + manifestsPerQuery],
+    )
+    // Of the range and of the last block, which is asked for by itself.
+    if (this.manifests.size > 2 * manifestsPerQuery) this.manifests.clear()
+    for (const row of rows)
+      this.manifests.set(row.height, {
+        height: row.height,
+        firstLeaf: row.first_leaf,
+        leafIndex: row.size,
+        statement: row.bytes,
+      })
+    const manifest = this.manifests.get(height)
+    if (manifest === undefined)
+      throw new Error(`the manifest of block ${height} is missing: run tidemark verify`)
+    return manifest
+  }
+
+  async readManifestEntries(count: number): Promise<readonly Hash[]> {
+    const rows = await this.query<{ entry: Uint8Array }>(
+      "select e.entry from blocks b join entries e on e.id = b.manifest_id where b.height < $1 order by b.height",
+      [count],
+    )
+    return rows.map(({ entry }) => parseHash(entry))
+  }
+
+  async readHeads(height: number): Promise<readonly SealedHead[]> {
+    if (this.lastHeads?.height === height) return this.lastHeads.heads
+    const rows = await this.query<{
+      device_id: string
+      seq: number
+      entry: Uint8Array
+      registry: Uint8Array
+    }>(
+      `select d.device_id, h.seq, h.entry, h.registry from devices d
+       cross join lateral (select seq, entry, registry from sealed_heads s
+                           where s.device_id = d.device_id and s.height <= $1 order by s.height desc limit 1) h`,
+      [height],
+    )
+    const heads = rows.map(({ device_id: device, seq, entry, registry }) => ({
+      device,
+      seq,
+      entry: parseHash(entry),
+      registry: parseHash(registry),
+    }))
+    this.lastHeads = { height, heads }
+    return heads
+  }
+
+  readNodes(places: Parameters<LogNodes["read"]>[0]): Promise<readonly Hash[]> {
+    return this.nodes.read(places)
+  }
+
+  readArrivalNodes(block: ManifestLeaf, places: Parameters<LogNodes["read"]>[0]): Promise<readonly Hash[]> {
+    return this.arrivals.read(block, places)
+  }
+
+  async *readLeaves(device: string, firstLeaf: number, size: number): AsyncGenerator<ShownLeaf> {
+    const others = await this.readOthers(device, firstLeaf, size)
+    let next = 0
+    for await (const own of this.readOwn(device, firstLeaf, size)) {
+      for (; next < others.length && others[next]!.leafIndex < own.leafIndex; next++) yield others[next]!
+      yield own
+    }
+    yield* others.slice(next)
+  }
+
+  /** The policy, the registry statements about the device, and requests that lie outside the range; by leaf. */
+  private async readOthers(device: string, firstLeaf: number, size: number): Promise<ShownLeaf[]> {
+    const [policy] = await this.query<LeafColumns>(`${selectLeaf} where e.id = statement_of(0)`, [])
+    if (policy === undefined) throw new Error("the policy is missing: run tidemark verify")
+    const leaves = [shown(policy, "operator")]
+    const heads = await this.readHeads(this.checkpoint!.height)
+    let entry = heads.find((head) => head.device === device)?.registry
+    // From the last one back: each names the one before.
+    while (entry !== undefined && entry.some((byte) => byte !== 0)) {
+      const leaf = shown(await this.readEntry(entry), "operator")
+      leaves.push(leaf)
+      const { previous, request } = decodeRegistryOf(leaf.statement, this.origin)
+      if (request !== undefined) {
+        const asked = shown(await this.readEntry(request), "device")
+        if (asked.leafIndex < firstLeaf || asked.leafIndex >= size) leaves.push(asked)
+      }
+      entry = previous
+    }
+    return leaves.toSorted((a, b) => a.leafIndex - b.leafIndex)
+  }
+
+  private async readEntry(entry: Hash): Promise<LeafColumns> {
+    const [row] = await this.query<LeafColumns>(`${selectLeaf} where e.entry = $1`, [entry])
+    if (row === undefined)
+      throw new Error(`statement ${formatHex(entry)} of the registry is missing: run tidemark verify`)
+    return row
+  }
+
+  /** What the device said in the range, by pages. */
+  private async *readOwn(device: string, firstLeaf: number, size: number): AsyncGenerator<ShownLeaf> {
+    for (let after = 0; ;) {
+      const rows = await this.query<LeafColumns & { seq: number }>(
+        `${columns}, e.seq from entries e
+         join statements s on s.id = e.id and s.received_at = e.received_at
+         where e.device_id = $1 and e.seq > $2 and e.id >= statement_of($3) and e.id < statement_of($4)
+         order by e.seq limit $5`,
+        [device, after, firstLeaf, size, pageSize],
+      )
+      const leaves = rows.map((row) => shown(row, "device"))
+      this.nodes.expect(leaves.map(({ leafIndex }) => leafIndex))
+      this.arrivals.expect(leaves.map(({ leafIndex }) => leafIndex))
+      yield* leaves
+      if (rows.length < pageSize) return
+      after = rows.at(-1)!.seq
+    }
+  }
+}
+
+const columns = `select leaf_of(e.id) as leaf, (extract(epoch from e.received_at) * 1000)::bigint as received_ms, s.bytes`
+const selectLeaf = `${columns} from entries e join statements s on s.id = e.id and s.received_at = e.received_at`
+
+function shown(
+  { leaf, received_ms: receivedAtMs, bytes }: LeafColumns,
+  signer: ShownLeaf["signer"],
+): ShownLeaf {
+  return { leafIndex: leaf, signer, statement: bytes, receivedAtMs }
+}
+
+function decodeRegistryOf(bytes: Uint8Array, origin: string): Registry {
+  const decoded = decodeStatement(bytes, origin)
+  if (decoded.kind !== "statement")
+    throw new Error("a registry statement cannot be read: run tidemark verify")
+  return decodeRegistry(decoded.statement.payload)
+}
