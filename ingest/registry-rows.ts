@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from "pg"
 import type { AuthorityRecord } from "../chain/authority.ts"
 import type { DeviceRecord, EnrolledKey, KeyIntroduction } from "../chain/device.ts"
 import { parseHash, zeroHash } from "../chain/hash.ts"
-import { decodeCoseKey, encodeCoseKey } from "../chain/key.ts"
+import { decodeEnrolledKey, encodeCoseKey } from "../chain/key.ts"
 import type { DeviceStatus } from "../chain/link.ts"
 
 interface DeviceRow {
@@ -44,7 +44,7 @@ export async function readDevices(
 function recordOf(row: DeviceRow): DeviceRecord {
   const keys = row.keys.map((key): EnrolledKey => ({
     kid: Uint8Array.from(Buffer.from(key.kid, "hex")),
-    key: decodeCoseKey(Uint8Array.from(Buffer.from(key.cose_key, "hex"))),
+    key: decodeEnrolledKey(Uint8Array.from(Buffer.from(key.cose_key, "hex"))),
     firstSeq: key.first_seq,
     lastSeq: key.last_seq,
     endedBy: key.ended_by,
