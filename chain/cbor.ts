@@ -66,12 +66,12 @@ export class CborReader {
   readonly profile: CborProfile
   offset = 0
   private depth = 0
-  private readonly view: DataView
+  /** Made for the first float: an envelope has none, and to make it costs as much as to read some ten heads. */
+  private view: DataView | null = null
 
   constructor(bytes: Uint8Array, profile: CborProfile) {
     this.bytes = bytes
     this.profile = profile
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   /** The major type of the next item, without reading it. */
@@ -100,14 +100,14 @@ export class CborReader {
       argument = this.bytes[this.offset]!
       argumentMin = 24
     } else if (size === 2) {
-      argument = this.view.getUint16(this.offset)
+      argument = this.uint16At(this.offset)
       argumentMin = 0x100
     } else if (size === 4) {
-      argument = this.view.getUint32(this.offset)
+      argument = this.uint32At(this.offset)
       argumentMin = 0x1_0000
     } else {
       // Exact below 2^53, and anything above is refused, so a rounded sum cannot pass for another number.
-      argument = this.view.getUint32(this.offset) * 2 ** 32 + this.view.getUint32(this.offset + 4)
+      argument = this.uint32At(this.offset) * 2 ** 32 + this.uint32At(this.offset + 4)
       argumentMin = 2 ** 32
     }
     this.offset += size
@@ -199,9 +199,9 @@ export class CborReader {
       initial === 0xf9 ? 2 : initial === 0xfa ? 4 : initial === 0xfb ? 8 : this.fault(`${what} expected`)
     if (this.offset + 1 + size > this.bytes.length) this.fault("the bytes end inside a float", start)
     this.offset += 1 + size
-    if (size === 8) return this.view.getFloat64(start + 1)
-    if (size === 4) return this.view.getFloat32(start + 1)
-    return decodeHalf(this.view.getUint16(start + 1))
+    if (size === 2) return decodeHalf(this.uint16At(start + 1))
+    this.view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength)
+    return size === 8 ? this.view.getFloat64(start + 1) : this.view.getFloat32(start + 1)
   }
 
   readValue(): CborValue {
@@ -265,6 +265,14 @@ export class CborReader {
     if (initial === 0xf5) return true
     if (initial === 0xf6) return null
     return this.fault("of the simple values only false, true and null are in use here", this.offset - 1)
+  }
+
+  private uint16At(offset: number): number {
+    return (this.bytes[offset]! << 8) | this.bytes[offset + 1]!
+  }
+
+  private uint32At(offset: number): number {
+    return this.uint16At(offset) * 2 ** 16 + this.uint16At(offset + 2)
   }
 
   private take(length: number, what: string): Uint8Array {

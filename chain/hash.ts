@@ -21,5 +21,5 @@ export const zeroHash = new Uint8Array(hashSize) as Hash
 /** A copy of 32 bytes as a hash. Throws a RangeError on any other length: by then somebody must have checked. */
 export function parseHash(bytes: Uint8Array): Hash {
   if (bytes.length !== hashSize) throw new RangeError(`a hash has 32 bytes, got ${bytes.length}`)
-  return Uint8Array.from(bytes) as Hash
+  return new Uint8Array(bytes) as Hash
 }

@@ -1,14 +1,28 @@
 /** What may stand as a point of Ed25519, decided by comparing bytes (PROTOCOL §2). */
-import { equalBytes, parseHex } from "./bytes.ts"
+import { parseHex } from "./bytes.ts"
 
 /** Why 32 bytes may stand neither as A nor as R, or null: canonical (y < p) and none of the 14 small-order encodings. */
 export function ed25519PointFault(encoded: Uint8Array): string | null {
   if (encoded.length !== 32) return "does not have 32 bytes"
-  const y = Uint8Array.from(encoded)
-  y[31]! &= 0x7f
-  if (!isBelowLittleEndian(y, ed25519Prime)) return "is not canonical"
-  for (const small of smallOrderYs) if (equalBytes(y, small)) return "is a point of small order"
+  // y with the sign bit masked. Its bytes are the encoding's but for the last, so that no copy need be made.
+  const last = encoded[31]! & 0x7f
+  if (last === 0x7f && !isBelowPrime(encoded)) return "is not canonical"
+  for (const small of smallOrderYs) {
+    if (last === small[31] && equalBut(encoded, small)) return "is a point of small order"
+  }
   return null
+}
+
+/** Whether y < p, where the last byte is p's: then the others decide, from the highest down. */
+function isBelowPrime(encoded: Uint8Array): boolean {
+  for (let index = 30; index > 0; index--) if (encoded[index]! !== 0xff) return true
+  return encoded[0]! < ed25519Prime[0]!
+}
+
+/** Whether all bytes but the last are equal. */
+function equalBut(encoded: Uint8Array, small: Uint8Array): boolean {
+  for (let index = 0; index < 31; index++) if (encoded[index] !== small[index]) return false
+  return true
 }
 
 const fromHex = (text: string): Uint8Array => parseHex(text)!

@@ -108,13 +108,7 @@ function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "pa
   const members = reader.enterMap("the protected header")
   // With 3, or with 258 and up to two more.
   if (members < 4 || members > 6) reader.fault(headerRule, 0)
-  const label = (expected: number, what: string): void => {
-    const start = reader.offset
-    if (reader.readInt(`label ${expected} (${what})`) !== expected)
-      reader.fault(`label ${expected} (${what}) expected`, start)
-  }
-
-  label(1, "alg")
+  readLabel(reader, 1, "label 1 (alg)")
   const algorithmStart = reader.offset
   const algorithm = reader.readInt("alg, -19 (Ed25519) or -9 (ESP256),")
   if (algorithm !== algorithmEd25519 && algorithm !== algorithmEsp256) {
@@ -125,36 +119,36 @@ function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "pa
   let content: Content | null = null
   let contentStart = 0
   if (members === 4 && reader.bytes[reader.offset] === 3) {
-    label(3, "content type")
+    readLabel(reader, 3, "label 3 (content type)")
     contentStart = reader.offset
     content = readContent(reader)
   }
-  label(4, "kid")
+  readLabel(reader, 4, "label 4 (kid)")
   const kidStart = reader.offset
   const kid = reader.readBytes("kid")
   if (kid.length !== kidSize) reader.fault("kid is the first 8 bytes of the key's thumbprint", kidStart)
 
-  label(15, "CWT claims")
+  readLabel(reader, 15, "label 15 (CWT claims)")
   const claimsStart = reader.offset
   if (reader.enterMap("the CWT claims") !== 5)
     reader.fault("the CWT claims are iss, sub, iat, seq and prev", claimsStart)
-  label(1, "iss")
+  readLabel(reader, 1, "label 1 (iss)")
   const issStart = reader.offset
   const iss = reader.readText("iss")
   const isOperator = origin !== null && iss === origin
   if (!isOperator && !devicePattern.test(iss))
     reader.fault(`iss is a device id, ${devicePattern.source}`, issStart)
-  label(2, "sub")
+  readLabel(reader, 2, "label 2 (sub)")
   const subStart = reader.offset
   const sub = reader.readText("sub")
   if (!subjectPattern.test(sub)) reader.fault(`sub must match ${subjectPattern.source}`, subStart)
-  label(6, "iat")
+  readLabel(reader, 6, "label 6 (iat)")
   const iat = reader.readUint("iat")
-  label(-65_537, "seq")
+  readLabel(reader, -65_537, "label -65537 (seq)")
   const seqStart = reader.offset
   const seq = reader.readUint("seq")
   if (seq < 1) reader.fault("seq begins with 1", seqStart)
-  label(-65_538, "prev")
+  readLabel(reader, -65_538, "label -65538 (prev)")
   const prevStart = reader.offset
   const prev = reader.readBytes("prev")
   if (prev.length !== 32) reader.fault("prev has 32 bytes", prevStart)
@@ -167,6 +161,12 @@ function readClaims(reader: CborReader, origin: string | null): Omit<Claims, "pa
     reader.fault("a device may not use the operator's content types", contentStart)
   }
   return { algorithm, content, kid, iss, sub, iat, seq, prev: parseHash(prev) }
+}
+
+/** @param what the label with its name, as a rule says it: no text is made where no rule is broken */
+function readLabel(reader: CborReader, expected: number, what: string): void {
+  const start = reader.offset
+  if (reader.readInt(what) !== expected) reader.fault(`${what} expected`, start)
 }
 
 function readContent(reader: CborReader): Content {
