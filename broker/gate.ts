@@ -7,6 +7,7 @@ import { lowerRequestedQos, packetType, readFixedHeader } from "./frame.ts"
 import type { FixedHeader } from "./frame.ts"
 import type { BrokerLimits } from "./limits.ts"
 import { endGently } from "./linger.ts"
+import { type StraightWay, mayGoStraight, readStraight, straightSizeMax } from "./straight.ts"
 
 /** A PUBLISH that went through the gate; the hook that gets it takes its ticket, in the same order. */
 export interface Ticket {
@@ -35,6 +36,8 @@ const bufferSizeMax = 64 * 1024
  * while one answer is awaited; so the gate
  * - closes at a declared length that is too large, and at a first byte that is no CONNECT;
  * - holds what comes behind CONNECT until CONNACK, and messages beyond the limits, by not reading the socket;
+ * - hands a QoS 1 message to the device's own topic straight on, where nothing before it is still on its way through
+ *   aedes: 0.5 instead of 9 µs a message, and its PUBACK goes out with the others of its group in one write;
  * - answers PINGREQ itself, and keeps the keepalive by bytes that arrive;
  * - throws away the payload of a statement that is too large, and leaves its size in the ticket;
  * - holds DISCONNECT until what came before it was answered;
@@ -62,11 +65,18 @@ export class Gate extends Duplex {
     isLeaving: false,
     inFlight: 0,
   }
+  /** Null until CONNACK went out. */
+  #straight: StraightWay | null = null
+  /** SUBSCRIBEs that went through and were not answered yet. */
+  #subscribing = 0
+  /** Packets that go out together, behind what now runs. */
+  #outgoing: Uint8Array[] = []
   #chunkCount = 0
   #held = false
   #discarding = false
   #advancing = false
   #urging = false
+  #releasing = false
   #cut = false
   #refused = false
 
@@ -86,8 +96,9 @@ export class Gate extends Duplex {
   }
 
   /** CONNACK went out: what waits behind CONNECT may pass. */
-  open(): void {
+  open(straight: StraightWay | null = null): void {
     clearTimeout(this.#connectTimer)
+    this.#straight = straight
     this.#traffic.isOpen = true
     this.#advance()
   }
@@ -108,12 +119,40 @@ export class Gate extends Duplex {
     return ticket
   }
 
-  /** One message was answered: the next may pass. */
+  /** A SUBSCRIBE came out of aedes: what stands behind it no longer overtakes its question. */
+  subscribed(): void {
+    this.#subscribing--
+  }
+
+  /** Writes `packet` behind those before it, and all of them at once when what now runs is done. */
+  send(packet: Uint8Array): void {
+    this.#outgoing.push(packet)
+    if (this.#outgoing.length === 1) process.nextTick(() => this.flush())
+  }
+
+  /** Writes what was sent, now. */
+  flush(): void {
+    const outgoing = this.#outgoing
+    if (outgoing.length === 0 || this.destroyed) return
+    this.#outgoing = []
+    this.write(outgoing.length === 1 ? outgoing[0]! : Buffer.concat(outgoing))
+  }
+
+  /**
+   * One message was answered: the next may pass, behind what now runs. Several answers of one commit come at once, and a
+   * refusal among them ends it before anything behind it is taken.
+   */
   release(): void {
     this.#traffic.inFlight--
     if (this.#traffic.isFinishing) this.finish()
     else if (this.#traffic.isLeaving) this.#leave()
-    else if (this.#held) this.#advance()
+    else if (this.#held && !this.#releasing) {
+      this.#releasing = true
+      process.nextTick(() => {
+        this.#releasing = false
+        if (this.#held) this.#advance()
+      })
+    }
   }
 
   /** Lets nothing more through, and closes gently once what is in flight was answered. */
@@ -132,6 +171,7 @@ export class Gate extends Duplex {
   /** Sends `packet` as the last one: flushed, then FIN, then a short wait so that it arrives. */
   writeLast(packet: Uint8Array): void {
     this.discardInput()
+    this.flush()
     this.write(packet, () => this.destroy())
   }
 
@@ -190,7 +230,11 @@ export class Gate extends Duplex {
     this.#options.budget.forget(this.#wake)
     const left = this.#tickets.splice(0)
     if (error !== null || this.#cut) this.#stream.destroy()
-    else endGently(this.#stream, this.#options.limits.lingerMsMax)
+    else {
+      if (this.#outgoing.length > 0) this.#stream.write(Buffer.concat(this.#outgoing))
+      endGently(this.#stream, this.#options.limits.lingerMsMax)
+    }
+    this.#outgoing = []
     this.#options.budget.release(left.reduce((bytes, ticket) => bytes + ticket.bytes, 0))
     this.#options.closed()
     callback(error)
@@ -289,10 +333,27 @@ export class Gate extends Duplex {
         return next.kind === "hold"
       }
       switch (next.kind) {
-        case "pass":
+        case "pass": {
+          const end = at + header.size + header.remaining
+          // Nothing is on its way through aedes that it would overtake.
+          const isAlone = this.#tickets.length === 0 && this.#subscribing === 0
+          const isStraight = isAlone && this.#straight !== null && mayGoStraight(header)
+          if (isStraight && end > bytes.length && header.remaining <= straightSizeMax) {
+            flush()
+            this.#pending = at === 0 ? bytes : bytes.subarray(at)
+            return false
+          }
+          if (isStraight && end <= bytes.length && this.#takeStraight(bytes, at, header, flush)) {
+            at = end
+            run = at
+            // It may have been answered by closing.
+            if (this.#discarding) return false
+            break
+          }
           at += header.size
           this.#begin(header)
           break
+        }
         case "pong":
           flush()
           at += header.size
@@ -303,6 +364,7 @@ export class Gate extends Duplex {
           flush()
           const end = at + header.size + header.remaining
           this.#traffic.inFlight++
+          this.#subscribing++
           this.push(lowerRequestedQos(bytes.subarray(at, end), header))
           at = end
           run = at
@@ -336,6 +398,19 @@ export class Gate extends Duplex {
     if (admission.kind === "hold" && admission.until === "budget") this.#options.budget.wait(this.#wake)
     if (admission.kind === "hold" && admission.until === "answered") this.#traffic.isLeaving = true
     return admission
+  }
+
+  /** Hands on the whole message that begins at `at`, where it may go straight; `before` lets pass what stands before it. */
+  #takeStraight(bytes: Uint8Array, at: number, header: FixedHeader, before: () => void): boolean {
+    const { topic, take } = this.#straight!
+    const message = readStraight(bytes, at, header, topic)
+    if (message === null) return false
+    before()
+    this.#traffic.inFlight++
+    this.#options.budget.take(header.remaining)
+    const payload = bytes.subarray(message.payloadAt, at + header.size + header.remaining)
+    take(payload, header.remaining, message.packetId)
+    return true
   }
 
   #begin(header: FixedHeader): void {

@@ -1,4 +1,5 @@
 import type { ConnectPacket, PublishPacket } from "aedes"
+import { encodeUtf8, joinBytes } from "../chain/bytes.ts"
 import type { Budget } from "./budget.ts"
 import type { RefusedReason, Witness } from "./counters.ts"
 import type { Gate } from "./gate.ts"
@@ -11,13 +12,20 @@ import { isDeviceId, receiptsTopic, statementsTopic } from "./topic.ts"
 interface Turn {
   /** Whether the receipt goes out in any case: it was asked for. */
   readonly asked: boolean
-  /** Lets aedes write the PUBACK or PUBREC. */
-  readonly acknowledge: () => void
+  /** Lets aedes write the PUBACK or PUBREC; or the packet id of a PUBACK that is ours to write. */
+  readonly acknowledge: (() => void) | number
   answer: Answer | null
 }
 
 const payloadTaken = Buffer.alloc(0)
+const puback = (packetId: number): Uint8Array => Uint8Array.of(0x40, 0x02, packetId >> 8, packetId & 255)
 const connack = (returnCode: number): Uint8Array => Uint8Array.of(0x20, 0x02, 0x00, returnCode)
+
+/** A copy that shares its memory with a few others of its time: an allocation of its own each would cost more than copying. */
+function copyBytes(bytes: Uint8Array): Uint8Array {
+  const { buffer, byteOffset, length } = Buffer.from(bytes)
+  return new Uint8Array(buffer, byteOffset, length)
+}
 
 export interface SessionOptions {
   readonly gate: Gate
@@ -114,7 +122,11 @@ export class Session {
     if (this.#ended || this.#deviceId === null) return
     this.#place = this.#options.submit.open(this.#deviceId)
     this.#options.witness.connected()
-    this.#options.gate.open()
+    const topic = encodeUtf8(statementsTopic(this.#deviceId))
+    this.#options.gate.open({
+      topic: joinBytes(Uint8Array.of(topic.length >> 8, topic.length & 255), topic),
+      take: (payload, bytes, packetId) => this.guard("publish", () => this.#take(payload, bytes, packetId)),
+    })
   }
 
   /** A PUBLISH; `acknowledge` is called if and only if it may be acknowledged. */
@@ -130,12 +142,7 @@ export class Session {
     if (ticket.sizeDiscarded !== null) {
       const message: Message = { kind: "too-large", sizeBytes: ticket.sizeDiscarded }
       this.#submit(message, ticket.bytes, { asked: false, acknowledge, answer: null })
-    } else if (payload.length === 0) {
-      this.#submit({ kind: "question" }, ticket.bytes, { asked: true, acknowledge, answer: null })
-    } else {
-      const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : new Uint8Array(payload)
-      this.#submit({ kind: "statement", bytes }, ticket.bytes, { asked: false, acknowledge, answer: null })
-    }
+    } else this.#take(typeof payload === "string" ? encodeUtf8(payload) : payload, ticket.bytes, acknowledge)
   }
 
   /** What a subscription to `topic` is granted: only one's own receipts. */
@@ -145,6 +152,7 @@ export class Session {
 
   /** A SUBSCRIBE was answered by SUBACK; `granted` says whether one's own receipts were in it. */
   subscribe(granted: boolean): void {
+    this.#options.gate.subscribed()
     if (!granted) {
       this.#options.gate.release()
       return
@@ -182,6 +190,16 @@ export class Session {
     this.#options.gate.markRefused(reason)
     this.#options.gate.writeLast(connack(returnCode))
     return false
+  }
+
+  /** A message to the device's own topic. Its payload is a view of a larger buffer, and is copied. */
+  #take(payload: Uint8Array, bytes: number, acknowledge: Turn["acknowledge"]): void {
+    if (payload.length === 0)
+      this.#submit({ kind: "question" }, bytes, { asked: true, acknowledge, answer: null })
+    else {
+      const message: Message = { kind: "statement", bytes: copyBytes(payload) }
+      this.#submit(message, bytes, { asked: false, acknowledge, answer: null })
+    }
   }
 
   #submit(message: Message, bytes: number, turn: Turn): void {
@@ -231,10 +249,18 @@ export class Session {
   }
 
   #accept(turn: Turn, receipt: Uint8Array): void {
+    const { gate } = this.#options
     // The receipt before the acknowledgement (PROTOCOL §5).
-    if (turn.asked || this.#subscribed) this.#options.gate.write(this.#encodeReceipt(receipt))
-    turn.acknowledge()
-    this.#options.gate.release()
+    const packet = turn.asked || this.#subscribed ? this.#encodeReceipt(receipt) : null
+    if (typeof turn.acknowledge === "number") {
+      if (packet !== null) gate.send(packet)
+      gate.send(puback(turn.acknowledge))
+    } else {
+      gate.flush()
+      if (packet !== null) gate.write(packet)
+      turn.acknowledge()
+    }
+    gate.release()
   }
 
   /** The device's next key stands, and this connection was opened by the one before (PROTOCOL §7). */
