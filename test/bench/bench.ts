@@ -2,6 +2,9 @@
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import type { BenchContext } from "./context.ts"
+import { runAudit } from "./audit-speed.ts"
+import { makeHistory } from "./history.ts"
+import { runQueries } from "./query.ts"
 import { IngestStand } from "./ingest-stand.ts"
 import { profileLoads, runLoads } from "./load.ts"
 import { LoadStand } from "./load-stand.ts"
@@ -14,7 +17,7 @@ import { formatLines, formatReport } from "./report.ts"
 import { runSealing } from "./sealing.ts"
 import { BenchService } from "./service.ts"
 
-const parts = ["floor", "ingest", "peer", "ingest-many", "processes", "seal"] as const
+const parts = ["floor", "ingest", "peer", "ingest-many", "processes", "seal", "verify", "query"] as const
 type Part = (typeof parts)[number]
 
 const help = `npm run bench -- [options]
@@ -111,6 +114,16 @@ async function runBeside(
   }
 }
 
+async function runHistory(chosen: ReadonlySet<Part>, context: BenchContext): Promise<void> {
+  const history = await makeHistory(context)
+  try {
+    if (chosen.has("query")) await runQueries(history, context)
+    if (chosen.has("verify")) await runAudit(history, context)
+  } finally {
+    await history.service.close()
+  }
+}
+
 async function run(): Promise<Samples> {
   const chosen = readParts(values.only)
   const context: BenchContext = {
@@ -125,6 +138,7 @@ async function run(): Promise<Samples> {
   if ((["floor", "ingest", "peer", "ingest-many", "processes"] as const).some((part) => chosen.has(part)))
     await runService(chosen, context)
   if (chosen.has("seal")) await runSealing(context)
+  if (chosen.has("verify") || chosen.has("query")) await runHistory(chosen, context)
   return context.samples
 }
 

@@ -30,6 +30,7 @@ export class Fleet {
 
   /** @param startsAt Unix seconds of everybody's first reading: far enough in the past that none comes to lie ahead */
   constructor(name: string, count: number, seed: number, startsAt: number) {
+    this.startsAtS = startsAt
     this.#random = makeRandom(`bench ${seed} ${name}`)
     this.#members = Array.from({ length: count }, (_, index) => {
       const id = `${name}-${index}`
@@ -41,6 +42,9 @@ export class Fleet {
       }
     })
   }
+
+  /** Unix seconds of everybody's first reading. */
+  readonly startsAtS: number
 
   get devices(): readonly SoakDevice[] {
     return this.#members.map(({ device }) => device)

@@ -125,19 +125,22 @@ function makeVerifyByNode(): typeof verifyNative {
 async function copyAll(url: string): Promise<FloorSeconds> {
   const client = new Client({ connectionString: url, options: "-c synchronous_commit=on" })
   await client.connect()
-  const before = process.cpuUsage()
-  for (const group of copies) {
-    await client.query("begin")
-    for (const [index, table] of tables.entries()) {
-      const stream = client.query(copyFrom(`copy ${table} from stdin (format binary)`))
-      stream.end(group[index])
-      await once(stream, "finish")
+  try {
+    const before = process.cpuUsage()
+    for (const group of copies) {
+      await client.query("begin")
+      for (const [index, table] of tables.entries()) {
+        const stream = client.query(copyFrom(`copy ${table} from stdin (format binary)`))
+        stream.end(group[index])
+        await once(stream, "finish")
+      }
+      await client.query("commit")
     }
-    await client.query("commit")
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1e6
+  } finally {
+    await client.end()
   }
-  const { user, system } = process.cpuUsage(before)
-  await client.end()
-  return (user + system) / 1e6
 }
 
 serve((request) => answer(request as FloorRequest))
