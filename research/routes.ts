@@ -5,6 +5,7 @@ import { coverageRoutes } from "./coverage-routes.ts"
 import type { ResearchOptions } from "./options.ts"
 import { deviceRoutes } from "./device-routes.ts"
 import { evidenceRoutes } from "./evidence-routes.ts"
+import { fhirRoutes } from "./fhir-routes.ts"
 import { metricRoutes } from "./metric-routes.ts"
 import { Problem } from "./problem.ts"
 import { localReader } from "./reader.ts"
@@ -23,7 +24,15 @@ export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, o
     request.reader = localReader
     request.access = { rows: 0, outcome: null }
   })
-  for (const part of [deviceRoutes, metricRoutes, blockRoutes, readingRoutes, coverageRoutes, evidenceRoutes])
-    await app.register(part, options)
+  const parts = [
+    deviceRoutes,
+    metricRoutes,
+    blockRoutes,
+    readingRoutes,
+    coverageRoutes,
+    evidenceRoutes,
+    fhirRoutes,
+  ]
+  for (const part of parts) await app.register(part, options)
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger())
 }

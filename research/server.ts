@@ -62,7 +62,8 @@ interface FastifyFault {
   readonly statusCode?: number
 }
 
-function problemOf(error: unknown): Problem {
+/** What any error is for the reader. */
+export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   const { validation, validationContext, statusCode } = error as FastifyFault
   if (validation !== undefined) return problemOfValidation(validation, validationContext ?? "request")

@@ -1,0 +1,65 @@
+/** Observations as they go out: a searchset Bundle of a page, or a resource a line. */
+import { asOfExtension, makeObservation, observationId } from "./fhir.ts"
+import { formatMs } from "./instant.ts"
+import { type LogContext, type ReadingPlace, type SingleReading, placeOf } from "./single-reading.ts"
+
+const chunkSize = 64 * 1024
+
+export async function* formatLines(
+  readings: AsyncIterable<SingleReading>,
+  log: LogContext,
+  count: () => void,
+): AsyncGenerator<string> {
+  let text = ""
+  for await (const reading of readings) {
+    text += `${JSON.stringify(makeObservation(reading, log))}\n`
+    count()
+    if (text.length < chunkSize) continue
+    yield text
+    text = ""
+  }
+  yield text
+}
+
+export interface BundleOptions {
+  readonly count: () => void
+  readonly pageSize: number
+  readonly selfUrl: string
+  readonly resourceUrl: (id: string) => string
+  readonly nextUrl: (place: ReadingPlace) => string
+}
+
+export async function* formatBundle(
+  readings: AsyncIterable<SingleReading>,
+  log: LogContext,
+  { count, pageSize, selfUrl, resourceUrl, nextUrl }: BundleOptions,
+): AsyncGenerator<string> {
+  const asOf = asOfExtension(log)
+  const meta =
+    asOf === null ? {} : { meta: { extension: [asOf], lastUpdated: formatMs(log.asOf!.sealedToMs) } }
+  let text = JSON.stringify({ resourceType: "Bundle", ...meta, type: "searchset" }).slice(0, -1)
+  let taken = 0
+  let last: SingleReading | null = null
+  let next: string | null = null
+  for await (const reading of readings) {
+    if (taken === pageSize) {
+      next = nextUrl(placeOf(last!))
+      break
+    }
+    const resource = makeObservation(reading, log)
+    const entry = { fullUrl: resourceUrl(observationId(reading)), resource, search: { mode: "match" } }
+    // An empty array is no FHIR JSON: the member comes with the first entry.
+    text += `${taken === 0 ? ',"entry":[' : ","}\n${JSON.stringify(entry)}`
+    taken += 1
+    last = reading
+    count()
+    if (text.length < chunkSize) continue
+    yield text
+    text = ""
+  }
+  const link = [
+    { relation: "self", url: selfUrl },
+    ...(next === null ? [] : [{ relation: "next", url: next }]),
+  ]
+  yield `${text}${taken === 0 ? "" : "\n]"},"link":${JSON.stringify(link)}}\n`
+}
