@@ -2,7 +2,7 @@
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import type { BenchContext } from "./context.ts"
-import { runAudit } from "./audit-speed.ts"
+import { runProving, runVerifying } from "./proof-speed.ts"
 import { makeHistory } from "./history.ts"
 import { runQueries } from "./query.ts"
 import { IngestStand } from "./ingest-stand.ts"
@@ -17,7 +17,17 @@ import { formatLines, formatReport } from "./report.ts"
 import { runSealing } from "./sealing.ts"
 import { BenchService } from "./service.ts"
 
-const parts = ["floor", "ingest", "peer", "ingest-many", "processes", "seal", "verify", "query"] as const
+const parts = [
+  "floor",
+  "ingest",
+  "peer",
+  "ingest-many",
+  "processes",
+  "seal",
+  "prove",
+  "verify",
+  "query",
+] as const
 type Part = (typeof parts)[number]
 
 const help = `npm run bench -- [options]
@@ -118,7 +128,8 @@ async function runHistory(chosen: ReadonlySet<Part>, context: BenchContext): Pro
   const history = await makeHistory(context)
   try {
     if (chosen.has("query")) await runQueries(history, context)
-    if (chosen.has("verify")) await runAudit(history, context)
+    const evidence = chosen.has("prove") ? await runProving(history, context) : null
+    if (chosen.has("verify")) await runVerifying(history, evidence, context)
   } finally {
     await history.service.close()
   }
@@ -138,7 +149,7 @@ async function run(): Promise<Samples> {
   if ((["floor", "ingest", "peer", "ingest-many", "processes"] as const).some((part) => chosen.has(part)))
     await runService(chosen, context)
   if (chosen.has("seal")) await runSealing(context)
-  if (chosen.has("verify") || chosen.has("query")) await runHistory(chosen, context)
+  if (["prove", "verify", "query"].some((part) => chosen.has(part as Part))) await runHistory(chosen, context)
   return context.samples
 }
 
