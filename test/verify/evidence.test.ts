@@ -4,7 +4,12 @@ import { expect, test } from "vitest"
 import { parseHex } from "../../chain/bytes.ts"
 import { decodeEvidenceItem, encodeEvidenceItem } from "../../chain/evidence.ts"
 import { policyOfLog } from "../../chain/tlog-policy.ts"
-import { type EvidenceResult, EvidenceVerifier, formatEvidence } from "../../verify/evidence.ts"
+import {
+  type EvidenceResult,
+  EvidenceVerifier,
+  describeEvidence,
+  formatEvidence,
+} from "../../verify/evidence.ts"
 import { readItems } from "../vectors/evidence-edit.ts"
 import type { EvidenceVector } from "../vectors/evidence-scene.ts"
 import { makeEvidenceFiles } from "../vectors/generate.ts"
@@ -175,8 +180,16 @@ test("the words of a result say what was proved, as of when, and what cannot be"
   )
 })
 
-test("a verified result carries no reading's value into its words", () => {
+test("a result for programs is plain JSON, and carries no reading", () => {
   const vector = read("evidence/valid/two-blocks.json")
   const result: EvidenceResult = readEvidence(fileOf(vector), trustOf(vector))
-  expect(JSON.stringify(result)).not.toContain("heart-rate")
+  const json = JSON.parse(JSON.stringify(describeEvidence(result))) as Record<string, unknown>
+  expect(json).toMatchObject({
+    kind: "verified",
+    seqs: { from: 3, to: 7 },
+    blocks: { from: 2, to: 3, begin: "2025-06-01T08:00:09.000Z" },
+    keys: [{ algorithm: "Ed25519", introducedBy: "operator", signed: { from: 3, to: 7 } }],
+    checkpoint: { size: 25, height: 4, cosigned: [] },
+  })
+  expect(JSON.stringify(json)).not.toContain("heart-rate")
 })
