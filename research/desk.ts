@@ -102,6 +102,16 @@ export class Desk {
     }
   }
 
+  /** Refuses readers whose key is not for bulk formats. */
+  checkExport(request: FastifyRequest): void {
+    if (request.reader.mayExport) return
+    throw new Problem("out-of-scope", {
+      detail: "the key is for reading, not for export",
+      parameter: "format",
+      rule: "must be json, or the key must be made with --scope export",
+    })
+  }
+
   /** Runs `work` on one picture of the database, and says in a header what the answer speaks of. */
   async withSnapshot<T>(
     request: FastifyRequest,

@@ -4,6 +4,8 @@ import type { Desk } from "./desk.ts"
 
 export interface ResearchOptions {
   readonly desk: Desk
+  /** Of this software, for what it writes. */
+  readonly version: string
   /** The blind of a device's place in a block's heads map: evidence of the device shows it, and nothing else may. */
   readonly blindOf: (height: number, device: string) => Uint8Array
   /** Native. */

@@ -1,8 +1,16 @@
 /** `/v1/readings`: sealed series, expanded into readings. */
 import type { FastifyPluginAsync } from "fastify"
-import { describeAsOf } from "./as-of.ts"
+import { describeAsOf, formatAsOf } from "./as-of.ts"
+import { bucketBatches, readingBatches } from "./batch.ts"
+import { bucketProperties, bucketSchema, bucketsOf, parseBucket } from "./bucket.ts"
 import { type Cursor, formatCursor, parseCursor } from "./cursor.ts"
-import { formatRun, liveWithinDefault } from "./reading-json.ts"
+import { type Format, formatOf, formatSchema, isBulk, mediaTypes } from "./format.ts"
+import type { ResearchOptions } from "./options.ts"
+import { arrowBytes, parquetBytes } from "./parquet.ts"
+import { type Place, isPlaceOf } from "./place.ts"
+import { invalidParameter } from "./problem.ts"
+import type { Scope } from "./reader.ts"
+import { liveWithinDefault } from "./reading-json.ts"
 import {
   type Selection,
   type SelectionQuery,
@@ -10,11 +18,19 @@ import {
   selectionOf,
   selectionProperties,
 } from "./reading-question.ts"
-import type { ResearchOptions } from "./options.ts"
-import { type ArrivalPlace, type Run, type TimePlace, runsByArrival, runsByTime } from "./run.ts"
-import { cursorSchema, entrySchema, limitSchema, pageSchema, responses } from "./schema.ts"
+import {
+  bucketLines,
+  bucketPieces,
+  countGroups,
+  countRuns,
+  jsonShape,
+  ndjsonShape,
+  readingLines,
+  runPieces,
+} from "./reading-text.ts"
+import { type Run, type TimePlace, runsByArrival, runsByTime } from "./run.ts"
+import { cursorSchema, entrySchema, pageSchema, responses } from "./schema.ts"
 import type { Snapshot } from "./snapshot.ts"
-import type { Scope } from "./reader.ts"
 import { type SeriesOrder, type SeriesStart, readSeries } from "./stored-series.ts"
 
 const readingProperties = {
@@ -41,22 +57,30 @@ const readingProperties = {
 interface ReadingsQuery extends SelectionQuery {
   readonly order: SeriesOrder
   readonly liveWithin: number
-  readonly limit: number
+  readonly bucket?: string
+  readonly format?: Format
+  readonly limit?: number
   readonly cursor?: string
 }
 
-export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { desk }) => {
+const limitDefault = 10_000
+const limitMax = 100_000
+
+export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { desk, version }) => {
   app.get<{ Querystring: ReadingsQuery }>(
     "/v1/readings",
     {
       schema: {
-        summary: "Readings, raw",
+        summary: "Readings, raw or in buckets",
+        description:
+          "json comes in pages of `limit` rows. ndjson, csv, parquet and arrow give everything in one stream; `limit` and `cursor` are for ndjson too. ndjson ends with a line that says complete; csv with the HTTP trailer Tidemark-Rows; parquet and arrow with their own ends.",
         tags: ["readings"],
         querystring: {
           type: "object",
           additionalProperties: false,
           properties: {
             ...selectionProperties,
+            bucket: bucketSchema,
             order: {
               type: "string",
               enum: ["time", "arrival"],
@@ -69,58 +93,115 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
               default: liveWithinDefault,
               description: "seconds that divide live from backfill",
             },
-            limit: limitSchema(10_000, 100_000),
+            format: formatSchema,
+            limit: {
+              type: "integer",
+              minimum: 1,
+              maximum: limitMax,
+              description: `rows of a page; by default ${limitDefault} as json, and all as ndjson`,
+            },
             cursor: cursorSchema,
           },
         },
         response: responses({
-          description: "a page of readings",
+          description: "readings, or buckets of them",
           content: {
             "application/json": {
-              schema: pageSchema({ type: "object", properties: readingProperties }),
+              schema: pageSchema({
+                anyOf: [
+                  { type: "object", properties: readingProperties },
+                  { type: "object", properties: bucketProperties },
+                ],
+              }),
             },
+            "application/x-ndjson": { schema: { type: "string" } },
+            "text/csv": { schema: { type: "string" } },
+            "application/vnd.apache.parquet": { schema: { type: "string", format: "binary" } },
+            "application/vnd.apache.arrow.stream": { schema: { type: "string", format: "binary" } },
           },
         }),
       },
     },
     async (request, reply) => {
-      const { order, liveWithin, limit, cursor: cursorText } = request.query
+      const { order, liveWithin, bucket, limit, cursor: cursorText } = request.query
+      const format = formatOf(request.query.format, request.headers.accept)
+      if (isBulk(format)) desk.checkExport(request)
       const selection = selectionOf(request.query)
-      const question = ["readings", selection, order]
+      const bucketSeconds = bucket === undefined ? null : parseBucket(bucket)
+      if (bucketSeconds !== null && order === "arrival")
+        throw invalidParameter("order", "must be time where bucket is given")
+      if (format !== "json" && format !== "ndjson") {
+        const whole = `must be left out where format is ${format}, which gives everything`
+        if (limit !== undefined) throw invalidParameter("limit", whole)
+        if (cursorText !== undefined) throw invalidParameter("cursor", whole)
+      }
+      const question = ["readings", selection, order, bucketSeconds]
       const cursor = cursorText === undefined ? null : parseCursor(cursorText, question, isPlaceOf(order))
+      let rows = 0
       return desk.stream(
         request,
         reply,
-        { type: "application/json", ...(cursor?.height == null ? {} : { height: cursor.height }) },
+        {
+          type: mediaTypes[format],
+          ...(cursor?.height == null ? {} : { height: cursor.height }),
+          ...(isBulk(format)
+            ? { headers: { "content-disposition": `attachment; filename="${nameOf(bucket, format)}"` } }
+            : {}),
+          ...(format === "csv" ? { trailers: { "tidemark-rows": () => String(rows) } } : {}),
+        },
         async (snapshot) => {
-          await desk.checkDevices(request, snapshot, selection.devices ?? [])
+          const devices = selection.devices ?? []
+          await desk.checkDevices(request, snapshot, devices)
           const runs = readRuns(snapshot, selection, { scope: desk.scopeOf(request), order, cursor })
-          return formatPage(snapshot, runs, {
-            question,
-            order,
-            limit,
-            liveWithinSeconds: liveWithin,
-            count: (rows) => (request.access.rows += rows),
-          })
+          const count = (more: number): void => {
+            rows += more
+            request.access.rows += more
+          }
+          const asOf = describeAsOf(snapshot.asOf)
+          const facts = new Map([
+            ["tidemark.origin", desk.log.origin],
+            ["tidemark.asOf", formatAsOf(snapshot.asOf)],
+            ["tidemark.query", request.url.slice(request.url.indexOf("?") + 1)],
+          ])
+          const createdBy = `tidemark ${version}`
+          const cut = { limit: limit ?? (format === "json" ? limitDefault : Infinity), count }
+          if (format === "json" || format === "ndjson") {
+            const shape = format === "json" ? jsonShape : ndjsonShape
+            const pieces =
+              bucketSeconds === null
+                ? runPieces(runs, {
+                    ...cut,
+                    order,
+                    liveWithinSeconds: liveWithin,
+                    separator: shape.separator,
+                  })
+                : bucketPieces(bucketsOf(runs, bucketSeconds), {
+                    ...cut,
+                    bucketSeconds,
+                    separator: shape.separator,
+                  })
+            return shape.frame(pieces, asOf, (place) =>
+              formatCursor(question, { height: snapshot.asOf?.height ?? null, place }),
+            )
+          }
+          const counted = countRuns(runs, bucketSeconds === null ? count : () => {})
+          if (bucketSeconds !== null) {
+            const groups = countGroups(bucketsOf(counted, bucketSeconds), count)
+            if (format === "csv") return bucketLines(groups)
+            const batches = bucketBatches(groups, facts)
+            return format === "arrow" ? arrowBytes(batches) : parquetBytes(batches, { facts, createdBy })
+          }
+          if (format === "csv") return readingLines(counted, liveWithin)
+          const batches = readingBatches(counted, liveWithin, facts)
+          return format === "arrow" ? arrowBytes(batches) : parquetBytes(batches, { facts, createdBy })
         },
       )
     },
   )
 }
 
-type Place = TimePlace | ArrivalPlace
-
-function isPlaceOf(order: SeriesOrder): (place: unknown) => place is Place {
-  return (place): place is Place => {
-    if (typeof place !== "object" || place === null) return false
-    const given = place as Record<string, unknown>
-    const numbers = ["statement", "position", "index", ...(order === "time" ? ["time"] : [])]
-    const texts = order === "time" ? ["device", "metric"] : []
-    return (
-      numbers.every((name) => typeof given[name] === "number") &&
-      texts.every((name) => typeof given[name] === "string")
-    )
-  }
+function nameOf(bucket: string | undefined, format: Format): string {
+  return `readings${bucket === undefined ? "" : `-${bucket}`}.${format}`
 }
 
 export function readRuns(
@@ -139,52 +220,4 @@ export function readRuns(
   const start: SeriesStart | null =
     after === null ? null : { order, device: after.device, metric: after.metric, endsFrom: after.time }
   return runsByTime(readSeries(snapshot, filter, order, start), selection, after)
-}
-
-function placeOf(run: Run, order: SeriesOrder, index: number): Place {
-  const { statement, position, device, metric, times } = run.series
-  if (order === "arrival") return { statement, position, index }
-  const time = times[run.order === null ? index : run.order[index]!]!
-  return { device, metric, time, statement, position, index }
-}
-
-interface PageOptions {
-  readonly question: unknown
-  readonly order: SeriesOrder
-  readonly limit: number
-  readonly liveWithinSeconds: number
-  readonly count: (rows: number) => void
-}
-
-const chunkSize = 64 * 1024
-
-async function* formatPage(
-  snapshot: Snapshot,
-  runs: AsyncIterable<Run>,
-  { question, order, limit, liveWithinSeconds, count }: PageOptions,
-): AsyncGenerator<string> {
-  let text = `{"asOf":${JSON.stringify(describeAsOf(snapshot.asOf))},"items":[\n`
-  let rows = 0
-  let next: string | null = null
-  let last: Place | null = null
-  for await (const run of runs) {
-    if (rows === limit) {
-      next = formatCursor(question, { height: snapshot.asOf?.height ?? null, place: last! })
-      break
-    }
-    const to = Math.min(run.to, run.from + limit - rows)
-    text += formatRun({ ...run, to }, { liveWithinSeconds, separator: ",\n", isFirst: rows === 0 })
-    rows += to - run.from
-    count(to - run.from)
-    last = placeOf(run, order, to - 1)
-    if (to < run.to) {
-      next = formatCursor(question, { height: snapshot.asOf?.height ?? null, place: last })
-      break
-    }
-    if (text.length >= chunkSize) {
-      yield text
-      text = ""
-    }
-  }
-  yield `${text}\n],"complete":${next === null},"next":${JSON.stringify(next)}}\n`
 }

@@ -28,7 +28,7 @@ export function openResearch({ database, keys }: Base<ResearchKeys>): ResearchPa
   return {
     plugin: async (app) => {
       await describeApi(app, version)
-      await app.register(researchRoutes, { desk, blindOf: blinding(keys), sha256: sha256Native })
+      await app.register(researchRoutes, { desk, version, blindOf: blinding(keys), sha256: sha256Native })
     },
     close: () => pool.end(),
   }

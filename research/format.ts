@@ -1,0 +1,56 @@
+/** The forms that rows are given in, chosen by `format` or by the Accept header. */
+import { Problem } from "./problem.ts"
+
+export const formats = ["json", "ndjson", "csv", "parquet", "arrow"] as const
+export type Format = (typeof formats)[number]
+
+export const mediaTypes: Readonly<Record<Format, string>> = {
+  json: "application/json",
+  ndjson: "application/x-ndjson",
+  csv: "text/csv; charset=utf-8; header=present",
+  parquet: "application/vnd.apache.parquet",
+  arrow: "application/vnd.apache.arrow.stream",
+}
+
+export const formatSchema = {
+  type: "string",
+  enum: formats,
+  description: `json comes in pages, the others whole; the Accept header may say it instead: ${Object.values(
+    mediaTypes,
+  )
+    .map((type) => type.split(";")[0])
+    .join(", ")}`,
+} as const
+
+/** What a bulk format needs of a key. */
+export function isBulk(format: Format): boolean {
+  return format !== "json"
+}
+
+/** The first type of the header that is made here; quality values are followed. */
+export function formatOf(named: Format | undefined, accept: string | undefined): Format {
+  if (named !== undefined) return named
+  if (accept === undefined || accept.trim() === "") return "json"
+  const wanted = accept
+    .split(",")
+    .map((part) => {
+      const [type = "", ...parameters] = part.split(";").map((text) => text.trim().toLowerCase())
+      const quality = parameters.find((one) => one.startsWith("q="))
+      return { type, quality: quality === undefined ? 1 : Number(quality.slice(2)) }
+    })
+    .filter(({ quality }) => quality > 0)
+    .toSorted((a, b) => b.quality - a.quality)
+  for (const { type } of wanted) {
+    const format = formats.find((one) => mediaTypes[one].split(";")[0] === type)
+    if (format !== undefined) return format
+    if (type === "application/*" || type === "*/*") return "json"
+    if (type === "text/*") return "csv"
+  }
+  throw new Problem("not-acceptable", {
+    detail: "none of the types in Accept is made here",
+    parameter: "Accept",
+    rule: `must have one of ${Object.values(mediaTypes)
+      .map((type) => type.split(";")[0])
+      .join(", ")}`,
+  })
+}
