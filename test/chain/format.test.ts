@@ -4,8 +4,11 @@ import { expect, test } from "vitest"
 import { joinBytes } from "../../chain/bytes.ts"
 import { checkSignature } from "../../chain/signature.ts"
 import { signedBytesOf } from "../../chain/statement.ts"
+import { policyOfLog } from "../../chain/tlog-policy.ts"
 import { verdictCodes } from "../../chain/verdict.ts"
 import { edKey, seedSentence } from "../vectors/keys.ts"
+import { EvidenceVerifier } from "../../verify/evidence.ts"
+import { exampleParts as evidenceParts, exampleLog, formatEvidenceExample } from "./evidence-example.ts"
 import { exampleParts, exampleStatement, formatExample } from "./example.ts"
 
 const format = readFileSync(fileURLToPath(new URL("../../chain/FORMAT.md", import.meta.url)), "utf8")
@@ -19,6 +22,17 @@ test("the example of FORMAT.md is what the code makes, byte by byte", () => {
   expect(format).toContain(seedSentence)
 })
 
+test("the example of evidence in FORMAT.md is what the code makes, byte by byte, and verifies", async () => {
+  const [, example] = /^```evidence\n([^]*?)^```$/m.exec(format) ?? []
+  expect(example).toBe(await formatEvidenceExample())
+  const log = exampleLog()
+  const file = await log.evidence("k7", 0, 0)
+  expect(joinBytes(...(await evidenceParts()).map(([part]) => part))).toEqual(file)
+  const verifier = new EvidenceVerifier({ trust: { policy: policyOfLog(log.vkey) } })
+  verifier.push(file)
+  expect(verifier.end()).toMatchObject({ kind: "verified", statements: 1, readings: 1 })
+})
+
 test("FORMAT.md has every verdict under its code", () => {
   const rows = [...format.matchAll(/^\| (\d+) \| ([a-z-]+) \|/gm)].map(([, code, verdict]) => [
     verdict,
@@ -30,7 +44,13 @@ test("FORMAT.md has every verdict under its code", () => {
 test("every section that a vector names is one of FORMAT.md", () => {
   const sections = new Set([...format.matchAll(/^## (\d+)\. /gm)].map(([, number]) => `§${number}`))
   const folder = fileURLToPath(new URL("../vectors/", import.meta.url))
-  const named = ["statements/valid", "statements/invalid", "chains"].flatMap((part) =>
+  const named = [
+    "statements/valid",
+    "statements/invalid",
+    "chains",
+    "evidence/valid",
+    "evidence/invalid",
+  ].flatMap((part) =>
     readdirSync(folder + part).map(
       (file) => (JSON.parse(readFileSync(`${folder}${part}/${file}`, "utf8")) as { rule: string }).rule,
     ),
