@@ -7,6 +7,7 @@ import { deviceRoutes } from "./device-routes.ts"
 import { evidenceRoutes } from "./evidence-routes.ts"
 import { fhirRoutes } from "./fhir-routes.ts"
 import { metricRoutes } from "./metric-routes.ts"
+import { openMHealthRoutes } from "./open-mhealth-routes.ts"
 import { Problem } from "./problem.ts"
 import { localReader } from "./reader.ts"
 import { readingRoutes } from "./reading-routes.ts"
@@ -32,6 +33,7 @@ export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, o
     coverageRoutes,
     evidenceRoutes,
     fhirRoutes,
+    openMHealthRoutes,
   ]
   for (const part of parts) await app.register(part, options)
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger())
