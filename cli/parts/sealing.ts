@@ -1,4 +1,5 @@
 /** The part that seals: by the schedule, what was missed, and when somebody asks. */
+import { compressSealed } from "../../ingest/database/migration.ts"
 import type { SealKeys } from "../../ingest/log-keys.ts"
 import { claimPublication, publishLast } from "../../ingest/publication.ts"
 import { type Schedule, findMissedSlot, startSchedule } from "../../ingest/schedule.ts"
@@ -31,7 +32,10 @@ export async function startSealing(base: Base<SealKeys>, { schedule }: SealingOp
     try {
       const result = await seal({ pool: database.pool, keys, dataFolder, ...options })
       readiness.mend("seal")
-      if (result.kind === "sealed") report(result.block)
+      if (result.kind === "sealed") {
+        report(result.block)
+        await compress()
+      }
       return result
     } catch (error) {
       metrics.sealFailed()
@@ -52,6 +56,19 @@ export async function startSealing(base: Base<SealKeys>, { schedule }: SealingOp
       },
       "sealed",
     )
+  }
+
+  // The block stands: a chunk that cannot be compressed now is compressed after the next one.
+  const compress = async (): Promise<void> => {
+    try {
+      const chunks = await compressSealed(database.pool)
+      if (chunks > 0) log.info({ chunks }, "compressed")
+    } catch (error) {
+      log.warn(
+        { error: (error as Error).message },
+        "chunks could not be compressed; the next seal tries again",
+      )
+    }
   }
 
   let task: Schedule | null = null

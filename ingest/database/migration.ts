@@ -37,6 +37,8 @@ export async function migrate(pool: Pool): Promise<void> {
  * for longer than writers should wait behind us: then the next call makes them, and meanwhile there is the default.
  */
 export async function makePartitions(pool: Pool): Promise<void> {
+  // TimescaleDB makes its chunks itself.
+  if (await hasHypertables(pool)) return
   await unlessHeld(pool, "select make_partitions(now(), 8)")
   for (const parent of ["statements", "series"])
     await unlessHeld(pool, "select settle_default($1, $2)", [parent, settledBytesMax])
@@ -47,6 +49,18 @@ export async function makePartitions(pool: Pool): Promise<void> {
  * memory and some seconds from a disk. `tidemark doctor` says so.
  */
 export const settledBytesMax = 512 * 1024 * 1024
+
+/** Whether statements and series are TimescaleDB's hypertables here. */
+export async function hasHypertables(pool: Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ has: boolean }>("select has_hypertables() as has")
+  return rows[0]!.has
+}
+
+/** Compresses the chunks whose whole week is sealed, after a seal. Gives how many; on plain Postgres there are none. */
+export async function compressSealed(pool: Pool): Promise<number> {
+  const { rows } = await pool.query<{ count: number }>("select compress_sealed() as count")
+  return rows[0]!.count
+}
 
 async function unlessHeld(pool: Pool, sql: string, values: readonly unknown[] = []): Promise<void> {
   const lockNotAvailable = "55P03"
