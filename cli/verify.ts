@@ -4,7 +4,8 @@ import type { Command } from "commander"
 import type { Pool } from "pg"
 import { openAuditRows } from "../ingest/database/audit-rows.ts"
 import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
-import { hmacNative, sha256Native, verifyNative, verifyNativeAsync } from "../ingest/native.ts"
+import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
+import { gatherSignatures, openVerifier } from "../ingest/verifier.ts"
 import { type AuditResult, audit, formatAudit } from "../verify/audit.ts"
 import { describeEvidence, formatEvidence } from "../verify/evidence.ts"
 import { openExistingLog } from "./data-folder.ts"
@@ -81,6 +82,7 @@ export async function auditDatabase(
   progress?: Progress,
 ): Promise<AuditResult> {
   const source = await openAuditRows(pool)
+  const verifier = openVerifier({})
   try {
     return await audit({
       source,
@@ -90,7 +92,7 @@ export async function auditDatabase(
       published,
       sha256: sha256Native,
       hmac: hmacNative,
-      verify: verifyNativeAsync,
+      verify: gatherSignatures(verifier),
       verifyNow: verifyNative,
       onProgress: (done, total) =>
         progress?.update(
@@ -99,6 +101,7 @@ export async function auditDatabase(
     })
   } finally {
     await source.close()
+    await verifier.close()
   }
 }
 

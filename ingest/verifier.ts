@@ -73,6 +73,33 @@ export function openVerifier(options: {
   }
 }
 
+/** So many signatures are 6 ms of work: enough to be worth a thread's waking, and little to wait for at the end. */
+const gatheredMax = 128
+
+/** One signature after the other, handed over by batches: for who asks for many and waits for them later. */
+export function gatherSignatures(
+  verifier: Verifier,
+): (key: PublicKey, message: Uint8Array, signature: Uint8Array) => Promise<boolean> {
+  let requests: SignatureRequest[] = []
+  let answers: ((isGood: boolean) => void)[] = []
+  const handOver = (): void => {
+    const waiting = answers
+    if (waiting.length === 0) return
+    void verifier
+      .verify(requests)
+      .then((verified) => waiting.forEach((answer, place) => answer(verified[place]!)))
+    requests = []
+    answers = []
+  }
+  return (key, message, signature) =>
+    new Promise((answer) => {
+      if (answers.length === 0) setImmediate(handOver)
+      requests.push({ key, message, signature })
+      answers.push(answer)
+      if (requests.length >= gatheredMax) handOver()
+    })
+}
+
 /** Batches go in and come out in order. */
 class VerifierThread {
   readonly #worker: Worker

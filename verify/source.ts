@@ -89,15 +89,15 @@ export interface SeriesRow {
   /** Unix seconds. */
   readonly startsAt: number
   readonly endsAt: number
-  readonly times: RowArray<Float64Array>
-  readonly numbers: RowArray<Float64Array>
+  readonly times: RowArray<readonly number[]>
+  readonly numbers: RowArray<readonly number[]>
   readonly texts: RowArray<readonly string[]>
   readonly blobs: RowArray<readonly Uint8Array[]>
   readonly periodMs: number | null
   readonly factor: number | null
   readonly origin: number | null
   readonly samples: RowArray<Int16Array>
-  readonly ahead: boolean
+  readonly ahead: boolean | null
 }
 
 export interface BlockRow {

@@ -9,12 +9,12 @@ export function plainBytes(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
 }
 
-export function float8ArrayOf(sent: Buffer): ArrayOf<Float64Array> {
+/** A plain array: a Float64Array of more than 8 lies outside the heap, and to make it costs more than to fill it. */
+export function float8ArrayOf(sent: Buffer): ArrayOf<readonly number[]> {
   const count = countOf(sent)
-  if (count === null || sent.length !== headSize + 12 * count)
-    return count === 0 ? new Float64Array(0) : "irregular"
-  const values = new Float64Array(count)
-  for (let index = 0; index < count; index++) values[index] = sent.readDoubleBE(headSize + 12 * index + 4)
+  if (count === null || sent.length !== headSize + 12 * count) return count === 0 ? [] : "irregular"
+  const values: number[] = []
+  for (let index = 0; index < count; index++) values.push(sent.readDoubleBE(headSize + 12 * index + 4))
   return values
 }
 

@@ -4,9 +4,10 @@
  */
 import type { ClientBase, Pool, QueryResultRow } from "pg"
 import { float8ArrayOf, int2ArrayOf, bytesArrayOf, textArrayOf, plainBytes } from "./array.ts"
+import { CopiedRows, copyOut } from "./copy-out.ts"
 
 /** Statements per page: two pages are in memory, of at most 64 KiB and their series each. */
-const pageSize = 1_000
+const pageSize = 500
 /** Rows per fetch of other tables, of which a tile is the largest, 8 KiB. */
 const fetchSize = 500
 
@@ -44,8 +45,11 @@ export class AuditRows {
   constructor(client: ClientBase, end: () => Promise<void> = () => Promise.resolve()) {
     this.client = client
     this.end = end
-    // Whatever the server's or the role's settings are: floats to the last bit.
-    this.last = client.query("set local extra_float_digits = 1")
+    // Whatever the server's or the role's settings are: floats to the last bit. Whatever the statistics say: by the keys,
+    // since without any the planner sorted whole tables for each page.
+    this.last = client.query(
+      "set local extra_float_digits = 1; set local enable_sort = off; set local enable_seqscan = off; set local enable_bitmapscan = off",
+    )
   }
 
   async close(): Promise<void> {
@@ -109,32 +113,30 @@ export class AuditRows {
   }
 
   /** All rows whose id is above `after` and at most the page's last entry's; on the last page, all above. */
-  private async readPage(after: string | null) {
+  private async readPage(after: bigint | null) {
     const from = (id: string): string => (after === null ? "true" : `${id} > ${after}`)
-    const entries = await this.query<EntryColumns>(
-      `select id::text, device_id, seq, entry, ${microseconds("received_at")} as received_us, signed_digest, code, fault,
-              readings, starts_at, ends_at
+    const entries = await this.copy(
+      `select id, device_id, seq, entry, received_at, signed_digest, code, fault, readings, starts_at, ends_at
        from entries where ${from("id")} order by entries.id limit ${pageSize}`,
     )
-    const last = entries.length < pageSize ? null : entries.at(-1)!.id
-    const within = (id: string): string => (last === null ? from(id) : `${from(id)} and ${id} <= ${last}`)
     const page = new Page()
-    // Ordered by the column and not by the text of the same name that stands in the result.
-    for (const row of entries) page.addEntry(row)
-    const statements = await this.query<{ id: string; received_us: number; bytes: Buffer }>(
-      `select id::text, ${microseconds("received_at")} as received_us, bytes
-       from statements where ${within("id")} order by statements.id, statements.received_at`,
+    let count = 0
+    for (; entries.next(); count++) page.addEntry(entries.bigint(), readEntry(entries))
+    const last = count < pageSize ? null : page.lastId
+    const within = (id: string): string => (last === null ? from(id) : `${from(id)} and ${id} <= ${last}`)
+    const statements = await this.copy(
+      `select id, received_at, bytes from statements where ${within("id")} order by statements.id, statements.received_at`,
     )
-    for (const row of statements)
-      page.at(row.id).statements.push({ receivedAtUs: row.received_us, bytes: plainBytes(row.bytes) })
-    const series = await this.query<SeriesColumns>(
-      `select statement_id::text as id, position, ${microseconds("received_at")} as received_us, device_id, metric, name,
-              unit, kind, starts_at, ends_at, array_send(times) as times, array_send(numbers) as numbers,
-              array_send(texts) as texts, array_send(blobs) as blobs, period_ms, factor, origin,
-              array_send(samples) as samples, ahead
+    while (statements.next())
+      page
+        .at(statements.bigint())
+        .statements.push({ receivedAtUs: statements.timeUs(), bytes: statements.view() })
+    const series = await this.copy(
+      `select statement_id, position, received_at, device_id, metric, name, unit, kind, starts_at, ends_at, times, numbers,
+              texts, blobs, period_ms, factor, origin, samples, ahead
        from series where ${within("statement_id")} order by series.statement_id, series.position, series.received_at`,
     )
-    for (const row of series) page.at(row.id).series.push(seriesOf(row))
+    while (series.next()) page.at(series.bigint()).series.push(readSeries(series))
     return { page: page.list(), after: last }
   }
 
@@ -339,6 +341,17 @@ export class AuditRows {
     }
   }
 
+  /** Rows in memory of their own, which views of them keep. */
+  private copy(query: string): Promise<CopiedRows> {
+    const rows = new CopiedRows()
+    const result = this.last.then(async () => {
+      await copyOut(this.client, query, rows)
+      return rows
+    })
+    this.last = result.catch(ignore)
+    return result
+  }
+
   private query<Columns extends QueryResultRow>(sql: string, values: unknown[] = []): Promise<Columns[]> {
     const result = this.last.then(async () => (await this.client.query<Columns>(sql, values)).rows)
     this.last = result.catch(ignore)
@@ -346,82 +359,43 @@ export class AuditRows {
   }
 }
 
-/** Exact for whole microseconds until the year 2255, and an infinity for one. */
-function microseconds(column: string): string {
-  return `(extract(epoch from ${column}) * 1000000)::float8`
-}
-
-interface EntryColumns {
-  readonly id: string
-  readonly device_id: string
-  readonly seq: number
-  readonly entry: Buffer
-  readonly received_us: number
-  readonly signed_digest: Buffer
-  readonly code: number
-  readonly fault: string | null
-  readonly readings: number
-  readonly starts_at: number | null
-  readonly ends_at: number | null
-}
-
-function entryOf(row: EntryColumns) {
+/** The columns behind the id. */
+function readEntry(row: CopiedRows) {
   return {
-    deviceId: row.device_id,
-    seq: row.seq,
-    entry: plainBytes(row.entry),
-    receivedAtUs: row.received_us,
-    signedDigest: plainBytes(row.signed_digest),
-    code: row.code,
-    fault: row.fault,
-    readings: row.readings,
-    startsAt: row.starts_at,
-    endsAt: row.ends_at,
+    deviceId: row.text(),
+    seq: row.int8(),
+    entry: row.view(),
+    receivedAtUs: row.timeUs(),
+    signedDigest: row.view(),
+    code: row.int2(),
+    fault: row.isNull() ? null : row.text(),
+    readings: row.int4(),
+    startsAt: row.isNull() ? null : row.float8(),
+    endsAt: row.isNull() ? null : row.float8(),
   }
 }
 
-interface SeriesColumns {
-  readonly id: string
-  readonly position: number
-  readonly received_us: number
-  readonly device_id: string
-  readonly metric: string
-  readonly name: string
-  readonly unit: string | null
-  readonly kind: string
-  readonly starts_at: number
-  readonly ends_at: number
-  readonly times: Buffer | null
-  readonly numbers: Buffer | null
-  readonly texts: Buffer | null
-  readonly blobs: Buffer | null
-  readonly period_ms: number | null
-  readonly factor: number | null
-  readonly origin: number | null
-  readonly samples: Buffer | null
-  readonly ahead: boolean
-}
-
-function seriesOf(row: SeriesColumns) {
+/** The columns behind the id. */
+function readSeries(row: CopiedRows) {
   return {
-    position: row.position,
-    receivedAtUs: row.received_us,
-    deviceId: row.device_id,
-    metric: row.metric,
-    name: row.name,
-    unit: row.unit,
-    kind: row.kind,
-    startsAt: row.starts_at,
-    endsAt: row.ends_at,
-    times: row.times === null ? null : float8ArrayOf(row.times),
-    numbers: row.numbers === null ? null : float8ArrayOf(row.numbers),
-    texts: row.texts === null ? null : textArrayOf(row.texts),
-    blobs: row.blobs === null ? null : bytesArrayOf(row.blobs),
-    periodMs: row.period_ms,
-    factor: row.factor,
-    origin: row.origin,
-    samples: row.samples === null ? null : int2ArrayOf(row.samples),
-    ahead: row.ahead,
+    position: row.int2(),
+    receivedAtUs: row.timeUs(),
+    deviceId: row.text(),
+    metric: row.text(),
+    name: row.text(),
+    unit: row.isNull() ? null : row.text(),
+    kind: row.text(),
+    startsAt: row.float8(),
+    endsAt: row.float8(),
+    times: row.isNull() ? null : float8ArrayOf(row.field()),
+    numbers: row.isNull() ? null : float8ArrayOf(row.field()),
+    texts: row.isNull() ? null : textArrayOf(row.field()),
+    blobs: row.isNull() ? null : bytesArrayOf(row.field()),
+    periodMs: row.isNull() ? null : row.float8(),
+    factor: row.isNull() ? null : row.float8(),
+    origin: row.isNull() ? null : row.float8(),
+    samples: row.isNull() ? null : int2ArrayOf(row.field()),
+    ahead: row.isNull() ? null : row.boolean(),
   }
 }
 
@@ -459,37 +433,47 @@ interface KeyColumns {
 /** Rows of several tables under one id. */
 interface Place {
   readonly id: bigint
-  entry: ReturnType<typeof entryOf> | null
+  entry: ReturnType<typeof readEntry> | null
   readonly statements: { receivedAtUs: number; bytes: Uint8Array }[]
-  readonly series: ReturnType<typeof seriesOf>[]
+  readonly series: ReturnType<typeof readSeries>[]
 }
 
+/** Rows come table by table, each in order of ids, entries first. */
 class Page {
-  private readonly places = new Map<string, Place>()
-  private isSorted = true
+  private readonly places: Place[] = []
+  /** Of ids that have no entry. */
+  private readonly strays = new Map<bigint, Place>()
+  private cursor = 0
+  private cursorId = 0n
 
-  /** Entries come first, and in order. */
-  addEntry(row: EntryColumns): void {
-    this.make(row.id).entry = entryOf(row)
+  get lastId(): bigint {
+    return this.places.at(-1)!.id
   }
 
-  /** For a row of another table; an id that is new has no entry. */
-  at(id: string): Place {
-    const place = this.places.get(id)
-    if (place !== undefined) return place
-    this.isSorted = false
-    return this.make(id)
+  addEntry(id: bigint, entry: Place["entry"]): void {
+    // Twice under one id is one place, and one entry too few.
+    if (this.places.at(-1)?.id === id) this.places.pop()
+    this.places.push({ id, entry, statements: [], series: [] })
   }
 
-  private make(id: string): Place {
-    const place: Place = { id: BigInt(id), entry: null, statements: [], series: [] }
-    this.places.set(id, place)
-    return place
+  /** For a row of another table. */
+  at(id: bigint): Place {
+    // The next table begins anew.
+    if (id < this.cursorId) this.cursor = 0
+    this.cursorId = id
+    while (this.cursor < this.places.length && this.places[this.cursor]!.id < id) this.cursor += 1
+    const place = this.places[this.cursor]
+    if (place?.id === id) return place
+    const stray = this.strays.get(id) ?? { id, entry: null, statements: [], series: [] }
+    this.strays.set(id, stray)
+    return stray
   }
 
   list(): Place[] {
-    const places = [...this.places.values()]
-    return this.isSorted ? places : places.toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+    if (this.strays.size === 0) return this.places
+    return [...this.places, ...this.strays.values()].toSorted((a, b) =>
+      a.id < b.id ? -1 : a.id > b.id ? 1 : 0,
+    )
   }
 }
 

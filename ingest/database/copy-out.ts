@@ -9,8 +9,14 @@ const headerSize = 19
 /** Unix µs of 2000-01-01, from which Postgres counts. */
 const postgresEpochUs = 946_684_800_000_000
 const high = 2 ** 32
+/** No text that Postgres holds. */
+const noText = "\0"
 
-/** The rows of one query in one buffer, and a place in it: `next`, then each column in order. */
+/**
+ * The rows of one query in one buffer, and a place in it: `next`, then each column in order. A column that may be null is
+ * asked first. One that may not, and is all the same since somebody dropped its constraint, is NaN, -1n, false, "\0" or no
+ * bytes: nothing that was ever written there.
+ */
 export class CopiedRows {
   private buffer = Buffer.allocUnsafe(65_536)
   private length = 0
@@ -59,62 +65,68 @@ export class CopiedRows {
   }
 
   int2(): number {
-    this.offset += 6
-    return this.buffer.readInt16BE(this.offset - 2)
+    return this.enter(2) ? this.buffer.readInt16BE(this.offset - 2) : NaN
   }
 
   int4(): number {
-    this.offset += 8
-    return this.buffer.readInt32BE(this.offset - 4)
+    return this.enter(4) ? this.buffer.readInt32BE(this.offset - 4) : NaN
   }
 
   /** Rounded beyond 2^53: where anybody may have written it, take `bigint`. */
   int8(): number {
-    this.offset += 12
+    if (!this.enter(8)) return NaN
     return this.buffer.readInt32BE(this.offset - 8) * high + this.buffer.readUInt32BE(this.offset - 4)
   }
 
   bigint(): bigint {
-    this.offset += 12
-    return this.buffer.readBigInt64BE(this.offset - 8)
+    return this.enter(8) ? this.buffer.readBigInt64BE(this.offset - 8) : -1n
   }
 
   float8(): number {
-    this.offset += 12
-    return this.buffer.readDoubleBE(this.offset - 8)
+    return this.enter(8) ? this.buffer.readDoubleBE(this.offset - 8) : NaN
   }
 
   boolean(): boolean {
-    this.offset += 5
-    return this.buffer[this.offset - 1] !== 0
+    return this.enter(1) && this.buffer[this.offset - 1] !== 0
   }
 
   /** timestamptz as Unix µs: exact for whole microseconds until the year 2255, and an infinity for one. */
   timeUs(): number {
-    const start = this.offset + 4
-    const top = this.buffer.readInt32BE(start)
-    const since = this.int8()
+    if (!this.enter(8)) return NaN
+    const top = this.buffer.readInt32BE(this.offset - 8)
     // The two ends of 64 bits are Postgres's infinities; nothing else it stores comes near.
     if (top === 0x7fffffff) return Infinity
     if (top === -0x80000000) return -Infinity
-    return since + postgresEpochUs
+    return top * high + this.buffer.readUInt32BE(this.offset - 4) + postgresEpochUs
   }
 
   /** A copy: the buffer is used again. */
   bytes(): Uint8Array {
-    const length = this.buffer.readInt32BE(this.offset)
-    const start = this.offset + 4
-    this.offset = start + length
+    const length = this.enterBytes()
+    const start = this.offset - length
     if (length > 64) return new Uint8Array(this.buffer.subarray(start, this.offset))
     const copy = new Uint8Array(length)
     for (let index = 0; index < length; index++) copy[index] = this.buffer[start + index]!
     return copy
   }
 
+  /** Without a copy: good until `clear`. */
+  view(): Uint8Array {
+    const length = this.enterBytes()
+    return new Uint8Array(this.buffer.buffer, this.buffer.byteOffset + this.offset - length, length)
+  }
+
+  /** The same for who reads on in it. */
+  field(): Buffer {
+    const length = this.enterBytes()
+    return this.buffer.subarray(this.offset - length, this.offset)
+  }
+
   text(): string {
-    const start = this.offset + 4
-    this.offset = start + this.buffer.readInt32BE(start - 4)
-    return this.buffer.toString("utf8", start, this.offset)
+    const length = this.enterBytes()
+    return length === 0 && this.buffer.readInt32BE(this.offset - 4) === -1
+      ? noText
+      : this.buffer.toString("utf8", this.offset - length, this.offset)
   }
 
   /** Where the next column is null, goes behind it. */
@@ -122,6 +134,20 @@ export class CopiedRows {
     if (this.buffer.readInt32BE(this.offset) !== -1) return false
     this.offset += 4
     return true
+  }
+
+  /** Goes behind a column of this size; false where it is null. */
+  private enter(size: number): boolean {
+    const isThere = this.buffer.readInt32BE(this.offset) !== -1
+    this.offset += isThere ? 4 + size : 4
+    return isThere
+  }
+
+  /** Goes behind a column of any size, and gives its size. */
+  private enterBytes(): number {
+    const length = Math.max(this.buffer.readInt32BE(this.offset), 0)
+    this.offset += 4 + length
+    return length
   }
 }
 
