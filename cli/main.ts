@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander"
 import { EmbeddedDatabaseError } from "../ingest/database/embedded.ts"
 import { LogMismatch } from "../ingest/log.ts"
 import { LogRolledBack, LogSealedElsewhere } from "../ingest/publication.ts"
+import { addAccess } from "./access.ts"
 import { addBlocks } from "./blocks.ts"
 import { addCoverage } from "./coverage.ts"
 import { addDemo } from "./demo.ts"
@@ -12,6 +13,7 @@ import { addEvidence } from "./evidence.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addIngest } from "./ingest.ts"
 import { addInspect } from "./inspect.ts"
+import { addKey } from "./key.ts"
 import { addLog } from "./log.ts"
 import { say } from "./output.ts"
 import { addReceipts } from "./receipts.ts"
@@ -45,6 +47,8 @@ for (const add of [
   addBlocks,
   addReadings,
   addCoverage,
+  addKey,
+  addAccess,
   addReceipts,
   addInspect,
   addEvidence,

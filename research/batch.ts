@@ -99,7 +99,8 @@ export async function* bucketBatches(
     name,
     column: new NumberColumn(name, batchRows),
   }))
-  const columns = [time, device, metric, unit, count, ...numbers.map(({ column }) => column)]
+  const backfill = new CountColumn("backfill", batchRows)
+  const columns = [time, device, metric, unit, count, ...numbers.map(({ column }) => column), backfill]
   const schema = schemaOf(columns, facts)
   let rows = 0
   for await (const group of groups) {
@@ -109,6 +110,7 @@ export async function* bucketBatches(
       metric.fill(bucket.metric, rows, rows + 1)
       unit.fill(bucket.unit, rows, rows + 1)
       count.fill(bucket.count, rows, rows + 1)
+      backfill.fill(bucket.backfill, rows, rows + 1)
       const mean = bucket.sum === null ? null : bucket.sum / bucket.count
       for (const { name, column } of numbers) column.set(name === "mean" ? mean : bucket[name], rows)
       rows += 1

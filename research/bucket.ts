@@ -1,6 +1,7 @@
 /** Readings summed up in buckets of time, as they stream by in order. */
 import { formatMs } from "./instant.ts"
 import { invalidParameter } from "./problem.ts"
+import { latenessOf, modeOf } from "./reading-json.ts"
 import type { Run } from "./run.ts"
 
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
@@ -33,6 +34,8 @@ export interface Bucket {
   sum: number | null
   first: number | null
   last: number | null
+  /** How many of them arrived late. */
+  backfill: number
 }
 
 /** The buckets of one time of one metric: one per unit, and another for values that are no numbers. */
@@ -41,7 +44,7 @@ export type BucketGroup = readonly Bucket[]
 /** @param runs in order of device, metric and time */
 export async function* bucketsOf(
   runs: AsyncIterable<Run>,
-  widthSeconds: number,
+  { widthSeconds, liveWithinSeconds }: { readonly widthSeconds: number; readonly liveWithinSeconds: number },
 ): AsyncGenerator<BucketGroup> {
   let open: Bucket[] = []
   for await (const { series, order, from, to } of runs) {
@@ -70,18 +73,29 @@ export async function* bucketsOf(
           sum: null,
           first: null,
           last: null,
+          backfill: 0,
         }
         open.push(bucket)
       }
-      place = fill(bucket, { series, order, from: place, to }, startsAt + widthSeconds)
+      place = fill(bucket, { series, order, from: place, to }, startsAt + widthSeconds, liveWithinSeconds)
     }
   }
   if (open.length > 0) yield open
 }
 
 /** Adds what lies before `end`; gives the place of the first reading that does not. */
-function fill(bucket: Bucket, { series: { times, numbers }, order, from, to }: Run, end: number): number {
+function fill(bucket: Bucket, run: Run, end: number, liveWithinSeconds: number): number {
+  const { series, order, from, to } = run
+  const { times, numbers } = series
   let place = from
+  // In order of time: what is late comes first.
+  while (place < to && times[order === null ? place : order[place]!]! < end) {
+    const late = latenessOf(series, times[order === null ? place : order[place]!]!)
+    if (modeOf(late, liveWithinSeconds) === "live") break
+    place += 1
+  }
+  bucket.backfill += place - from
+  place = from
   if (numbers === null) {
     while (place < to && times[order === null ? place : order[place]!]! < end) place += 1
     bucket.count += place - from
@@ -120,6 +134,7 @@ export function describeBucket({
   sum,
   first,
   last,
+  backfill,
 }: Bucket) {
   return {
     time: formatMs(startsAt * 1000),
@@ -132,6 +147,7 @@ export function describeBucket({
     mean: sum === null ? null : sum / count,
     first,
     last,
+    backfill,
   }
 }
 
@@ -146,4 +162,5 @@ export const bucketProperties = {
   mean: { type: ["number", "null"] },
   first: { type: ["number", "null"], description: "by time" },
   last: { type: ["number", "null"] },
+  backfill: { type: "integer", description: "how many of them arrived over liveWithin seconds late" },
 } as const

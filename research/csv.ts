@@ -33,6 +33,7 @@ export const bucketColumns = [
   "mean",
   "first",
   "last",
+  "backfill",
 ] as const
 
 const lineEnd = "\r\n"

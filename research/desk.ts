@@ -189,6 +189,7 @@ export class Desk {
         ...(height === undefined ? {} : { height }),
       })
       reply.header("tidemark-as-of", formatAsOf(snapshot.asOf))
+      request.access.height = snapshot.asOf?.height ?? null
       return {
         snapshot,
         close: async () => {

@@ -177,7 +177,7 @@ function quantityOf(value: number, sent: string | null, unit: UcumUnit | null): 
 }
 
 /** Samples stay the whole numbers that the device signed; what they mean is in factor and origin. */
-function sampledDataOf(
+export function sampledDataOf(
   { periodMs, factor, origin, samples }: NonNullable<SingleReading["series"]["waveform"]>,
   sent: string | null,
   unit: UcumUnit | null,

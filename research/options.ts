@@ -1,9 +1,11 @@
 /** What each part of the API, a plugin, is given. */
 import type { Sha256 } from "../chain/hash.ts"
 import type { Desk } from "./desk.ts"
+import type { GuardOptions } from "./guard.ts"
 
 export interface ResearchOptions {
   readonly desk: Desk
+  readonly guard: GuardOptions
   /** Of this software, for what it writes. */
   readonly version: string
   /** The blind of a device's place in a block's heads map: evidence of the device shows it, and nothing else may. */

@@ -21,8 +21,12 @@ export function mayRead(scope: Scope, device: string): boolean {
 /** What a route adds to the record of the read; see `access.ts`. */
 export interface AccessNote {
   rows: number
-  /** `whole` is said by the route when all went out. */
-  outcome: "whole" | "page" | null
+  /** `whole` is said when all of a stream went out. */
+  outcome: "whole" | null
+  /** Of the answer, where the request does not name them. */
+  devices: readonly string[] | null
+  /** The block that the answer speaks of. */
+  height: number | null
 }
 
 declare module "fastify" {

@@ -137,6 +137,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
       }
       const question = ["readings", selection, order, bucketSeconds]
       const cursor = cursorText === undefined ? null : parseCursor(cursorText, question, isPlaceOf(order))
+      const widths = (widthSeconds: number) => ({ widthSeconds, liveWithinSeconds: liveWithin })
       let rows = 0
       return desk.stream(
         request,
@@ -175,7 +176,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
                     liveWithinSeconds: liveWithin,
                     separator: shape.separator,
                   })
-                : bucketPieces(bucketsOf(runs, bucketSeconds), {
+                : bucketPieces(bucketsOf(runs, widths(bucketSeconds)), {
                     ...cut,
                     bucketSeconds,
                     separator: shape.separator,
@@ -186,7 +187,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           }
           const counted = countRuns(runs, bucketSeconds === null ? count : () => {})
           if (bucketSeconds !== null) {
-            const groups = countGroups(bucketsOf(counted, bucketSeconds), count)
+            const groups = countGroups(bucketsOf(counted, widths(bucketSeconds)), count)
             if (format === "csv") return bucketLines(groups)
             const batches = bucketBatches(groups, facts)
             return format === "arrow" ? arrowBytes(batches) : parquetBytes(batches, { facts, createdBy })

@@ -8,33 +8,27 @@ import { evidenceRoutes } from "./evidence-routes.ts"
 import { fhirRoutes } from "./fhir-routes.ts"
 import { metricRoutes } from "./metric-routes.ts"
 import { openMHealthRoutes } from "./open-mhealth-routes.ts"
-import { Problem } from "./problem.ts"
-import { localReader } from "./reader.ts"
 import { readingRoutes } from "./reading-routes.ts"
 import { problemSchema } from "./schema.ts"
-import { isFromHere } from "./locality.ts"
+import { statementRoutes } from "./statement-routes.ts"
+import { waveformRoutes } from "./waveform-routes.ts"
+import { addGuard } from "./guard.ts"
 
 export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, options) => {
   app.addSchema(problemSchema)
-  app.decorateRequest("reader")
-  app.decorateRequest("access")
-  app.addHook("onRequest", async (request) => {
-    if (!isFromHere(request.raw)) {
-      throw new Problem("key-needed", { detail: "from other machines, or under another name than localhost" })
-    }
-    request.reader = localReader
-    request.access = { rows: 0, outcome: null }
-  })
+  addGuard(app, options.guard)
   const parts = [
     deviceRoutes,
     metricRoutes,
     blockRoutes,
     readingRoutes,
+    waveformRoutes,
+    statementRoutes,
     coverageRoutes,
     evidenceRoutes,
     fhirRoutes,
     openMHealthRoutes,
   ]
   for (const part of parts) await app.register(part, options)
-  app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger())
+  app.get("/openapi.json", { schema: { hide: true }, config: { isOpen: true } }, async () => app.swagger())
 }

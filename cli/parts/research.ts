@@ -7,6 +7,7 @@ import { type ResearchKeys, logVkeyOf } from "../../ingest/log-keys.ts"
 import { hmacNative, sha256Native } from "../../ingest/native.ts"
 import { Desk } from "../../research/desk.ts"
 import type { ResearchOptions } from "../../research/options.ts"
+import type { GuardOptions } from "../../research/guard.ts"
 import { researchRoutes } from "../../research/routes.ts"
 import { describeApi } from "../../research/server.ts"
 import { version } from "../version.ts"
@@ -22,13 +23,24 @@ export interface ResearchPart {
 /** Connections of its own, so that no reader takes one from ingest. */
 const connectionsMax = 8
 
-export function openResearch({ database, keys }: Base<ResearchKeys>): ResearchPart {
+export function openResearch({ database, keys, log }: Base<ResearchKeys>): ResearchPart {
   const pool: Pool = openPool(database.url, connectionsMax)
   const desk = new Desk({ pool, log: { origin: keys.origin, vkey: logVkeyOf(keys) }, nowMs: Date.now })
   return {
     plugin: async (app) => {
       await describeApi(app, version)
-      await app.register(researchRoutes, { desk, version, blindOf: blinding(keys), sha256: sha256Native })
+      const guard: GuardOptions = {
+        records: database.pool,
+        nowMs: Date.now,
+        onFault: (error, route) => log.error({ route, error: error.message }, "a read was not recorded"),
+      }
+      await app.register(researchRoutes, {
+        desk,
+        guard,
+        version,
+        blindOf: blinding(keys),
+        sha256: sha256Native,
+      })
     },
     close: () => pool.end(),
   }

@@ -201,7 +201,77 @@ test("what is sealed between two pages changes neither of them", async () => {
   expect((await stand.get<Page>("/v1/readings?metric=heart-rate")).items.length).toBeGreaterThan(whole.length)
 })
 
+interface Segment {
+  readonly start: string
+  readonly periodMs: number
+  readonly samples: readonly number[]
+  readonly thinned?: true
+}
+
+test("a waveform comes as it was signed, as FHIR's SampledData, and thinned out to the pixels of a plot", async () => {
+  const path = "/v1/waveforms?device=k7&metric=ecg-i"
+  const { items, complete } = await stand.get<{ items: Segment[]; complete: boolean }>(path)
+  expect({ complete, count: items.length }).toEqual({ complete: true, count: 1 })
+  const [whole] = items
+  expect(whole).toMatchObject({
+    name: "ecg-i",
+    unit: "mV",
+    start: "2025-10-09T08:53:20.500Z",
+    periodMs: 3.90625,
+    factor: 0.005,
+    origin: -1,
+    block: 0,
+  })
+  expect(whole!.samples).toEqual(Array.from({ length: 300 }, (_, index) => (index * 7) % 101))
+
+  const fhir = await stand.get<{ items: Record<string, unknown>[] }>(`${path}&format=fhir`)
+  expect(fhir.items[0]).toMatchObject({
+    sampledData: { period: 3.90625, factor: 0.005, dimensions: 1, data: whole!.samples.join(" ") },
+  })
+
+  const plot = await stand.get<{ items: Segment[] }>(`${path}&from=${start}&to=${start + 2}&points=20`)
+  const [thin] = plot.items
+  expect(thin).toMatchObject({ thinned: true, start: whole!.start })
+  // Pixels of 0.1 s are 25 samples, of which two remain.
+  expect(thin!.periodMs * 2).toBe(25 * 3.90625)
+  expect(thin!.samples.length).toBe(24)
+  for (let pixel = 0; pixel < 12; pixel++) {
+    const there = whole!.samples.slice(pixel * 25, pixel * 25 + 25)
+    expect(thin!.samples.slice(2 * pixel, 2 * pixel + 2).toSorted((a, b) => a - b)).toEqual([
+      Math.min(...there),
+      Math.max(...there),
+    ])
+  }
+})
+
+test("a statement leads from a reading to its key, its block and its leaf", async () => {
+  const { items } = await stand.get<Page>("/v1/readings?device=k7&metric=worn")
+  const statement = await stand.get(`/v1/statements/${items[0]!.entry}`)
+  expect(statement).toMatchObject({
+    device: "k7",
+    seq: 2,
+    verdict: "accepted",
+    block: 0,
+    content: 112,
+    key: { algorithm: -19, introducedBy: "operator" },
+  })
+  const { rows } = await stand.pool.query<{ bytes: Buffer; leaf: number }>(
+    "select s.bytes, leaf_of(e.id) as leaf from entries e join statements s on s.id = e.id where e.device_id = 'k7' and e.seq = 2",
+  )
+  expect(statement["bytes"]).toBe(rows[0]!.bytes.toString("base64"))
+  expect(statement["leafIndex"]).toBe(rows[0]!.leaf)
+  expect((statement["series"] as { metric: string }[]).map(({ metric }) => metric).toSorted()).toEqual([
+    "diary",
+    "raw",
+    "worn",
+  ])
+})
+
 test.each([
+  ["/v1/waveforms?points=100", 400, "invalid-parameter", "points"],
+  ["/v1/waveforms?format=csv", 400, "invalid-parameter", "format"],
+  ["/v1/statements/abc", 400, "invalid-parameter", "entry"],
+  [`/v1/statements/${"0".repeat(64)}`, 404, "unknown-statement", "entry"],
   ["/v1/readings?devce=k7", 400, "unknown-parameter", "devce"],
   ["/v1/readings?device=k%207", 400, "invalid-parameter", "device"],
   ["/v1/readings?from=yesterday", 400, "invalid-parameter", "from"],

@@ -40,6 +40,7 @@ export async function openResearchStand(limits: Partial<DeskLimits> = {}): Promi
   await describeApi(app, "0.0.0")
   await app.register(researchRoutes, {
     desk,
+    guard: { records: stand.pool, nowMs: Date.now, onFault: (error) => faults.push(error) },
     version: "0.0.0",
     blindOf: (height, device) => blindOf(stand.keys.headsSecret, height, device),
     sha256: sha256Native,

@@ -156,6 +156,8 @@ test("a researcher's login reads nothing else and changes nothing: no bytes, key
       "series",
       "device_keys",
       "login_tokens",
+      "api_keys",
+      "accesses",
       "blocks",
       "log",
     ]),

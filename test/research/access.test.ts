@@ -1,0 +1,200 @@
+import { request as httpRequest } from "node:http"
+import type { AddressInfo } from "node:net"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { listAccesses } from "../../research/access.ts"
+import { createKey, findReader, listKeys, revokeKey } from "../../research/key.ts"
+import { untilTrue } from "../ingest/stand.ts"
+import { type ResearchStand, openResearchStand } from "./research-stand.ts"
+
+const start = 1_760_000_000
+let stand: ResearchStand
+
+beforeAll(async () => {
+  stand = await openResearchStand()
+  for (const id of ["k7", "k8"]) {
+    const device = await stand.enrol(id)
+    for (let part = 0; part < 5; part++) {
+      const times = Array.from({ length: 2_500 }, (_, index) => start + part * 2_500 + index)
+      await stand.say(device, { kind: "number", name: "heart-rate", unit: "beat/min", times, values: times })
+    }
+  }
+  await stand.pool.query("update devices set attributes = '{\"make\": \"X\"}' where device_id = 'k8'")
+  await stand.seal()
+})
+afterAll(() => stand.close())
+
+const ask = (url: string, key: string | null, more: { host?: string; remoteAddress?: string } = {}) =>
+  stand.app.inject({
+    url,
+    headers: {
+      host: more.host ?? "127.0.0.1",
+      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+    },
+    ...(more.remoteAddress === undefined ? {} : { remoteAddress: more.remoteAddress }),
+  })
+
+const statusOf = async (...args: Parameters<typeof ask>) => {
+  const response = await ask(...args)
+  return [response.statusCode, response.json<{ type?: string }>().type?.split(":").at(-1)]
+}
+
+const whole = { devices: null, attributes: null, expiresMs: null } as const
+
+async function makeKey(
+  ...[options]: [
+    Omit<Parameters<typeof createKey>[1], "devices" | "attributes" | "expiresMs"> &
+      Partial<Parameters<typeof createKey>[1]>,
+  ]
+) {
+  const made = await createKey(stand.pool, { ...whole, ...options })
+  if (made.kind !== "created") throw new Error(made.kind)
+  return made
+}
+
+test("nobody on this machine needs a key while there is none, and everybody once there is one", async () => {
+  expect(await statusOf("/v1/devices", null)).toEqual([200, undefined])
+  expect(await statusOf("/v1/devices", null, { remoteAddress: "192.0.2.7" })).toEqual([401, "key-needed"])
+  expect(await statusOf("/v1/devices", null, { host: "evil.example" })).toEqual([401, "key-needed"])
+  const { key, id } = await makeKey({ name: "first", scope: "read" })
+  expect(await statusOf("/v1/devices", null)).toEqual([401, "key-needed"])
+  expect(await statusOf("/v1/devices", key, { remoteAddress: "192.0.2.7", host: "tide.example" })).toEqual([
+    200,
+    undefined,
+  ])
+  expect((await ask("/openapi.json", null)).statusCode).toBe(200)
+  expect(await revokeKey(stand.pool, id)).toBe(true)
+  expect(await revokeKey(stand.pool, "first")).toBe(false)
+  expect(await statusOf("/v1/devices", null)).toEqual([200, undefined])
+  expect(await statusOf("/v1/devices", key)).toEqual([401, "key-refused"])
+})
+
+test("a key is kept as a hash, and no other text, half or whole, stands in for it", async () => {
+  const { key, id } = await makeKey({ name: "second", scope: "export" })
+  const { rows } = await stand.pool.query<{ row: string }>("select api_keys::text as row from api_keys")
+  expect(rows.every(({ row }) => !row.includes(key.slice(13)))).toBe(true)
+  const secret = key.slice(13)
+  for (const other of [
+    `tmk_${id}_${"A".repeat(43)}`,
+    `tmk_00000000_${secret}`,
+    secret,
+    key.slice(0, -1),
+    `${key}A`,
+    "",
+  ])
+    expect(await statusOf("/v1/devices", other)).toEqual([401, "key-refused"])
+  const basic = await stand.app.inject({
+    url: "/v1/devices",
+    headers: { host: "127.0.0.1", authorization: `Basic ${key}` },
+  })
+  expect(basic.statusCode).toBe(401)
+  expect(basic.headers["www-authenticate"]).toBe('Bearer realm="tidemark"')
+  expect(basic.body).not.toContain(secret)
+  await revokeKey(stand.pool, "second")
+})
+
+test("a key for some devices reaches those, by name or by attribute, and says nothing of others", async () => {
+  const byName = await makeKey({ name: "by-name", scope: "export", devices: ["k7"] })
+  const byMake = await makeKey({ name: "by-make", scope: "export", attributes: { make: "X" } })
+  for (const [{ key }, mine, others] of [
+    [byName, "k7", "k8"],
+    [byMake, "k8", "k7"],
+  ] as const) {
+    expect((await ask("/v1/devices", key)).json()).toMatchObject({ items: [{ id: mine }], complete: true })
+    const all = (await ask("/v1/readings?bucket=1d", key)).json<{ items: { device: string }[] }>()
+    expect(new Set(all.items.map(({ device }) => device))).toEqual(new Set([mine]))
+    expect(await statusOf(`/v1/readings?device=${others}`, key)).toEqual([403, "out-of-scope"])
+    expect(await statusOf(`/v1/readings?device=nobody`, key)).toEqual([403, "out-of-scope"])
+    expect(await statusOf(`/v1/devices/${others}`, key)).toEqual([403, "out-of-scope"])
+    const { rows } = await stand.pool.query<{ entry: string; device_id: string }>(
+      "select encode(entry, 'hex') as entry, device_id from entries where seq = 1 and device_id like 'k_'",
+    )
+    const entryOf = (device: string) => rows.find(({ device_id }) => device_id === device)!.entry
+    expect(await statusOf(`/v1/statements/${entryOf(mine)}`, key)).toEqual([200, undefined])
+    expect(await statusOf(`/v1/statements/${entryOf(others)}`, key)).toEqual([404, "unknown-statement"])
+  }
+  for (const name of ["by-name", "by-make"]) await revokeKey(stand.pool, name)
+})
+
+test("a key for reading gets pages and no bulk, and one that has expired gets nothing", async () => {
+  const { key } = await makeKey({ name: "reader", scope: "read" })
+  expect(await statusOf("/v1/readings?limit=1", key)).toEqual([200, undefined])
+  for (const format of ["ndjson", "csv", "parquet", "arrow"])
+    expect(await statusOf(`/v1/readings?format=${format}`, key)).toEqual([403, "out-of-scope"])
+  const { key: old } = await makeKey({ name: "old", scope: "read", expiresMs: Date.now() - 1 })
+  expect(await statusOf("/v1/devices", old)).toEqual([401, "key-refused"])
+  const soon = await makeKey({ name: "soon", scope: "read", expiresMs: 2_000_000_000_000 })
+  const at = (nowMs: number) =>
+    findReader(stand.pool, `Bearer ${soon.key}`, { isFromHere: false, nowMs }).then(
+      ({ name }) => name,
+      (error: Error) => error.message,
+    )
+  expect([await at(1_999_999_999_999), await at(2_000_000_000_000)]).toEqual(["soon", "key soon has expired"])
+  expect((await listKeys(stand.pool)).map(({ name }) => name)).toContain("old")
+  for (const name of ["reader", "old", "soon"]) await revokeKey(stand.pool, name)
+})
+
+test("a name is taken once, and a key for a device that nobody knows is not made", async () => {
+  expect(await createKey(stand.pool, { ...whole, name: "first", scope: "read" })).toEqual({
+    kind: "name-taken",
+  })
+  expect(await createKey(stand.pool, { ...whole, name: "x", scope: "read", devices: ["k9"] })).toEqual({
+    kind: "unknown-device",
+    device: "k9",
+  })
+})
+
+const endsOf = (count: number) => untilTrue(stand.pool, "(select count(*) from access_ends) >= $1", [count])
+const countEnds = async () =>
+  (await stand.pool.query<{ count: number }>("select count(*) from access_ends")).rows[0]!.count
+
+test("every read is recorded: who, what, which devices, how many rows, up to which block", async () => {
+  const { key, id } = await makeKey({ name: "anna@example.org", scope: "export" })
+  const before = await countEnds()
+  await ask("/v1/readings?device=k7&metric=heart-rate&limit=7", key, { remoteAddress: "192.0.2.7" })
+  await ask("/v1/readings?format=csv", key)
+  await ask("/v1/readings?device=nobody", key)
+  await ask("/v1/readings?nonsense=1", key)
+  await endsOf(before + 3)
+  const [unknown, csv, page] = await listAccesses(stand.pool, { key: id, device: null, limit: 10 })
+  expect(page).toMatchObject({
+    keyId: id,
+    keyName: "anna@example.org",
+    address: "192.0.2.7",
+    route: "/v1/readings",
+    parameters: { device: ["k7"], metric: ["heart-rate"], limit: 7 },
+    end: { outcome: "whole", status: 200, rows: 7, devices: ["k7"], height: 0 },
+  })
+  expect(csv).toMatchObject({
+    parameters: { format: "csv" },
+    end: { outcome: "whole", rows: 25_000, devices: null },
+  })
+  expect(unknown).toMatchObject({ end: { outcome: "refused", status: 404, rows: 0 } })
+  await expect(stand.pool.query("delete from accesses")).rejects.toThrow("only ever added")
+  await expect(stand.pool.query("update access_ends set rows = 0")).rejects.toThrow("only ever added")
+  await revokeKey(stand.pool, "anna@example.org")
+})
+
+test("a reader that goes away in the middle is recorded with what went out", async () => {
+  await stand.app.listen({ host: "127.0.0.1", port: 0 })
+  const { port } = stand.app.server.address() as AddressInfo
+  const before = await countEnds()
+  await new Promise<void>((resolve, reject) => {
+    const request = httpRequest(
+      { host: "127.0.0.1", port, path: "/v1/readings?format=ndjson" },
+      (response) => {
+        response.once("readable", () => {
+          response.read(1_000)
+          request.destroy()
+          resolve()
+        })
+      },
+    )
+    request.on("error", reject)
+    request.end()
+  })
+  await endsOf(before + 1)
+  const [last] = await listAccesses(stand.pool, { key: null, device: null, limit: 1 })
+  expect(last).toMatchObject({ keyId: null, route: "/v1/readings", end: { outcome: "cut", status: 200 } })
+  expect(last!.end!.rows).toBeLessThan(25_000)
+  expect(stand.faults).toEqual([])
+})
