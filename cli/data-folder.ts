@@ -54,16 +54,23 @@ export async function findKeys(
   }
 }
 
+export interface OpenDatabaseOptions {
+  /** Make an embedded one where there is none. */
+  readonly create: boolean
+  readonly connections?: number
+  readonly say?: (line: string) => void
+  /** False: also one on which nothing may rest, such as without fsync. By default such a one is refused. */
+  readonly isServerChecked?: boolean
+}
+
 /** Opens the database that DATABASE_URL names, or else the one in the data folder. */
-export async function openDatabase(
-  dataFolder: string,
-  options: { readonly create: boolean; readonly connections?: number; readonly say?: (line: string) => void },
-): Promise<Database> {
+export async function openDatabase(dataFolder: string, options: OpenDatabaseOptions): Promise<Database> {
   const given = process.env["DATABASE_URL"]
   if (given !== undefined && given !== "") {
     const pool = openPool(given, options.connections)
     try {
-      await checkServer(pool)
+      if (options.isServerChecked ?? true) await checkServer(pool)
+      else await pool.query("select")
     } catch (error) {
       await pool.end()
       throw new CommandFault(

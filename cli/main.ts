@@ -10,6 +10,7 @@ import { addCoverage } from "./coverage.ts"
 import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
 import { addEvidence } from "./evidence.ts"
+import { addDoctor } from "./doctor.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addIngest } from "./ingest.ts"
 import { addInspect } from "./inspect.ts"
@@ -53,6 +54,7 @@ for (const add of [
   addInspect,
   addEvidence,
   addVerify,
+  addDoctor,
   addVerifier,
   addDemo,
 ])

@@ -7,9 +7,14 @@ const folder = new URL("migrations/", import.meta.url)
 /** Held while migrating, so that two processes that start at once do not both make a table. */
 const migrationLock = 7_201_601
 
+/** Names of all, in the order in which they are applied. */
+export async function listMigrations(): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => name.endsWith(".sql")).toSorted()
+}
+
 /** Brings a database to the schema of this version. Refuses one that a newer version has migrated. */
 export async function migrate(pool: Pool): Promise<void> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".sql")).toSorted()
+  const names = await listMigrations()
   await inTransaction(pool, async (client) => {
     await client.query("select pg_advisory_xact_lock($1)", [migrationLock])
     await client.query(

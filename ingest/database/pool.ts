@@ -20,7 +20,9 @@ export function openPool(url: string, connectionsMax = 10): Pool {
     connectionString: url,
     max: connectionsMax,
     // PUBACK means on disk: whatever the server's or the role's default is, our sessions wait for it.
-    options: "-c synchronous_commit=on -c timezone=UTC -c statement_timeout=0",
+    // And what a lock waited for is read after it by the next query: that is read committed, whatever the default is.
+    options:
+      "-c synchronous_commit=on -c timezone=UTC -c statement_timeout=0 -c default_transaction_isolation=read\\ committed",
     application_name: "tidemark",
     // A server that went silent is found out by the kernel's probes, and not only when somebody restarts us.
     keepAlive: true,

@@ -1,5 +1,6 @@
 import { Client } from "pg"
 import { expect, test } from "vitest"
+import { openPool } from "../../ingest/database/pool.ts"
 import { openTestDatabase } from "./postgres.ts"
 
 async function query<T>(url: string, sql: string): Promise<T[]> {
@@ -33,4 +34,20 @@ test("a template is prepared once, however many databases begin from it at once"
   for (const { url } of databases) expect(await query(url, "select n from made")).toEqual([{ n: 7 }])
   expect(prepared).toBe(1)
   await Promise.all(databases.map((database) => database.close()))
+})
+
+test("a session of ours reads what it waited for and waits for the disk, whatever the database's defaults are", async () => {
+  const database = await openTestDatabase()
+  const name = new URL(database.url).pathname.slice(1)
+  const admin = openPool(database.url, 1)
+  await admin.query(`alter database ${name} set default_transaction_isolation = 'repeatable read'`)
+  await admin.query(`alter database ${name} set synchronous_commit = 'off'`)
+  await admin.end()
+  const pool = openPool(database.url, 1)
+  const { rows } = await pool.query(
+    "select current_setting('transaction_isolation') as isolation, current_setting('synchronous_commit') as commit",
+  )
+  expect(rows).toEqual([{ isolation: "read committed", commit: "on" }])
+  await pool.end()
+  await database.close()
 })
