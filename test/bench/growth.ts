@@ -27,7 +27,7 @@ export async function runGrowth(context: BenchContext): Promise<void> {
   try {
     const stand = await IngestStand.open(service, { name: "growing", devices: 100, seed, nowS })
     const day = await IngestStand.open(service, { name: "day", devices: 1, seed, nowS })
-    const old = new Fleet("old", 100, seed, nowS)
+    const old = new Fleet("old", 100, seed, nowS - 60 * daySeconds)
     await service.enrol(old)
     const up = await service.start()
     const statements = isQuick ? 4_000 : 20_000
@@ -38,8 +38,6 @@ export async function runGrowth(context: BenchContext): Promise<void> {
     }
     await day.ingest(day.prepare({ readings, statements: daySeconds / readings }), pace, [up])
     await run()
-    const sql = `select device, time, value from readings_in('${day.fleet.devices[0]!.id}', 'heart-rate',
-      to_timestamp(${day.fleet.startsAtS}), to_timestamp(${day.fleet.startsAtS + daySeconds})) order by time`
     samples.nextRound()
     let stored = 0
     for (const level of isQuick ? levelsQuick : levels) {
@@ -48,6 +46,7 @@ export async function runGrowth(context: BenchContext): Promise<void> {
       await fillStored({
         pool: service.pool,
         devices: old.devices.map(({ id }) => id),
+        startsAtS: old.startsAtS,
         from: stored,
         to: wanted,
       })
@@ -68,7 +67,7 @@ export async function runGrowth(context: BenchContext): Promise<void> {
           sealed: statements / (await seal()),
         })
       }
-      const { ms } = await timeTurns(service.pool, sql)
+      const { ms } = await timeTurns(service.pool, sqlOfLastDay(stored === 0 ? day.fleet : old, stored))
       const add = (respect: string, value: number, unit: string): void =>
         samples.add(`growth.${level}.${respect}`, value, unit, level === 0 ? null : `growth.0.${respect}`)
       const median = (of: keyof (typeof turns)[number]): number => medianOf(turns.map((turn) => turn[of]))
@@ -86,9 +85,20 @@ export async function runGrowth(context: BenchContext): Promise<void> {
   }
 }
 
+/** The last day of a device: of one that has no other, or of one that has its share of all that is stored. */
+function sqlOfLastDay(fleet: Fleet, stored: number): string {
+  const { devices, startsAtS } = fleet
+  const each = stored === 0 ? daySeconds / readings : Math.floor(stored / devices.length)
+  const toS = startsAtS + each * readings
+  return `select device, time, value from readings_in('${devices[0]!.id}', 'heart-rate',
+    to_timestamp(${toS - daySeconds}), to_timestamp(${toS})) order by time`
+}
+
 interface Filling {
   readonly pool: Pool
   readonly devices: readonly string[]
+  /** Unix seconds of each one's first reading. */
+  readonly startsAtS: number
   /** Statements that are there, and that shall be. */
   readonly from: number
   readonly to: number
@@ -101,14 +111,14 @@ const batchSize = 50_000
  * Rows as ingest would have written them for statements of 60 readings, with bytes of chance in place of signed ones: as
  * large, and in the same tables and indexes.
  */
-async function fillStored({ pool, devices, from, to }: Filling): Promise<void> {
+async function fillStored({ pool, devices, startsAtS, from, to }: Filling): Promise<void> {
   for (let done = from; done < to; done += batchSize) {
     const last = Math.min(done + batchSize, to)
     await inTransaction(pool, async (client) => {
       await client.query(
         `with made as materialized (
            select nextval('statement_ids') as id, n, ($1::text[])[1 + n % cardinality($1)] as device,
-                  n / cardinality($1) + 1 as seq, 1.7e9 + 60 * (n / cardinality($1)) as starts_at,
+                  n / cardinality($1) + 1 as seq, ($4::bigint + 60 * (n / cardinality($1)))::float8 as starts_at,
                   date_trunc('milliseconds', clock_timestamp()) as received_at
            from generate_series($2::bigint, $3::bigint) n order by n
          ), entered as (
@@ -123,7 +133,7 @@ async function fillStored({ pool, devices, from, to }: Filling): Promise<void> {
                 (select array_agg(starts_at + second order by second) from generate_series(0, 59) second),
                 (select array_agg((60 + (n + second) % 50)::float8 order by second) from generate_series(0, 59) second), false
          from made`,
-        [devices, done, last - 1],
+        [devices, done, last - 1, startsAtS],
       )
     })
   }
