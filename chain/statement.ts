@@ -98,7 +98,9 @@ function readStatement(bytes: Uint8Array, origin: string | null): Statement {
   reader.leave()
   reader.leave()
   reader.end()
-  return { ...header, payload, signature, bytes, protectedEnd }
+  // Each by its name: to spread this many takes longer than to have read them.
+  const { algorithm, content, kid, iss, sub, iat, seq, prev } = header
+  return { algorithm, content, kid, iss, sub, iat, seq, prev, payload, signature, bytes, protectedEnd }
 }
 
 const headerRule =

@@ -6,10 +6,13 @@ import { pathToFileURL } from "node:url"
 import { expect, test } from "vitest"
 import { decodeCoseKey, kidOf } from "../../chain/key.ts"
 import { equalBytes } from "../../chain/bytes.ts"
+import { sha256 } from "../../chain/hash.ts"
+import { hmacSha256 } from "../../chain/heads.ts"
 import { checkSignature, negateS, signMessage } from "../../chain/signature.ts"
 import { decodeStatement, signedBytesOf } from "../../chain/statement.ts"
 import type * as equation from "../../ingest/equation.js"
 import { sodiumMissing, verifyEd25519BySodium } from "../../ingest/equation.js"
+import { hmacNative, sha256Native } from "../../ingest/native.ts"
 import { type SignatureRequest, openVerifier } from "../../ingest/verifier.ts"
 import { judgeByAll } from "../vectors-by-others/agreement.ts"
 import { ecKey, edKey, edKeyNext } from "../vectors/keys.ts"
@@ -104,4 +107,14 @@ test("each of our vectors that can be read has one verdict from all verifiers", 
     seen += 1
   }
   expect(seen).toBeGreaterThan(100)
+})
+
+test("node's digests and MACs are noble's, whichever key comes next", () => {
+  for (let index = 0; index < 60; index++) {
+    const message = Uint8Array.from({ length: (index * 97) % 3_000 }, (_, place) => (place + index) & 255)
+    // Two keys in turn, some longer than a block, which are hashed first (RFC 2104 §2).
+    const key = Uint8Array.from({ length: [32, 0, 64, 65, 200][(index >> 1) % 5]! }, () => index % 2)
+    expect(sha256Native(message)).toEqual(sha256(message))
+    expect(hmacNative(key, message)).toEqual(hmacSha256(key, message))
+  }
 })
