@@ -1,5 +1,5 @@
 /** `/v1/blocks` and `/v1/blocks/{height}`: what was sealed when, and the checkpoint over it. */
-import type { FastifyPluginAsync } from "fastify"
+import type { FastifyPluginAsync, FastifyRequest } from "fastify"
 import { formatBase64, formatHex } from "../chain/bytes.ts"
 import { describeAsOf } from "./as-of.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
@@ -28,9 +28,13 @@ const blockProperties = {
   firstLeaf: { type: "integer" },
   treeSize: { type: "integer", description: "leaves of the checkpoint's tree, the manifest included" },
   root: { type: "string", description: "of that tree, base64 as in the checkpoint" },
-  devices: { type: "integer", description: "that said something in this block" },
-  statements: { type: "integer" },
-  readings: { type: "integer" },
+  devices: {
+    type: ["integer", "null"],
+    description:
+      "that said something in this block; null, as the four that follow, for a key that does not reach all devices",
+  },
+  statements: { type: ["integer", "null"] },
+  readings: { type: ["integer", "null"] },
   earliest: { type: ["string", "null"], description: "reading, by the devices' clocks" },
   latest: { type: ["string", "null"] },
   manifest: entrySchema,
@@ -44,7 +48,10 @@ const detailProperties = {
   blocksRoot: { type: "string" },
   arrivalsRoot: { type: "string" },
   summary: { type: "string" },
-  salt: { type: "string", description: "opens the summary: SHA-256(salt, CBOR of its five numbers)" },
+  salt: {
+    type: ["string", "null"],
+    description: "opens the summary: SHA-256(salt, CBOR of its five numbers)",
+  },
   checkpoint: { type: "string", description: "the signed note, as it was published" },
 } as const
 
@@ -128,7 +135,7 @@ export const blockRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { de
           const complete = rows.length <= limit
           return {
             asOf: describeAsOf(snapshot.asOf),
-            items: page.map(describeBlock),
+            items: page.map((row) => describeBlock(row, isWhole(request))),
             complete,
             next: complete
               ? null
@@ -158,14 +165,14 @@ export const blockRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { de
         request.access.rows = 1
         return {
           asOf: describeAsOf(snapshot.asOf),
-          ...describeBlock(row),
+          ...describeBlock(row, isWhole(request)),
           size: row.size,
           sizeRoot: formatBase64(row.root),
           headsRoot: formatBase64(row.heads_root),
           blocksRoot: formatBase64(row.blocks_root),
           arrivalsRoot: formatBase64(row.arrivals_root),
           summary: formatBase64(row.summary),
-          salt: formatBase64(row.salt),
+          salt: isWhole(request) ? formatBase64(row.salt) : null,
           checkpoint: row.note,
         }
       })
@@ -184,7 +191,12 @@ async function readBlock(snapshot: Snapshot, height: number): Promise<BlockColum
   })
 }
 
-function describeBlock(row: BlockColumns) {
+/** A block's summary is of all devices: opened for those who may see all of them. */
+function isWhole({ reader }: FastifyRequest): boolean {
+  return reader.scope === null
+}
+
+function describeBlock(row: BlockColumns, isOpened: boolean) {
   return {
     height: row.height,
     from: formatMs(row.from_ms),
@@ -192,11 +204,11 @@ function describeBlock(row: BlockColumns) {
     firstLeaf: row.first_leaf,
     treeSize: row.tree_size,
     root: formatBase64(row.tree_root),
-    devices: row.devices,
-    statements: row.statements,
-    readings: row.readings,
-    earliest: formatReading(row.earliest_ms),
-    latest: formatReading(row.latest_ms),
+    devices: isOpened ? row.devices : null,
+    statements: isOpened ? row.statements : null,
+    readings: isOpened ? row.readings : null,
+    earliest: isOpened ? formatReading(row.earliest_ms) : null,
+    latest: isOpened ? formatReading(row.latest_ms) : null,
     manifest: formatHex(row.manifest),
   }
 }

@@ -1,5 +1,6 @@
 /** The HTTP server: how it judges parameters, answers problems and guards the browser. Routes come as plugins. */
 import fastifySwagger from "@fastify/swagger"
+import fastifySwaggerUi from "@fastify/swagger-ui"
 import Fastify, { type FastifyInstance } from "fastify"
 import { Problem, problemOfDatabase, problemOfValidation } from "./problem.ts"
 
@@ -90,7 +91,20 @@ function sendProblem<Reply extends ProblemReply>(reply: Reply, problem: Problem)
     .send(`${JSON.stringify(problem.body)}\n`)
 }
 
-/** OpenAPI 3.1 of all routes that are registered after it. */
+/** What the documentation's page may load: nothing from elsewhere. Swagger UI sets styles in its elements. */
+const docsPolicy = {
+  "default-src": ["'none'"],
+  "script-src": ["'self'"],
+  "style-src": ["'self'", "'unsafe-inline'"],
+  "img-src": ["'self'", "data:"],
+  "font-src": ["'self'", "data:"],
+  "connect-src": ["'self'"],
+  "base-uri": ["'none'"],
+  "form-action": ["'none'"],
+  "frame-ancestors": ["'none'"],
+}
+
+/** OpenAPI 3.1 of all routes that are registered after it, and a page of it at `/docs`. */
 export async function describeApi(app: FastifyInstance, version: string): Promise<void> {
   await app.register(fastifySwagger, {
     openapi: {
@@ -106,5 +120,11 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       },
       security: [{ key: [] }, {}],
     },
+  })
+  await app.register(fastifySwaggerUi, {
+    routePrefix: "/docs",
+    staticCSP: docsPolicy,
+    uiConfig: { deepLinking: true, docExpansion: "list", tryItOutEnabled: true, validatorUrl: null },
+    theme: { title: "Tidemark: the API" },
   })
 }

@@ -105,6 +105,11 @@ test("a key for some devices reaches those, by name or by attribute, and says no
     expect(await statusOf(`/v1/readings?device=${others}`, key)).toEqual([403, "out-of-scope"])
     expect(await statusOf(`/v1/readings?device=nobody`, key)).toEqual([403, "out-of-scope"])
     expect(await statusOf(`/v1/devices/${others}`, key)).toEqual([403, "out-of-scope"])
+    expect((await ask("/v1/blocks/0", key)).json()).toMatchObject({
+      devices: null,
+      readings: null,
+      salt: null,
+    })
     const { rows } = await stand.pool.query<{ entry: string; device_id: string }>(
       "select encode(entry, 'hex') as entry, device_id from entries where seq = 1 and device_id like 'k_'",
     )

@@ -387,3 +387,10 @@ test("the API describes itself in OpenAPI 3.1", async () => {
   )
   expect(stand.faults).toEqual([])
 })
+
+test("the API's page loads nothing from elsewhere", async () => {
+  const page = await stand.app.inject({ url: "/docs/", headers: { host: "127.0.0.1" } })
+  expect(page.statusCode).toBe(200)
+  expect(page.body).not.toMatch(/(?:src|href)="(?:https?:)?\/\//)
+  expect(String(page.headers["content-security-policy"])).toContain("default-src 'none'")
+})
