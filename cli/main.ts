@@ -11,12 +11,14 @@ import { addDemo } from "./demo.ts"
 import { addDevice } from "./device.ts"
 import { addEvidence } from "./evidence.ts"
 import { addDoctor } from "./doctor.ts"
+import { addExport } from "./export.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addIngest } from "./ingest.ts"
 import { addInspect } from "./inspect.ts"
 import { addKey } from "./key.ts"
 import { addLog } from "./log.ts"
 import { say } from "./output.ts"
+import { addQuery } from "./query.ts"
 import { addReceipts } from "./receipts.ts"
 import { addReadings } from "./readings.ts"
 import { addResearch } from "./research.ts"
@@ -47,6 +49,8 @@ for (const add of [
   addSeal,
   addBlocks,
   addReadings,
+  addQuery,
+  addExport,
   addCoverage,
   addKey,
   addAccess,
