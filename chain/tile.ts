@@ -1,6 +1,6 @@
 /** Tiles of a tree: C2SP tlog-tiles of height 8, of which only the tree's levels 0, 8, 16 … are kept. */
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "./hash.ts"
-import { type NodePlace, hashNode } from "./merkle.ts"
+import type { NodePlace } from "./merkle.ts"
 
 /** Hashes in a full tile. */
 export const tileWidth = 256
@@ -87,14 +87,24 @@ export function readTileNode(tile: Tile, { level, index }: NodePlace, hash: Sha2
   const isInside = height >= 0 && height <= tileHeight && first >= 0
   if (!isInside || (first + 2 ** height) * hashSize > tile.hashes.length)
     throw new RangeError(`node ${level}/${index} does not stand in tile ${tile.level}/${tile.index}`)
-  let row: Hash[] = []
-  for (let place = first; place < first + 2 ** height; place++)
-    row.push(parseHash(tile.hashes.subarray(place * hashSize, (place + 1) * hashSize)))
-  while (row.length > 1) {
-    const above: Hash[] = []
-    for (let place = 0; place < row.length; place += 2)
-      above.push(hashNode(row[place]!, row[place + 1]!, hash))
-    row = above
+  return foldNodes(
+    Uint8Array.from(tile.hashes.subarray(first * hashSize, (first + 2 ** height) * hashSize)),
+    hash,
+  )
+}
+
+/**
+ * The root of a complete subtree over some nodes, joined, a power of two of them. Writes over `nodes`: a new array for each
+ * hash would cost as much as the hashes.
+ */
+export function foldNodes(nodes: Uint8Array, hash: Sha256 = sha256): Hash {
+  const message = new Uint8Array(1 + 2 * hashSize)
+  message[0] = 1
+  for (let count = nodes.length / hashSize; count > 1; count /= 2) {
+    for (let place = 0; place < count; place += 2) {
+      message.set(nodes.subarray(place * hashSize, (place + 2) * hashSize), 1)
+      nodes.set(hash(message), (place / 2) * hashSize)
+    }
   }
-  return row[0]!
+  return parseHash(nodes.subarray(0, hashSize))
 }

@@ -1,8 +1,8 @@
 /** Nodes for evidence, from what is stored: tiles of the log, and entries and tiles of a block's arrivals. */
-import { type Hash, type Sha256, hashSize, parseHash } from "../chain/hash.ts"
+import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "../chain/hash.ts"
 import { type NodePlace, hashNode } from "../chain/merkle.ts"
-import { type Tile, readTileNode, tileHeight, tileWidth } from "../chain/tile.ts"
-import { type ManifestLeaf, hashArrival, subtreeOf } from "./evidence.ts"
+import { type Tile, foldNodes, readTileNode, tileHeight, tileWidth } from "../chain/tile.ts"
+import { type ManifestLeaf, hashArrival } from "./evidence.ts"
 
 /** Runs a query on one picture of the database. */
 export type Query = <Row extends object>(sql: string, values: readonly unknown[]) => Promise<Row[]>
@@ -96,23 +96,48 @@ function tileOf({ level, index }: NodePlace): TilePlace {
   return { name: `${tileLevel}/${tileIndex}`, level: tileLevel, index: tileIndex }
 }
 
+/** 256 leaves of a block's arrivals tree, or what is left of them at its end. */
+interface Group {
+  readonly name: string
+  readonly block: ManifestLeaf
+  readonly index: number
+}
+
+function groupOf(block: ManifestLeaf, index: number): Group {
+  return { name: `${block.height}/${index}`, block, index }
+}
+
 /** Of the arrivals trees, block by block. */
 export class ArrivalNodes {
   private readonly query: Query
-  private readonly hash: Sha256 | undefined
-  /** Leaf hashes of 256 leaves, by height and place. */
-  private readonly groups = new Recent<readonly Hash[]>(groupsMax)
+  private readonly hash: Sha256
+  /** Leaf hashes, joined. */
+  private readonly groups = new Recent<Uint8Array>(groupsMax)
   private readonly tiles = new Recent<Tile | null>(tilesMax)
-  private ahead: readonly number[] = []
+  /** Groups in which leaves will be shown, in order. */
+  private ahead: readonly Group[] = []
+  /** What is being read already, while what came before it is hashed. */
+  private coming: { readonly names: ReadonlySet<string>; readonly done: Promise<void> } | null = null
 
-  constructor(query: Query, hash: Sha256 | undefined) {
+  constructor(query: Query, hash: Sha256 = sha256) {
     this.query = query
     this.hash = hash
   }
 
-  /** Leaves of the log that will be shown. */
-  expect(leaves: readonly number[]): void {
-    this.ahead = leaves
+  /**
+   * Leaves of the log that will be shown.
+   *
+   * @param blockOf the block of a leaf, where it is shown
+   */
+  expect(leaves: readonly number[], blockOf: (leaf: number) => ManifestLeaf | null): void {
+    const ahead = new Map<string, Group>()
+    for (const leaf of leaves) {
+      const block = blockOf(leaf)
+      if (block === null) continue
+      const group = groupOf(block, Math.floor((leaf - block.firstLeaf) / tileWidth))
+      ahead.set(group.name, group)
+    }
+    this.ahead = [...ahead.values()]
   }
 
   async read(block: ManifestLeaf, places: readonly NodePlace[]): Promise<Hash[]> {
@@ -125,14 +150,14 @@ export class ArrivalNodes {
     const { level, index } = place
     if (level < tileHeight) {
       const group = Math.floor((index * 2 ** level) / tileWidth)
-      const hashes = await this.group(block, group)
+      const hashes = await this.group(groupOf(block, group))
       const first = index * 2 ** level - group * tileWidth
-      return subtreeOf(hashes.slice(first, first + 2 ** level), this.hash)
+      return foldNodes(hashes.slice(first * hashSize, (first + 2 ** level) * hashSize), this.hash)
     }
     const tile = await this.tile(block, place)
     if (tile !== null) return readTileNode(tile, place, this.hash)
-    // Of a block that was sealed before these tiles were kept.
-    if (level === tileHeight) return subtreeOf(await this.group(block, index), this.hash)
+    // Of a block whose tiles are not there.
+    if (level === tileHeight) return foldNodes((await this.group(groupOf(block, index))).slice(), this.hash)
     const left = await this.node(block, { level: level - 1, index: 2 * index })
     const right = await this.node(block, { level: level - 1, index: 2 * index + 1 })
     return hashNode(left, right, this.hash)
@@ -152,30 +177,31 @@ export class ArrivalNodes {
     return tile
   }
 
-  private async group(block: ManifestLeaf, group: number): Promise<readonly Hash[]> {
-    const name = `${block.height}/${group}`
-    const known = this.groups.get(name)
-    if (known !== undefined) return known
-    await this.load(block, [group, ...this.listAhead(block, group)].slice(0, groupsPerQuery))
+  private async group(group: Group): Promise<Uint8Array> {
+    const { name } = group
+    if (this.groups.get(name) === undefined) {
+      const place = this.ahead.findIndex((one) => one.name === name)
+      const next = place < 0 ? 0 : place + groupsPerQuery
+      if (this.coming?.names.has(name) !== true)
+        await this.load(place < 0 ? [group] : this.ahead.slice(place, next))
+      else await this.coming.done
+      if (place >= 0) this.loadAhead(this.ahead.slice(next, next + groupsPerQuery))
+    }
     return this.groups.get(name)!
   }
 
-  /** The groups behind this one in which leaves will be shown. */
-  private listAhead({ firstLeaf, leafIndex }: ManifestLeaf, group: number): number[] {
-    const groups = new Set<number>()
-    for (const leaf of this.ahead) {
-      const other = Math.floor((leaf - firstLeaf) / tileWidth)
-      if (leaf < leafIndex && other > group) groups.add(other)
-    }
-    return [...groups]
+  private loadAhead(groups: readonly Group[]): void {
+    const missing = groups.filter(({ name }) => this.groups.get(name) === undefined)
+    if (missing.length === 0) return
+    const done = this.load(missing)
+    // Awaited where it is needed; if it is not, its failure is nobody's.
+    done.catch(() => undefined)
+    this.coming = { names: new Set(missing.map(({ name }) => name)), done }
   }
 
-  private async load(
-    { height, firstLeaf, leafIndex }: ManifestLeaf,
-    groups: readonly number[],
-  ): Promise<void> {
-    const from = groups.map((group) => firstLeaf + group * tileWidth)
-    const to = from.map((leaf) => Math.min(leaf + tileWidth, leafIndex) - 1)
+  private async load(groups: readonly Group[]): Promise<void> {
+    const from = groups.map(({ block, index }) => block.firstLeaf + index * tileWidth)
+    const to = groups.map(({ block }, place) => Math.min(from[place]! + tileWidth, block.leafIndex) - 1)
     // One value per group: 144,000 rows of two columns would cost more to parse than all hashes of them.
     const rows = await this.query<{ place: number; arrivals: Uint8Array }>(
       `select g.place, a.arrivals
@@ -186,19 +212,36 @@ export class ArrivalNodes {
       [from, to],
     )
     for (const { place, arrivals } of rows)
-      this.groups.set(`${height}/${groups[place - 1]!}`, hashArrivals(arrivals, this.hash))
+      this.groups.set(groups[place - 1]!.name, hashArrivals(arrivals, this.hash))
   }
 }
 
 const arrivalSize = hashSize + 8
+/** `00`, and an array of an entry and an integer of eight bytes: the leaf of an arrival since 1970-02-19. */
+const arrivalStart = Uint8Array.of(0, 0x82, 0x58, hashSize)
+const eightBytes = 0x1b
 
-/** Leaf hashes of entries and times of arrival (Unix ms, 8 bytes, big-endian), one behind the other. */
-function hashArrivals(arrivals: Uint8Array, hash: Sha256 | undefined): Hash[] {
-  const view = new DataView(arrivals.buffer, arrivals.byteOffset, arrivals.byteLength)
-  const hashes: Hash[] = []
-  for (let at = 0; at < arrivals.length; at += arrivalSize) {
-    const entry = parseHash(arrivals.subarray(at, at + hashSize))
-    hashes.push(hashArrival(entry, Number(view.getBigInt64(at + hashSize)), hash))
+/** Leaf hashes, joined, of entries and times of arrival (Unix ms, 8 bytes, big-endian), one behind the other. */
+function hashArrivals(arrivals: Uint8Array, hash: Sha256): Uint8Array {
+  const hashes = new Uint8Array((arrivals.length / arrivalSize) * hashSize)
+  const message = new Uint8Array(arrivalStart.length + hashSize + 1 + 8)
+  const timeAt = arrivalStart.length + hashSize
+  message.set(arrivalStart)
+  message[timeAt] = eightBytes
+  for (let at = 0, place = 0; at < arrivals.length; at += arrivalSize, place += hashSize) {
+    const time = arrivals.subarray(at + hashSize, at + arrivalSize)
+    message.set(arrivals.subarray(at, at + hashSize), arrivalStart.length)
+    message.set(time, timeAt + 1)
+    const isLong = time[0] !== 0 || time[1] !== 0 || time[2] !== 0 || time[3] !== 0
+    hashes.set(
+      isLong ? hash(message) : hashShortArrival(arrivals.subarray(at, at + arrivalSize), hash),
+      place,
+    )
   }
   return hashes
+}
+
+function hashShortArrival(arrival: Uint8Array, hash: Sha256): Hash {
+  const view = new DataView(arrival.buffer, arrival.byteOffset, arrival.byteLength)
+  return hashArrival(parseHash(arrival.subarray(0, hashSize)), Number(view.getBigInt64(hashSize)), hash)
 }

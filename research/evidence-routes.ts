@@ -81,8 +81,8 @@ function counting(source: EvidenceSource, count: () => void): EvidenceSource {
     readHeads: (height) => source.readHeads(height),
     readNodes: (places) => source.readNodes(places),
     readArrivalNodes: (block, places) => source.readArrivalNodes(block, places),
-    async *readLeaves(device, firstLeaf, size) {
-      for await (const leaf of source.readLeaves(device, firstLeaf, size)) {
+    async *readLeaves(device, first, last) {
+      for await (const leaf of source.readLeaves(device, first, last)) {
         if (leaf.signer === "device") count()
         yield leaf
       }

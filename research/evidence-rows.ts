@@ -116,10 +116,10 @@ class EvidenceRows implements EvidenceSource {
     return this.arrivals.read(block, places)
   }
 
-  async *readLeaves(device: string, firstLeaf: number, size: number): AsyncGenerator<ShownLeaf> {
-    const others = await this.readOthers(device, firstLeaf, size)
+  async *readLeaves(device: string, first: ManifestLeaf, last: ManifestLeaf): AsyncGenerator<ShownLeaf> {
+    const others = await this.readOthers(device, first.firstLeaf, last.leafIndex)
     let next = 0
-    for await (const own of this.readOwn(device, firstLeaf, size)) {
+    for await (const own of this.readOwn(device, first, last)) {
       for (; next < others.length && others[next]!.leafIndex < own.leafIndex; next++) yield others[next]!
       yield own
     }
@@ -154,23 +154,41 @@ class EvidenceRows implements EvidenceSource {
     return row
   }
 
-  /** What the device said in the range, by pages. */
-  private async *readOwn(device: string, firstLeaf: number, size: number): AsyncGenerator<ShownLeaf> {
-    for (let after = 0; ;) {
+  /** What the device said in the range, by pages: from the head before the range to the one after it. */
+  private async *readOwn(device: string, first: ManifestLeaf, last: ManifestLeaf): AsyncGenerator<ShownLeaf> {
+    const seqMax = await this.readHeadSeq(device, last.height)
+    for (let after = await this.readHeadSeq(device, first.height - 1); ;) {
       const rows = await this.query<LeafColumns & { seq: number }>(
         `${columns}, e.seq from entries e
          join statements s on s.id = e.id and s.received_at = e.received_at
-         where e.device_id = $1 and e.seq > $2 and e.id >= statement_of($3) and e.id < statement_of($4)
-         order by e.seq limit $5`,
-        [device, after, firstLeaf, size, pageSize],
+         where e.device_id = $1 and e.seq > $2 and e.seq <= $3 order by e.seq limit $4`,
+        [device, after, seqMax, pageSize],
       )
-      const leaves = rows.map((row) => shown(row, "device"))
-      this.nodes.expect(leaves.map(({ leafIndex }) => leafIndex))
-      this.arrivals.expect(leaves.map(({ leafIndex }) => leafIndex))
+      const leaves = rows
+        .map((row) => shown(row, "device"))
+        .filter(({ leafIndex }) => leafIndex >= first.firstLeaf && leafIndex < last.leafIndex)
+      const indexes = leaves.map(({ leafIndex }) => leafIndex)
+      this.nodes.expect(indexes)
+      this.arrivals.expect(indexes, (leaf) => this.blockOf(leaf))
       yield* leaves
       if (rows.length < pageSize) return
       after = rows.at(-1)!.seq
     }
+  }
+
+  private async readHeadSeq(device: string, height: number): Promise<number> {
+    const [row] = await this.query<{ seq: number }>(
+      "select seq from sealed_heads where device_id = $1 and height <= $2 order by height desc limit 1",
+      [device, height],
+    )
+    return row?.seq ?? 0
+  }
+
+  /** Of the blocks whose manifests were read. */
+  private blockOf(leaf: number): ManifestLeaf | null {
+    for (const block of this.manifests.values())
+      if (leaf >= block.firstLeaf && leaf < block.leafIndex) return block
+    return null
   }
 }
 

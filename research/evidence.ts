@@ -22,9 +22,9 @@ export interface EvidenceSource {
   readHeads(height: number): Promise<readonly SealedHead[]>
   /**
    * In the order of the log: the policy; the registry statements about the device, and the device's requests that they
-   * answer, wherever they stand; and of the device everything with a leaf from `firstLeaf` to `size` - 1.
+   * answer, wherever they stand; and everything of the device in blocks `first` to `last`.
    */
-  readLeaves(device: string, firstLeaf: number, size: number): AsyncIterable<ShownLeaf>
+  readLeaves(device: string, first: ManifestLeaf, last: ManifestLeaf): AsyncIterable<ShownLeaf>
   /** Nodes of the log's tree; asked for in the order of the log. */
   readNodes(places: readonly NodePlace[]): Promise<readonly Hash[]>
   /** Nodes of the arrivals tree of a block, whose leaves count from 0; asked for in order. */
@@ -130,7 +130,7 @@ class EvidenceWriter {
     if (from === 0) this.block = first
     let height = shownBefore
     let manifest = await source.readManifest(height)
-    for await (const leaf of source.readLeaves(device, first.firstLeaf, end.leafIndex)) {
+    for await (const leaf of source.readLeaves(device, first, end)) {
       for (; leaf.leafIndex > manifest.leafIndex && height <= to; height++) {
         yield* this.manifest(manifest, null)
         manifest = height < to ? await this.begin(height + 1) : this.finish(manifest)

@@ -120,10 +120,10 @@ function showNeighbour(scene: Scene): Promise<Uint8Array> {
   const honest = scene.log.source()
   const source: EvidenceSource = {
     ...honest,
-    async *readLeaves(device, firstLeaf, size) {
+    async *readLeaves(device, first, last) {
       const neighbour = leafOf(scene, "n1", 3)
       let isShown = false
-      for await (const leaf of honest.readLeaves(device, firstLeaf, size)) {
+      for await (const leaf of honest.readLeaves(device, first, last)) {
         if (!isShown && leaf.leafIndex > neighbour) {
           const { bytes: statement, receivedAtMs } = scene.log.leaves[neighbour]!
           yield { leafIndex: neighbour, signer: "device", statement, receivedAtMs }
@@ -138,7 +138,9 @@ function showNeighbour(scene: Scene): Promise<Uint8Array> {
 
 function showOutside({ log }: Scene): Promise<Uint8Array> {
   const honest = log.source()
-  const source = { ...honest, readLeaves: (device: string, _first: number, size: number) => honest.readLeaves(device, 7, size) }
+  const readLeaves: EvidenceSource["readLeaves"] = (device, first, last) =>
+    honest.readLeaves(device, { ...first, firstLeaf: 7 }, last)
+  const source = { ...honest, readLeaves }
   return writeEvidence(log, source, "k7", 2, 3)
 }
 

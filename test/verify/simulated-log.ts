@@ -263,7 +263,7 @@ export class SimulatedLog {
       readManifestEntries: async (count) =>
         manifests.slice(0, count).map(({ statement }) => entryOf(statement)),
       readHeads: async (height) => sealedHeads[height]!,
-      readLeaves: (device, firstLeaf, size) => this.shown(device, firstLeaf, size),
+      readLeaves: (device, first, last) => this.shown(device, first.firstLeaf, last.leafIndex),
       readNodes: async (places) => places.map(({ level, index }) => nodes.get(`${level}/${index}`)!),
       readArrivalNodes: async (block, places) => {
         const arrivals = arrivalsOf(block)
