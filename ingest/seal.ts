@@ -3,7 +3,6 @@
  * there means. Start-up, the schedule and the command run this same code; a second sealer is harmless.
  */
 import { randomBytes } from "node:crypto"
-import { setImmediate as yieldToLoop } from "node:timers/promises"
 import type { Pool, PoolClient } from "pg"
 import {
   BlockBuilder,
@@ -19,9 +18,11 @@ import { type MapPlace, type SealedHead, mapPlaceOf, mapRootOf } from "../chain/
 import { Frontier, hashLeaf } from "../chain/merkle.ts"
 import { contentBlock } from "../chain/statement.ts"
 import { TileCollector } from "../chain/tile.ts"
+import { CopiedRows, copyOut } from "./database/copy-out.ts"
 import { CopyRows, copyRows } from "./database/copy.ts"
 import { makePartitions } from "./database/migration.ts"
 import { locks } from "./database/pool.ts"
+import { Breath } from "./breath.ts"
 import { EntryPages, OperatorStatements } from "./entry-pages.ts"
 import { LeafWriter } from "./leaves.ts"
 import type { SealKeys } from "./log-keys.ts"
@@ -261,26 +262,27 @@ async function readManifestTree(client: PoolClient): Promise<Frontier> {
 
 /** heads(N-1): what the blocks so far committed to, never `chain_heads`, which has moved on. */
 async function readSealedHeads(client: PoolClient): Promise<Map<string, SealedHead>> {
-  const { rows } = await client.query<{
-    device_id: string
-    seq: number
-    entry: Uint8Array
-    registry: Uint8Array
-  }>(
+  const rows = new CopiedRows()
+  await copyOut(
+    client,
     `select d.device_id, h.seq, h.entry, h.registry from devices d
      cross join lateral (select seq, entry, registry from sealed_heads s
                          where s.device_id = d.device_id order by height desc limit 1) h`,
+    rows,
   )
-  return new Map(
-    rows.map(({ device_id: device, seq, entry, registry }) => [
-      device,
-      { device, seq, entry: parseHash(entry), registry: parseHash(registry) },
-    ]),
-  )
+  const breath = new Breath()
+  const heads = new Map<string, SealedHead>()
+  while (rows.next()) {
+    const device = rows.text()
+    const seq = rows.int8()
+    heads.set(device, { device, seq, entry: parseHash(rows.view()), registry: parseHash(rows.view()) })
+    if (heads.size % stride === 0 && breath.isDue) await breath.take()
+  }
+  return heads
 }
 
-/** Statements, or devices, between two looks at the event loop: 4 to 10 ms. */
-const breath = 1_000
+/** Statements, or devices, between two looks at the clock: each costs a few µs, but those of the operator. */
+const stride = 32
 
 /** Takes the block's statements in, and writes what they complete: in memory of a few pages. */
 async function addStatements(
@@ -299,6 +301,7 @@ async function addStatements(
   }
   const pages = new EntryPages(client, range)
   const operator = new OperatorStatements(client, range)
+  const breath = new Breath()
   let done = 0
   for (let next = pages.fetch(); ;) {
     const count = await next
@@ -318,8 +321,8 @@ async function addStatements(
       )
       leaves.add(id)
       done += 1
-      // Sealing shares a process with ingest: let it breathe.
-      if (done % breath === 0) await yieldToLoop()
+      // Of an enrolment the key is looked at, which takes half a millisecond.
+      if ((isOperator || done % stride === 0) && breath.isDue) await breath.take()
     }
     onProgress?.(done)
   }
@@ -328,9 +331,10 @@ async function addStatements(
 /** Over every enrolled device; of many in pieces, as above. */
 async function computeHeadsRoot({ heads, height }: BlockStart, keys: SealKeys): Promise<Hash> {
   const places: MapPlace[] = []
+  const breath = new Breath()
   for (const head of heads.values()) {
     places.push(mapPlaceOf(head, keys.headsSecret, height, sha256Native, hmacNative))
-    if (places.length % breath === 0) await yieldToLoop()
+    if (places.length % stride === 0 && breath.isDue) await breath.take()
   }
   return mapRootOf(places, sha256Native)
 }
