@@ -23,10 +23,10 @@ import { type Verdict, verdictCodes } from "../chain/verdict.ts"
 import type { Checked, SignedCandidate } from "./candidate.ts"
 import type { IngestKeys } from "./log-keys.ts"
 import { verifyNative } from "./native.ts"
-import { OperatorChain, lockSealShared, tryLockOperator } from "./operator.ts"
+import { OperatorChain, beginUnderSeal, tryLockOperator } from "./operator.ts"
 import { isSameRegistry } from "./registry.ts"
 import { updateDevices } from "./registry-rows.ts"
-import { type StoredStatement, insertStatements, readClock, takeIds } from "./storage.ts"
+import { type StoredStatement, insertStatements, takeIds } from "./storage.ts"
 
 /** A connection in front of the fence. */
 export interface PlaceState {
@@ -116,14 +116,12 @@ export async function commitGroup(
   items: readonly GroupItem[],
   keys: IngestKeys,
 ): Promise<Outcome[]> {
-  await client.query("begin")
-  await lockSealShared(client)
+  await beginUnderSeal(client)
   // The operator's chain before the devices' heads, as everybody does; and only where somebody asks for a key.
   const isAsked = items.some(isRequest)
   const operatorHead = isAsked ? await tryLockOperator(client, keys.origin) : null
   const operator = operatorHead === null ? null : new OperatorChain(keys, operatorHead)
-  const chains = await lockChains(client, items)
-  const nowMs = await readClock(client)
+  const { chains, nowMs } = await lockChains(client, items)
   await lookUpStored(client, chains, items)
   const group = new Judgement(chains, nowMs, keys.origin, operator !== null)
   const outcomes = items.map((item) => group.judge(item))
@@ -142,8 +140,14 @@ function isRequest({ checked, isUnreadable }: GroupItem): boolean {
   return checked.kind === "signed" && checked.signed.payload.kind === "registry" && !isUnreadable
 }
 
-/** Locks the heads in order of device id: in arbitrary order two groups waited for each other in 57 of 80 runs. */
-async function lockChains(client: PoolClient, items: readonly GroupItem[]): Promise<Map<string, Chain>> {
+/**
+ * Locks the heads in order of device id: in arbitrary order two groups waited for each other in 57 of 80 runs. And reads
+ * the database's clock, which the seal lock must precede.
+ */
+async function lockChains(
+  client: PoolClient,
+  items: readonly GroupItem[],
+): Promise<{ readonly chains: Map<string, Chain>; readonly nowMs: number }> {
   const devices = [...new Set(items.map(({ place }) => place.device))]
   const { rows: heads } = await client.query<{
     device_id: string
@@ -157,10 +161,16 @@ async function lockChains(client: PoolClient, items: readonly GroupItem[]): Prom
   // A query of its own, with a snapshot from after the locks: joined to the one above, a suspension that it waited for
   // would be seen by its epoch and not by its status.
   const { rows: standings } = await client.query<{
-    device_id: string
+    now_ms: number
+    device_id: string | null
     status: DeviceStatus
     registry: Uint8Array
-  }>("select device_id, status, registry from devices where device_id = any($1)", [devices])
+  }>(
+    `select now_ms, device_id, status, registry
+     from (select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms) as clock
+     left join devices on device_id = any($1)`,
+    [devices],
+  )
   const standingOf = new Map(standings.map((row) => [row.device_id, row]))
   const chains = new Map<string, Chain>()
   for (const row of heads) {
@@ -186,7 +196,8 @@ async function lockChains(client: PoolClient, items: readonly GroupItem[]): Prom
     const unknown = { device, isEnrolled: false, status: "active", registry: null, before: noHead } as const
     chains.set(device, { ...unknown, epochBefore: 0, head: noHead, epoch: 0, stored: new Map() })
   }
-  return chains
+  // One row at least: where none of them is enrolled, it has the clock alone.
+  return { chains, nowMs: standings[0]!.now_ms }
 }
 
 /** Reads what is stored at the places that are not the next one: for duplicates, forks and broken links. */

@@ -42,6 +42,11 @@ export async function lockSealShared(client: PoolClient): Promise<void> {
   await client.query("select pg_advisory_xact_lock_shared($1)", [locks.seal])
 }
 
+/** Begins a transaction with that lock, in one round trip. */
+export async function beginUnderSeal(client: PoolClient): Promise<void> {
+  await client.query(`begin; select pg_advisory_xact_lock_shared(${locks.seal})`)
+}
+
 export interface OperatorStatement {
   readonly id: number
   readonly sub: string

@@ -131,11 +131,14 @@ function addValues(rows: CopyRows, series: Series): void {
 
 /** So many fresh ids, ascending. Call it under the locks of the chains concerned: id order is chain order. */
 export async function takeIds(client: PoolClient, count: number): Promise<number[]> {
-  const { rows } = await client.query<{ id: number }>(
-    "select nextval('statement_ids') as id from generate_series(1, $1::int)",
+  // Where nobody else takes some meanwhile, the first tells them all: 1,000 rows of one number cost 0.8 ms more.
+  const { rows } = await client.query<{ first: number; ids: readonly string[] | null }>(
+    `select min(id) as first, case when max(id) - min(id) + 1 <> count(*) then array_agg(id order by id) end as ids
+     from (select nextval('statement_ids') as id from generate_series(1, $1::int)) as taken`,
     [count],
   )
-  return rows.map(({ id }) => id)
+  const { first, ids } = rows[0]!
+  return ids === null ? Array.from({ length: count }, (_, index) => first + index) : ids.map(Number)
 }
 
 /** The database's clock in Unix ms. */

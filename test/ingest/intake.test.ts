@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { equalBytes } from "../../chain/bytes.ts"
 import { decodeReceipt } from "../../chain/receipt.ts"
 import { entryOf } from "../../chain/statement.ts"
+import { takeIds } from "../../ingest/storage.ts"
 import { type Stand, openStand, send } from "./stand.ts"
 
 let stand: Stand
@@ -73,4 +74,21 @@ test("two histories in one group are a fork, not a broken link", async () => {
   const { rows } = await stand.pool.query("select seq, stored, other from forks where device_id = 'k4'")
   expect(rows).toHaveLength(1)
   expect(equalBytes(rows[0].stored, one.bytes) && equalBytes(rows[0].other, other.bytes)).toBe(true)
+})
+
+test("ids that others took in between are left out", async () => {
+  const others = await stand.pool.connect()
+  try {
+    await others.query("begin")
+    const together = await takeIds(others, 3)
+    expect(together).toEqual([together[0], together[0]! + 1, together[0]! + 2])
+    // As if another process took two after each of ours.
+    await others.query("alter sequence statement_ids increment by 3")
+    const apart = await takeIds(others, 3)
+    expect(apart).toEqual([apart[0], apart[0]! + 3, apart[0]! + 6])
+    expect(apart[0]).toBeGreaterThan(together[2]!)
+  } finally {
+    await others.query("rollback")
+    others.release()
+  }
 })
