@@ -125,6 +125,10 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
     routePrefix: "/docs",
     staticCSP: docsPolicy,
     uiConfig: { deepLinking: true, docExpansion: "list", tryItOutEnabled: true, validatorUrl: null },
-    theme: { title: "Tidemark: the API" },
+    theme: {
+      title: "Tidemark: the API",
+      // A bar with the name of the framework, and a field for another API's address.
+      css: [{ filename: "page.css", content: ".swagger-ui .topbar { display: none }" }],
+    },
   })
 }

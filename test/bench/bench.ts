@@ -1,6 +1,7 @@
 /** `npm run bench -- --only ingest,floor --readings 60 --rounds 3`: exit 0 when everything asked for was measured. */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
+import { runAnswers } from "./answers.ts"
 import type { BenchContext } from "./context.ts"
 import { runProving, runVerifying } from "./proof-speed.ts"
 import { runGrowth } from "./growth.ts"
@@ -28,6 +29,7 @@ const parts = [
   "prove",
   "verify",
   "query",
+  "answers",
   "growth",
 ] as const
 type Part = (typeof parts)[number]
@@ -155,6 +157,7 @@ async function run(): Promise<Samples> {
     await runService(chosen, context)
   if (chosen.has("seal")) await runSealing(context)
   if (["prove", "verify", "query"].some((part) => chosen.has(part as Part))) await runHistory(chosen, context)
+  if (chosen.has("answers")) await runAnswers(context)
   if (chosen.has("growth")) await runGrowth(context)
   return context.samples
 }

@@ -111,7 +111,7 @@ const batchSize = 50_000
  * Rows as ingest would have written them for statements of 60 readings, with bytes of chance in place of signed ones: as
  * large, and in the same tables and indexes.
  */
-async function fillStored({ pool, devices, startsAtS, from, to }: Filling): Promise<void> {
+export async function fillStored({ pool, devices, startsAtS, from, to }: Filling): Promise<void> {
   for (let done = from; done < to; done += batchSize) {
     const last = Math.min(done + batchSize, to)
     await inTransaction(pool, async (client) => {
