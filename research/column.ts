@@ -17,7 +17,7 @@ export interface Column {
   readonly type: DataType
   /**
    * The first `length` places; the column begins anew. They are good until it is filled again: a batch is written out
-   * before the next one is made, and new arrays for each were half of what a process of 287 MB held.
+   * before the next one is made, and new arrays for each are held until the collector comes.
    */
   take(length: number): Data
 }

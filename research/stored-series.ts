@@ -89,7 +89,7 @@ interface Columns {
 }
 
 /** What a fetch should bring: more costs memory, less costs round trips. */
-const fetchBytes = 2_000_000
+const fetchBytes = 1_000_000
 const fetchRowsMax = 2_000
 
 let cursors = 0

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { holdDatabase, makeFolder, parseLines, removeFolders, run, tidemark } from "./command.ts"
+
+let data: string
+
+beforeAll(async () => {
+  data = await makeFolder()
+  await run(["log", "init", "--origin", "example.org/keys", "--data", data])
+  await holdDatabase(data)
+})
+afterAll(removeFolders)
+
+const key = (...args: string[]) => tidemark(["key", ...args, "--data", data])
+
+test("a key is printed once, listed without what it is, and revoked by its name", async () => {
+  const made = await key(
+    "create",
+    "anna@example.org",
+    "--scope",
+    "export",
+    "--attribute",
+    "make=X",
+    "--expires",
+    "90d",
+  )
+  expect(made).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^tmk_[0-9a-f]{8}_[\w-]{43}\n$/) as string,
+  })
+  expect(made.stderr).toContain("for devices with make=X, scope export, until ")
+  const listed = await key("list", "--json")
+  expect(parseLines(listed.stdout)).toMatchObject([
+    { name: "anna@example.org", scope: "export", devices: null, attributes: { make: "X" }, revoked: null },
+  ])
+  expect(listed.stdout).not.toContain(made.stdout.trim().slice(13))
+  expect(await key("revoke", "anna@example.org")).toMatchObject({ code: 0 })
+  expect(await key("revoke", "anna@example.org")).toMatchObject({ code: 1, stdout: "" })
+  expect(await key("create", "anna@example.org")).toMatchObject({ code: 1, stdout: "" })
+  const reads = await tidemark(["access", "list", "--data", data])
+  expect(reads).toMatchObject({ code: 0, stdout: "nothing was read yet\n" })
+})
+
+test.each([
+  [["create", "a b"], 2, "name"],
+  [["create", "x", "--scope", "all"], 2, "--scope"],
+  [["create", "x", "--devices", "k7,k 8"], 2, "--devices"],
+  [["create", "x", "--devices", "k7", "--attribute", "make=X"], 2, "--attribute"],
+  [["create", "x", "--devices", "nobody"], 1, "nobody"],
+  [["create", "x", "--expires", "soon"], 2, "--expires"],
+])("key %j is refused and makes none", async (args, code, named) => {
+  const refused = await key(...args)
+  expect(refused).toMatchObject({ code, stdout: "" })
+  expect(refused.stderr).toContain(named)
+})
