@@ -150,6 +150,10 @@ export class Desk {
       throw error
     }
     const { signal } = snapshot
+    const end = async (): Promise<void> => {
+      await chunks.return?.()
+      await close()
+    }
     const outlet = async function* (): AsyncGenerator<string | Uint8Array> {
       try {
         for (let next = first; next.done !== true; next = await chunks.next()) {
@@ -158,8 +162,7 @@ export class Desk {
         }
         request.access.outcome = "whole"
       } finally {
-        await chunks.return?.()
-        await close()
+        await end()
       }
     }
     reply.header("content-type", options.type).header("tidemark-as-of", formatAsOf(snapshot.asOf))
@@ -167,7 +170,10 @@ export class Desk {
     for (const [name, value] of Object.entries(options.trailers ?? {}))
       reply.trailer(name, async () => Promise.resolve(value()))
     this.watchStall(reply)
-    return reply.send(Readable.from(outlet(), { objectMode: false, highWaterMark: 64 * 1024 }))
+    const stream = Readable.from(outlet(), { objectMode: false, highWaterMark: 64 * 1024 })
+    // A reader that left before the first chunk: a generator that never began has no end of its own.
+    stream.once("close", () => void end().catch(ignore))
+    return reply.send(stream)
   }
 
   private async open(
@@ -210,3 +216,5 @@ export class Desk {
     raw.setTimeout(this.limits.stallMsMax, () => raw.destroy())
   }
 }
+
+function ignore(): void {}

@@ -272,6 +272,25 @@ test("a reader that stands still keeps a place, one too many is told when to com
   expect(whole.statusCode).toBe(200)
 })
 
+test("readers that leave at any moment leave nothing behind", async () => {
+  if (!stand.app.server.listening) await stand.app.listen({ host: "127.0.0.1", port: 0 })
+  const { port } = stand.app.server.address() as AddressInfo
+  for (let turn = 0; turn < 30; turn++) {
+    const request = httpRequest({ host: "127.0.0.1", port, path: "/v1/readings?format=ndjson" })
+    request.on("error", () => {})
+    request.end()
+    await stand.pool.query("select pg_sleep($1)", [turn / 1_000])
+    request.destroy()
+  }
+  await untilTrue(
+    stand.pool,
+    "not exists (select from pg_stat_activity where datname = current_database() and state like 'idle in transaction%')",
+  )
+  // Where a place is lost, this never ends.
+  while (stand.desk.turnstile.count > 0) await stand.pool.query("select pg_sleep(0.01)")
+  expect((await ask("format=ndjson&metric=worn")).statusCode).toBe(200)
+})
+
 test("a query that takes too long is a problem that says so", async () => {
   const slow = await openResearchStand({ largeQueryMsMax: 1, queryMsMax: 1 })
   try {
