@@ -121,7 +121,12 @@ const noLogHint = "run `tidemark up` or `tidemark log init` first, or name the r
 
 /** The log that this folder holds, migrated, with all its keys; a fault where there is none. */
 export function openExistingLog(dataFolder: string, say?: (line: string) => void): Promise<OpenedLog> {
-  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder), allSecrets, say)
+  return openLogWith(
+    dataFolder,
+    (pool) => openLog(pool, dataFolder),
+    allSecrets,
+    say === undefined ? {} : { say },
+  )
 }
 
 export interface NeededKeys<Name extends SecretName> {
@@ -129,13 +134,15 @@ export interface NeededKeys<Name extends SecretName> {
   readonly command: string
   /** Others need not be in the folder. */
   readonly needed: readonly Name[]
+  /** To the database, at most; 10 by default. */
+  readonly connections?: number
   readonly say?: (line: string) => void
 }
 
 /** The same for a process that needs only some of the log's secrets; a fault that names those that it lacks. */
 export async function openExistingLogWith<Name extends SecretName>(
   dataFolder: string,
-  { command, needed, say }: NeededKeys<Name>,
+  { command, needed, ...options }: NeededKeys<Name>,
 ): Promise<OpenedLog<SomeKeys<Name> & CheckpointSigner>> {
   const folder = join(dataFolder, "keys")
   const missing = await findMissingSecrets(folder, needed)
@@ -146,19 +153,19 @@ export async function openExistingLogWith<Name extends SecretName>(
       `tidemark ${command} needs of the log's keys ${["origin", ...files.slice(0, -1)].join(", ")} and ${files.at(-1)}: copy them from the folder where the log was made`,
     )
   }
-  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder, needed), needed, say)
+  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder, needed), needed, options)
 }
 
 async function openLogWith<Keys>(
   dataFolder: string,
   open: (pool: Pool) => Promise<Keys | null>,
   needed: readonly SecretName[],
-  say?: (line: string) => void,
+  options: Pick<OpenDatabaseOptions, "connections" | "say">,
 ): Promise<OpenedLog<Keys>> {
   const isGiven = (process.env["DATABASE_URL"] ?? "") !== ""
   const hasKeys = await findKeys(dataFolder, needed)
   if (!isGiven && !hasKeys) throw new CommandFault(`there is no log in ${dataFolder}`, noLogHint)
-  const database = await openDatabase(dataFolder, { create: false, ...(say === undefined ? {} : { say }) })
+  const database = await openDatabase(dataFolder, { ...options, create: false })
   try {
     const keys = await open(database.pool)
     if (keys === null) throw new CommandFault(`there is no log in ${dataFolder}`, noLogHint)

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { ingestSecrets } from "../ingest/log-keys.ts"
+import { LogRolledBack } from "../ingest/publication.ts"
 import { loginsOf } from "./connecting.ts"
 import {
   type HttpOptions,
@@ -19,6 +20,7 @@ import { compose } from "./parts/composition.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
 import { announcePresence } from "./parts/presence.ts"
+import { followPublished } from "./parts/published.ts"
 import { waitForSignal } from "./up.ts"
 
 interface IngestOptions extends ListeningOptions, HttpOptions {
@@ -42,7 +44,9 @@ async function runIngest(options: IngestOptions, command: Command): Promise<void
   const stopping = waitForSignal()
   const { data: dataFolder, host, limit: limits } = options
   await compose(async (parts) => {
-    const base = parts.add(await openBase({ dataFolder, log }, { command: "ingest", needed: ingestSecrets }))
+    const base = parts.add(
+      await openBase({ dataFolder, log }, { command: "ingest", needed: ingestSecrets, connections: 6 }),
+    )
     const ingest = parts.add(await startIngest(base, { connecting, limits }))
     const http = parts.add(
       await startHttp(base, {
@@ -51,12 +55,15 @@ async function runIngest(options: IngestOptions, command: Command): Promise<void
         routes: ingest.routes,
       }),
     )
+    const { rolledBack } = parts.add(await followPublished(base))
     const { origin } = base.keys
     const running = { kind: "ingest", host, ...ingest.ports, logins: loginsOf(connecting), origin } as const
     parts.add(await announcePresence(dataFolder, running, http))
     reloadAtHangUp(connecting, ingest)
     announce(log, origin, addressesOf(host, ingest.ports), { http: formatHttp(http) })
-    log.info({ signal: await stopping }, "stopping")
+    const why = await Promise.race([stopping, rolledBack])
+    if (why instanceof LogRolledBack) throw why
+    log.info({ signal: why }, "stopping")
     await parts.close()
   })
   log.info("stopped: everything acknowledged is on disk")

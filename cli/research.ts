@@ -30,7 +30,7 @@ async function runResearch({ data: dataFolder, http: port, httpHost }: ResearchO
   const stopping = waitForSignal()
   await compose(async (parts) => {
     const base = parts.add(
-      await openBase({ dataFolder, log }, { command: "research", needed: researchSecrets }),
+      await openBase({ dataFolder, log }, { command: "research", needed: researchSecrets, connections: 4 }),
     )
     const research = parts.add(openResearch(base))
     const host = httpHostOf("127.0.0.1", httpHost)

@@ -23,7 +23,7 @@ interface SealCommandOptions extends HttpOptions {
   readonly takeOver: boolean
 }
 
-const needs = { command: "seal", needed: sealSecrets } as const
+const needs = { command: "seal", needed: sealSecrets, connections: 4 } as const
 
 export function addSeal(program: Command): void {
   const command = addCommand(

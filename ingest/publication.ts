@@ -28,13 +28,8 @@ const checkpointPath = (dataFolder: string): string => join(dataFolder, "log", "
 
 /** The published checkpoint; null where nothing was published. Throws where the file is not one of this log. */
 export async function readPublished(dataFolder: string, keys: CheckpointSigner): Promise<Checkpoint | null> {
-  let text: string
-  try {
-    text = await readFile(checkpointPath(dataFolder), "utf8")
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
-    throw error
-  }
+  const text = await readText(dataFolder)
+  if (text === null) return null
   const note = parseNote(text)
   const checkpoint = note === null ? null : parseCheckpoint(note.text)
   const key = { name: keys.origin, publicKey: keys.log.publicKey }
@@ -44,6 +39,21 @@ export async function readPublished(dataFolder: string, keys: CheckpointSigner):
     )
   }
   return checkpoint
+}
+
+async function readText(dataFolder: string): Promise<string | null> {
+  try {
+    return await readFile(checkpointPath(dataFolder), "utf8")
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
+    throw error
+  }
+}
+
+/** Of the tree in a checkpoint's note, whoever signed it; 0 where it is none. */
+function sizeOf(text: string | null): number {
+  const note = text === null ? null : parseNote(text)
+  return (note === null ? null : parseCheckpoint(note.text))?.size ?? 0
 }
 
 /** Written beside, fsynced, renamed: a reader sees the old one or the new one, also after a loss of power. */
@@ -94,7 +104,11 @@ export async function publishLast(pool: Pool, dataFolder: string): Promise<void>
     const { rows } = await client.query<{ note: string }>(
       "select note from checkpoints order by height desc limit 1",
     )
-    if (rows[0] !== undefined) await publishCheckpoint(dataFolder, rows[0].note)
+    if (rows[0] === undefined) return
+    // The database may have gone back since somebody compared it.
+    if (sizeOf(await readText(dataFolder)) > sizeOf(rows[0].note))
+      throw new LogRolledBack("the database is behind the published log: was an old backup restored?")
+    await publishCheckpoint(dataFolder, rows[0].note)
   })
 }
 

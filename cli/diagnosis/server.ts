@@ -4,7 +4,7 @@ import { type Finding, type Opinion, formatBytes, make, megabyte } from "./findi
 import type { MachineFacts } from "./machine.ts"
 
 const zfs = 0x2fc12fc1
-/** Connections of a `tidemark up`: ten, and eight for researchers. A command takes some for a moment. */
+/** Connections of a `tidemark up`, ten, four for logins and eight for researchers, and some of a command for a moment. */
 const connectionsWanted = 30
 
 export function diagnoseServer(
@@ -137,7 +137,7 @@ function diagnoseConnections({ settings, connectionsUsed }: ServerFacts): Findin
       ? null
       : [
           "better",
-          `${left} are left; an up takes 18, an ingest, a seal or a command up to 10, a research 18: allow ${connectionsWanted} more than others use`,
+          `${left} are left; an up takes up to 22, an ingest 10, a seal 4, a research 12, a command some: allow ${connectionsWanted} more than others use`,
         ],
   )
 }

@@ -2,6 +2,7 @@
 import type { Logger } from "pino"
 import type { BrokerLimits } from "../../broker/limits.ts"
 import type { Transport } from "../../broker/transport.ts"
+import { openPool } from "../../ingest/database/pool.ts"
 import { type IntakeEvents, openIntake } from "../../ingest/intake.ts"
 import type { IngestKeys } from "../../ingest/log-keys.ts"
 import { sodiumMissing } from "../../ingest/native.ts"
@@ -30,8 +31,11 @@ export interface IngestPart {
   close(): Promise<void>
 }
 
+/** Of each process, for logins. */
+const loginConnectionsMax = 4
+
 export async function startIngest(
-  { database: { pool }, keys, registry, readiness, log }: Base<IngestKeys>,
+  { database: { pool, url }, keys, registry, readiness, log }: Base<IngestKeys>,
   { connecting, limits = {} }: IngestOptions,
 ): Promise<IngestPart> {
   const metrics = makeIngestMetrics(registry)
@@ -44,8 +48,10 @@ export async function startIngest(
     events: joinEvents(metrics.intake, logEvents(log), watchDatabase(readiness)),
   })
   const feed = new ReceiptFeed()
+  // An enrolment by certificate waits while a block is made: never on a connection that statements need.
+  const logins = openPool(url, loginConnectionsMax)
   const connections = await openConnections(connecting, {
-    pool,
+    pool: logins,
     keys,
     submit: feed.watch(intake),
     limits,
@@ -55,6 +61,7 @@ export async function startIngest(
   }).catch(async (error: unknown) => {
     await intake.close()
     await verifier.close()
+    await logins.end()
     throw error
   })
   return {
@@ -65,6 +72,7 @@ export async function startIngest(
       await connections.close()
       await intake.close()
       await verifier.close()
+      await logins.end()
     },
   }
 }
