@@ -91,8 +91,7 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
       const { _count, _cursor, _format } = request.query
       const search = parseObservationSearch(request.query, desk.log.origin)
       const isBulk = wantsNdjson(_format, request.headers.accept)
-      if (isBulk && !request.reader.mayExport)
-        throw new Problem("out-of-scope", { detail: "the key may read pages, and not export in bulk" })
+      if (isBulk) desk.checkExport(request)
       const question = ["fhir", search]
       const cursor = _cursor === undefined ? null : parseCursor(_cursor, question, isReadingPlace)
       const scope = desk.scopeOf(request)

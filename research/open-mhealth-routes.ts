@@ -4,7 +4,7 @@ import { describeAsOf } from "./as-of.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import { makeDataPoint, mappedMetrics, metricsOfSchema, unfitness } from "./open-mhealth.ts"
 import type { ResearchOptions } from "./options.ts"
-import { Problem, invalidParameter } from "./problem.ts"
+import { invalidParameter } from "./problem.ts"
 import { type SelectionQuery, filterOf, selectionOf, selectionProperties } from "./reading-question.ts"
 import { cursorSchema, limitSchema, pageSchema, responses } from "./schema.ts"
 import { type SingleReading, isReadingPlace, placeOf, readingsOf } from "./single-reading.ts"
@@ -60,8 +60,7 @@ export const openMHealthRoutes: FastifyPluginAsync<ResearchOptions> = async (app
     async (request, reply) => {
       const { schema, format, limit, cursor: cursorText } = request.query
       const isBulk = format === "ndjson"
-      if (isBulk && !request.reader.mayExport)
-        throw new Problem("out-of-scope", { detail: "the key may read pages, and not export in bulk" })
+      if (isBulk) desk.checkExport(request)
       const selection = {
         ...selectionOf({ ...request.query, ahead: false }),
         metrics: metricsOf(request.query),
