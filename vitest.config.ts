@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    // Needs toolchains: `npm run test:peers`.
-    exclude: ["test/peers/**"],
+    // Need toolchains and a browser: `npm run test:peers`, `npm run test:browser`.
+    exclude: ["test/peers/**", "test/browser/**"],
     globalSetup: ["test/postgres-setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,

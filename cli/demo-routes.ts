@@ -1,5 +1,11 @@
-/** The demo's own routes: the page's Tamper button. */
+/** The demo's own routes: the page's Tamper button, and the evidence that the tampered copy gives. */
 import type { FastifyInstance } from "fastify"
+import type { Pool } from "pg"
+import { joinBytes } from "../chain/bytes.ts"
+import { blindOf } from "../chain/heads.ts"
+import { hmacNative, sha256Native } from "../ingest/native.ts"
+import { planEvidence } from "../research/evidence.ts"
+import { openEvidenceRows } from "../research/evidence-rows.ts"
 import { isFromHere } from "../research/locality.ts"
 import { Problem } from "../research/problem.ts"
 import { findingsOf, tamper } from "./demo-tamper.ts"
@@ -10,6 +16,8 @@ export class DemoRoutes {
   private readonly dataFolder: string
   private service: Service | null = null
   private busy = false
+  /** Of the last tampering. */
+  private evidence: Uint8Array | null = null
 
   constructor(dataFolder: string) {
     this.dataFolder = dataFolder
@@ -37,6 +45,11 @@ export class DemoRoutes {
         return this.tamper(request.query.device)
       },
     )
+    app.get("/demo/evidence", { schema: { hide: true } }, async (_request, reply) => {
+      const { evidence } = this
+      if (evidence === null) throw new Problem("no-such-route", { detail: "nothing was tampered with yet" })
+      return reply.header("content-type", "application/cbor-seq").send(evidence)
+    })
   }
 
   private async tamper(device: string) {
@@ -48,9 +61,12 @@ export class DemoRoutes {
       })
     this.busy = true
     try {
-      const { tampered } = await tamper(service, this.dataFolder, device, async () => null)
+      const { tampered, used } = await tamper(service, this.dataFolder, device, (copy) =>
+        readEvidence(copy, service, device),
+      )
+      this.evidence = used
       const { audit, ...tampering } = tampered
-      return { ...tampering, findings: findingsOf(audit), evidence: null }
+      return { ...tampering, findings: findingsOf(audit), evidence: "/demo/evidence" }
     } catch (error) {
       if (!(error instanceof CommandFault)) throw error
       throw new Problem("request-refused", { detail: error.message })
@@ -58,4 +74,25 @@ export class DemoRoutes {
       this.busy = false
     }
   }
+}
+
+/** As `/v1/evidence` of the copy would give it: nothing here looks whether it is true. */
+async function readEvidence(copy: Pool, { keys }: Service, device: string): Promise<Uint8Array> {
+  const source = await openEvidenceRows({
+    query: async (sql, values) => (await copy.query(sql, [...values])).rows as never,
+    origin: keys.origin,
+    sha256: sha256Native,
+  })
+  const plan = await planEvidence({
+    source,
+    device,
+    from: 0,
+    to: source.checkpoint?.height ?? 0,
+    blindOf: (height, id) => blindOf(keys.headsSecret, height, id, hmacNative),
+    sha256: sha256Native,
+  })
+  if (plan.kind === "refused") throw new CommandFault(`${plan.parameter}: ${plan.rule}`)
+  const pieces: Uint8Array[] = []
+  for await (const piece of plan.write()) pieces.push(piece)
+  return joinBytes(...pieces)
 }

@@ -3,7 +3,7 @@ import uPlot from "uplot"
 import { h, replaceChildren } from "./element.ts"
 import { type Plot, type Point, type Span, nearestPlace } from "./plot.ts"
 import { colour } from "./theme.ts"
-import { formatCount, formatDuration, formatInstant, formatUnit, formatValue } from "./time.ts"
+import { count, formatCount, formatDuration, formatInstant, formatUnit, formatValue } from "./time.ts"
 
 export interface ChartOptions {
   readonly metric: string
@@ -81,11 +81,8 @@ export class Chart {
   setPlot(plot: Plot): void {
     this.plot = plot
     this.root.removeAttribute("aria-busy")
-    const { readings, bucketSeconds, points } = plot
-    this.resolution.textContent =
-      bucketSeconds === null
-        ? `${formatCount(readings)} readings, each as it was signed`
-        : `${formatCount(readings)} readings in steps of ${formatDuration(bucketSeconds)}`
+    const { points } = plot
+    this.resolution.textContent = describeResolution(plot)
     this.frame.setAttribute("aria-label", describe(this.options, plot))
     if (this.drawing === null) this.draw()
     else this.drawing.setData(plot.columns as unknown as uPlot.AlignedData, false)
@@ -252,7 +249,28 @@ export class Chart {
       ctx.globalAlpha = 1
     }
     if (plot.bucketSeconds !== null) this.drawBand(u, plot)
+    this.drawWords(u, plot)
     ctx.restore()
+  }
+
+  private drawWords(u: uPlot, { words }: Plot): void {
+    const { ctx, bbox } = u
+    const scale = devicePixelRatio
+    ctx.font = `${12 * scale}px "Plex Sans", system-ui, sans-serif`
+    ctx.textBaseline = "top"
+    for (const { from, to, text } of words) {
+      const left = u.valToPos(from, "x", true)
+      const right = Math.max(u.valToPos(to, "x", true), left + 2 * scale)
+      if (right < bbox.left || left > bbox.left + bbox.width) continue
+      ctx.fillStyle = colour("ink-3")
+      ctx.globalAlpha = 0.16
+      ctx.fillRect(left, bbox.top, right - left, bbox.height)
+      ctx.globalAlpha = 1
+      // A word that has no room stands in the table.
+      if (ctx.measureText(text).width + 6 * scale > right - left) continue
+      ctx.fillStyle = colour("ink-2")
+      ctx.fillText(text, Math.max(left, bbox.left) + 4 * scale, bbox.top + 4 * scale)
+    }
   }
 
   private drawBand(u: uPlot, plot: Plot): void {
@@ -387,7 +405,7 @@ export class Chart {
       if (time === undefined) return
       if (time < from || time > to) this.options.onRange({ from: time - size / 2, to: time + size / 2 })
       u.setCursor({ left: u.valToPos(time, "x"), top: u.over.clientHeight / 2 }, true)
-      announce(this.readout.textContent ?? "")
+      announce(Array.from(this.readout.children, ({ textContent }) => textContent).join(", "))
     }
     switch (event.key) {
       case "ArrowLeft":
@@ -524,7 +542,14 @@ function describe({ metric, unit }: ChartOptions, plot: Plot): string {
   return `Chart of ${metric}: ${formatCount(plot.readings)} readings ${times}, between ${formatValue(low)} and ${formatValue(high)} ${formatUnit(unit)}. ${summarize(plot)} Arrow keys move through the readings, plus and minus zoom, Shift with arrows moves the range, Enter traces a reading.`
 }
 
-function summarize({ gaps, late, points }: Plot): string {
+function describeResolution({ readings, bucketSeconds, isThinned }: Plot): string {
+  if (isThinned) return `some ${formatCount(readings)} samples, lowest and highest of each pixel`
+  if (bucketSeconds !== null)
+    return `${count(readings, "reading")} in steps of ${formatDuration(bucketSeconds)}`
+  return `${count(readings, "reading")}, each as it was signed`
+}
+
+function summarize({ gaps, late, words, points }: Plot): string {
   const parts: string[] = []
   if (gaps.length > 0) {
     const longest = gaps.reduce((most, { from, to }) => Math.max(most, to - from), 0)
@@ -532,6 +557,16 @@ function summarize({ gaps, late, points }: Plot): string {
       `${gaps.length === 1 ? "One gap" : `${formatCount(gaps.length)} gaps`}, the longest ${formatDuration(longest)}.`,
     )
   } else parts.push("No gaps.")
+  if (words.length > 0) {
+    const said = new Map<string, number>()
+    for (const { text, count: times } of words) said.set(text, (said.get(text) ?? 0) + times)
+    parts.push(
+      `Said in words: ${[...said]
+        .slice(0, 4)
+        .map(([text, times]) => `${text} (${formatCount(times)} times)`)
+        .join(", ")}.`,
+    )
+  }
   if (late.length > 0) parts.push("Some of it came late.")
   if (points.some(({ ahead }) => ahead)) parts.push("Some is ahead of its time.")
   return parts.join(" ")

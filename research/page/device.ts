@@ -1,14 +1,17 @@
 /** A device: its series over time, its chain, and what is known against it. */
 import { ask } from "./answer.ts"
-import { type Child, h, replaceChildren } from "./element.ts"
+import { showCoverage } from "./coverage.ts"
+import { h, replaceChildren } from "./element.ts"
 import type { DeviceDetail } from "./device-detail.ts"
 import { showAsOf, statusPill } from "./fleet.ts"
 import { type Route, formatRoute } from "./route.ts"
-import { readTexts } from "./series.ts"
+import { readWords } from "./series.ts"
 import { Stack } from "./stack.ts"
-import { count, formatAgo, formatCount, formatDuration, formatInstant, parseInstant } from "./time.ts"
+import { count, formatAgo, formatCount, formatInstant, parseInstant } from "./time.ts"
 import { verificationOf } from "./verification.ts"
 import { type Place, fact, hash, heading, loading, trail } from "./view.ts"
+
+const rowsMax = 50
 
 type DeviceRoute = Extract<Route, { view: "device" }>
 
@@ -47,6 +50,7 @@ export async function showDevice({ root, signal }: Place, route: DeviceRoute): P
       })
     },
   })
+  const missing = h("div", {})
   const verification = verificationOf({ detail, stack, signal })
   replaceChildren(
     root,
@@ -54,10 +58,12 @@ export async function showDevice({ root, signal }: Place, route: DeviceRoute): P
     heading([device, " ", statusPill(detail.status)], describe(detail), verification.actions),
     verification.panel,
     stack.root,
-    await texts(detail, signal),
+    missing,
     chain(detail),
   )
   stack.load()
+  const [said, coverage] = await Promise.all([sayings(detail, signal), showCoverage(device, signal)])
+  missing.replaceWith(...[said, coverage].filter((part) => part !== null))
 }
 
 function round(seconds: number): number {
@@ -78,48 +84,53 @@ function describe({ statements, lastArrival, sealedHead, series }: DeviceDetail)
   return `${count(readings, "reading")} in ${count(statements, "statement")}${last}; ${sealed}.`
 }
 
-/** Metrics that come as words. */
-async function texts({ id, series }: DeviceDetail, signal: AbortSignal): Promise<Child> {
-  const wordy = series.filter(({ kind }) => kind === "text")
+/** Metrics that are never a number: no chart, but what was said and when. */
+async function sayings({ id, series }: DeviceDetail, signal: AbortSignal): Promise<HTMLElement | null> {
+  const numbered = new Set(series.filter(({ kind }) => kind !== "text").map(({ metric }) => metric))
+  const wordy = [...new Set(series.map(({ metric }) => metric))].filter((metric) => !numbered.has(metric))
   if (wordy.length === 0) return null
   const all = await Promise.all(
-    wordy.map(async ({ metric }) => ({ metric, ...(await readTexts(id, metric, signal)) })),
+    wordy.map(async (metric) => (await readWords(id, metric, signal)).map((words) => ({ metric, ...words }))),
   )
+  const rows = all.flat().toSorted((a, b) => a.from - b.from)
   return h(
     "section",
     { class: "section" },
     h("h2", {}, "Said in words"),
-    all.map(({ metric, rows, isWhole }) =>
+    h(
+      "div",
+      { class: "sheet table-frame", tabindex: 0, role: "region", "aria-label": "Said in words" },
       h(
-        "div",
-        { class: "sheet table-frame", tabindex: 0, role: "region", "aria-label": `${metric} in words` },
+        "table",
+        {},
+        rows.length > rowsMax && h("caption", {}, `The first ${rowsMax} of ${formatCount(rows.length)}.`),
         h(
-          "table",
+          "thead",
           {},
           h(
-            "caption",
+            "tr",
             {},
-            `${metric}: ${count(rows.length, "text")}${isWhole ? "" : " among the first readings"}`,
+            ["Time (UTC)", "Metric", "Said"].map((text) => h("th", { scope: "col" }, text)),
           ),
-          h(
-            "thead",
-            {},
-            h("tr", {}, h("th", { scope: "col" }, "Time (UTC)"), h("th", { scope: "col" }, "Said")),
-          ),
-          h(
-            "tbody",
-            {},
-            rows
-              .slice(0, 50)
-              .map(({ time, text }) =>
+        ),
+        h(
+          "tbody",
+          {},
+          rows
+            .slice(0, rowsMax)
+            .map(({ metric, from, text, count: times }) =>
+              h(
+                "tr",
+                {},
+                h("td", { class: "when" }, formatInstant(from)),
+                h("td", {}, metric),
                 h(
-                  "tr",
+                  "td",
                   {},
-                  h("td", { class: "when" }, formatInstant(parseInstant(time) ?? 0)),
-                  h("td", {}, text),
+                  `${text === "" ? "(an empty text)" : text}${times > 1 ? `, ${formatCount(times)} times` : ""}`,
                 ),
               ),
-          ),
+            ),
         ),
       ),
     ),
@@ -128,7 +139,7 @@ async function texts({ id, series }: DeviceDetail, signal: AbortSignal): Promise
 
 /** What the chain, the registry and the counters say. */
 function chain(detail: DeviceDetail): HTMLElement {
-  const { head, sealedHead, keys, gaps, refusals, unread, forks, firstReading, lastReading } = detail
+  const { head, sealedHead, keys, refusals, unread, forks, firstReading, lastReading } = detail
   const first = parseInstant(firstReading)
   const last = parseInstant(lastReading)
   return h(
@@ -208,7 +219,7 @@ function chain(detail: DeviceDetail): HTMLElement {
                 "td",
                 { "data-label": "To statement" },
                 key.lastSeq === null
-                  ? "it stands"
+                  ? "still valid"
                   : `${formatCount(key.lastSeq)}, ended by ${key.endedBy ?? "the operator"}`,
               ),
               h("td", { "data-label": "Introduced by" }, key.introducedBy),
@@ -218,40 +229,5 @@ function chain(detail: DeviceDetail): HTMLElement {
         ),
       ),
     ),
-    gaps.length > 0 && [
-      h("h2", { class: "section" }, "Longest silences"),
-      h(
-        "div",
-        { class: "sheet table-frame" },
-        h(
-          "table",
-          {},
-          h(
-            "thead",
-            {},
-            h(
-              "tr",
-              {},
-              ["From (UTC)", "To", "For"].map((text) => h("th", { scope: "col" }, text)),
-            ),
-          ),
-          h(
-            "tbody",
-            {},
-            gaps.map(({ from, to }) => {
-              const start = parseInstant(from) ?? 0
-              const end = parseInstant(to) ?? 0
-              return h(
-                "tr",
-                {},
-                h("td", { class: "when" }, formatInstant(start)),
-                h("td", { class: "when" }, formatInstant(end)),
-                h("td", {}, formatDuration(end - start)),
-              )
-            }),
-          ),
-        ),
-      ),
-    ],
   )
 }

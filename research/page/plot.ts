@@ -24,6 +24,12 @@ export interface Span {
   readonly to: number
 }
 
+/** A stretch in which a metric was said in words, such as "High". */
+export interface Words extends Span {
+  readonly text: string
+  readonly count: number
+}
+
 export interface Plot {
   /** Seconds of a bucket, or null where each point is a reading as it was signed. */
   readonly bucketSeconds: number | null
@@ -34,7 +40,10 @@ export interface Plot {
   readonly places: readonly number[]
   readonly gaps: readonly Span[]
   readonly late: readonly Span[]
+  readonly words: readonly Words[]
   readonly readings: number
+  /** Of a waveform: each point is the lowest or the highest sample of a pixel. */
+  readonly isThinned: boolean
 }
 
 /** Steps that people count in. */
@@ -60,7 +69,11 @@ export function chooseBucket(rangeSeconds: number, bucketsMax: number): { second
  * @param points in order of time
  * @param bucketSeconds null for readings as they were signed
  */
-export function makePlot(points: readonly Point[], bucketSeconds: number | null): Plot {
+export function makePlot(
+  points: readonly Point[],
+  bucketSeconds: number | null,
+  words: readonly Words[] = [],
+): Plot {
   const stepMax = bucketSeconds === null ? longestStep(points) : bucketSeconds * 1.5
   const columns: [number[], (number | null)[], (number | null)[], (number | null)[]] = [[], [], [], []]
   const places: number[] = []
@@ -73,7 +86,7 @@ export function makePlot(points: readonly Point[], bucketSeconds: number | null)
     // A bucket is drawn at its middle.
     const time = point.time + width / 2
     if (before !== undefined && point.time - before.time > stepMax) {
-      gaps.push({ from: before.time + width, to: point.time })
+      gaps.push(...silences({ from: before.time + width, to: point.time }, words, stepMax))
       columns[0].push((before.time + width / 2 + time) / 2)
       for (const column of [columns[1], columns[2], columns[3]]) column.push(null)
       places.push(-1)
@@ -86,7 +99,34 @@ export function makePlot(points: readonly Point[], bucketSeconds: number | null)
     readings += point.count
     if (point.late > 0) addSpan(late, { from: point.time, to: point.time + width }, stepMax)
   })
-  return { bucketSeconds, points, columns, places, gaps, late, readings }
+  return { bucketSeconds, points, columns, places, gaps, late, words, readings, isThinned: false }
+}
+
+/** What of a gap in the numbers nothing was said in, not even in words. */
+function silences({ from, to }: Span, words: readonly Words[], stepMax: number): Span[] {
+  const found: Span[] = []
+  let at = from
+  for (const said of words) {
+    if (said.to <= from || said.from >= to) continue
+    if (said.from - at > stepMax) found.push({ from: at, to: said.from })
+    at = Math.max(at, said.to)
+  }
+  if (to - at > stepMax || at === from) found.push({ from: at, to })
+  return found
+}
+
+/** The same text again and again is one stretch, while it comes at its usual step. */
+export function joinWords(texts: readonly { readonly time: number; readonly text: string }[]): Words[] {
+  const steps = texts.slice(1).map(({ time }, place) => time - texts[place]!.time)
+  const usual = steps.filter((step) => step > 0).toSorted((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 0
+  const joined: Words[] = []
+  for (const { time, text } of texts) {
+    const last = joined.at(-1)
+    if (last?.text === text && time - last.to <= usual * 8)
+      joined[joined.length - 1] = { ...last, to: time, count: last.count + 1 }
+    else joined.push({ from: time, to: time, text, count: 1 })
+  }
+  return joined
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The points of one metric in a range, at the resolution that its chart can show. */
-import { type Page, ask, askAll } from "./answer.ts"
-import { type Plot, type Point, type Span, chooseBucket, makePlot } from "./plot.ts"
+import { askAll } from "./answer.ts"
+import { type Plot, type Point, type Span, type Words, chooseBucket, joinWords, makePlot } from "./plot.ts"
 import { parseInstant } from "./time.ts"
 
 /** What `/v1/devices/{id}` says of a metric. */
@@ -45,6 +45,8 @@ interface Segment {
   readonly factor: number
   readonly origin: number
   readonly samples: readonly number[]
+  /** Only the lowest and the highest of each pixel. */
+  readonly thinned?: boolean
   readonly arrived: string
   readonly latenessSeconds?: number
   readonly block: number | null
@@ -61,6 +63,8 @@ export interface Wanted extends Span {
   /** About how many readings there are in the range. */
   readonly readings: number
   readonly unsealed: boolean
+  /** What the metric says in words, beside its numbers. */
+  readonly words: readonly Words[]
 }
 
 /** Up to so many readings are shown each as it was signed; above, by buckets. */
@@ -73,12 +77,18 @@ export async function readSeries(wanted: Wanted, signal: AbortSignal): Promise<P
   const { device, metric, from, to, unsealed } = wanted
   const query = { device, metric, from: formatBound(from), to: formatBound(to), unsealed: unsealed || null }
   if (wanted.readings <= rawMax) {
-    const { items } = await askAll("/v1/readings", { ...query, limit: 5000 }, rawMax * 4, signal)
+    const { items } = await askAll(
+      "/v1/readings",
+      { ...query, ahead: true, limit: 10_000 },
+      rawMax * 4,
+      signal,
+    )
     return makePlot(
       (items as readonly ReadingRow[]).flatMap((row) =>
         row.unit === wanted.unit ? pointOfReading(row) : [],
       ),
       null,
+      wanted.words,
     )
   }
   const bucket = chooseBucket(to - from, Math.max(wanted.width, 200))
@@ -91,7 +101,7 @@ export async function readSeries(wanted: Wanted, signal: AbortSignal): Promise<P
   const points = (items as readonly BucketRow[]).flatMap((row) =>
     row.unit === wanted.unit ? pointOfBucket(row) : [],
   )
-  const plot = makePlot(points, bucket.seconds)
+  const plot = makePlot(points, bucket.seconds, wanted.words)
   // The estimate was too high: there is room for each reading.
   if (plot.readings > 0 && plot.readings <= rawMax)
     return readSeries({ ...wanted, readings: plot.readings }, signal)
@@ -144,19 +154,16 @@ function pointOfBucket(row: BucketRow): Point[] {
 
 /** A waveform is shown as its samples where they fit, and else by the lowest and highest of each pixel. */
 export async function readWaveform(wanted: Wanted, signal: AbortSignal): Promise<Plot> {
-  const { device, metric, from, to, unsealed, width } = wanted
-  const points = wanted.readings <= rawMax * 2 ? null : Math.max(200, Math.round(width))
-  const { items } = await askAll(
-    "/v1/waveforms",
-    { device, metric, from: formatBound(from), to: formatBound(to), unsealed: unsealed || null, points },
-    20_000,
-    signal,
-  )
-  const all = (items as readonly Segment[])
-    .filter(({ unit }) => unit === wanted.unit)
-    .flatMap((segment) => pointsOfSegment(segment, { from, to }))
+  const { device, metric, from, to, unsealed, width, readings } = wanted
+  const points = readings <= rawMax * 2 ? null : Math.max(200, Math.round(width))
+  const query = { device, metric, from: formatBound(from), to: formatBound(to), unsealed: unsealed || null }
+  const { items } = await askAll("/v1/waveforms", { ...query, points, limit: 1_000 }, 20_000, signal)
+  const segments = (items as readonly Segment[]).filter(({ unit }) => unit === wanted.unit)
+  const all = segments.flatMap((segment) => pointsOfSegment(segment, { from, to }))
   all.sort((a, b) => a.time - b.time)
-  return makePlot(all, null)
+  const plot = makePlot(all, null)
+  // What was left out is known only as an estimate.
+  return segments.some(({ thinned }) => thinned === true) ? { ...plot, isThinned: true, readings } : plot
 }
 
 function pointsOfSegment(segment: Segment, { from, to }: Span): Point[] {
@@ -186,12 +193,18 @@ function pointsOfSegment(segment: Segment, { from, to }: Span): Point[] {
   return points
 }
 
-/** Texts of a metric ("Low", "High"), newest last. */
-export async function readTexts(
+const textsMax = 20_000
+
+/** What a metric says in words ("Low", "High"), as stretches in order of time. */
+export async function readWords(
   device: string,
   metric: string,
   signal: AbortSignal,
-): Promise<{ readonly rows: readonly ReadingRow[]; readonly isWhole: boolean }> {
-  const page = await ask<Page<ReadingRow>>("/v1/readings", { device, metric, limit: 1000 }, signal)
-  return { rows: page.items.filter(({ text }) => text !== undefined), isWhole: page.complete }
+): Promise<readonly Words[]> {
+  const { items } = await askAll("/v1/readings", { device, metric, limit: 10_000 }, textsMax, signal)
+  const texts = (items as readonly ReadingRow[]).flatMap(({ time, text }) => {
+    const at = parseInstant(time)
+    return text === undefined || at === null ? [] : [{ time: at, text }]
+  })
+  return joinWords(texts)
 }

@@ -2,8 +2,8 @@
 import { Problem } from "./answer.ts"
 import { Chart, type WrongMark } from "./chart.ts"
 import { h, replaceChildren } from "./element.ts"
-import { type Plot, type Point, type Span, zoomSpan } from "./plot.ts"
-import { type StoredSeries, readSeries, readWaveform } from "./series.ts"
+import { type Plot, type Point, type Span, type Words, zoomSpan } from "./plot.ts"
+import { type StoredSeries, readSeries, readWaveform, readWords } from "./series.ts"
 import { formatDuration, formatInstant, parseInstant } from "./time.ts"
 import { announce, empty, sentence } from "./view.ts"
 
@@ -20,6 +20,7 @@ export interface StackOptions {
 interface Track {
   readonly stored: StoredSeries
   readonly chart: Chart
+  words: readonly Words[]
   /** Readings over the whole, as the last answers tell; what a zoom shows is estimated from it. */
   overview: Plot | null
   asking: AbortController
@@ -49,6 +50,7 @@ export class Stack {
     this.range = options.range ?? this.whole
     this.tracks = drawn.map((stored) => ({
       stored,
+      words: [],
       overview: null,
       asking: new AbortController(),
       chart: new Chart({
@@ -66,6 +68,7 @@ export class Stack {
       ...(drawn.length === 0
         ? [empty("Nothing to draw yet", "This device has said nothing with a number in it.")]
         : [
+            h("h2", { class: "hidden-visually" }, "Series over time"),
             this.tools(),
             h(
               "div",
@@ -88,6 +91,18 @@ export class Stack {
     this.tellRange()
     for (const { chart } of this.tracks) chart.setRange(this.range)
     void this.loadAll()
+    void this.loadWords().catch(() => {})
+  }
+
+  /** What a metric says in words stands in its chart, and is no gap there. */
+  private async loadWords(): Promise<void> {
+    const { device, series, signal } = this.options
+    for (const track of this.tracks) {
+      const { metric } = track.stored
+      if (!series.some((one) => one.metric === metric && one.kind === "text")) continue
+      track.words = await readWords(device, metric, signal)
+      await this.loadOne(track)
+    }
   }
 
   show(range: Span): void {
@@ -153,6 +168,7 @@ export class Stack {
       width: chart.width,
       readings: estimate(track, this.range),
       unsealed: this.unsealed,
+      words: track.words,
     }
     try {
       const plot = await (stored.kind === "waveform" ? readWaveform : readSeries)(wanted, signal)
@@ -188,7 +204,7 @@ export class Stack {
       button("→", "Later", () => shift(0.5)),
       button("−", "Zoom out", () => zoom(2)),
       button("+", "Zoom in", () => zoom(0.5)),
-      button("All", "The whole time", () => this.show(this.whole)),
+      button("All", "All of the time", () => this.show(this.whole)),
     )
   }
 
@@ -248,6 +264,7 @@ function legend(): HTMLElement {
     { class: "legend", "aria-label": "Legend" },
     item("band", "lowest to highest, and mean"),
     item("gap", "a gap: nothing was said"),
+    item("words", "said in words"),
     item("late", "came late"),
     item("ahead", "ahead of its time"),
     item("verified", "verified in this browser"),

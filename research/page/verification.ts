@@ -54,7 +54,7 @@ export function verificationOf({ detail, stack, signal }: Scene): {
     from: statements <= statementsAtOnceMax ? 0 : Math.max(0, asOf.height - blocksAtOnce),
     to: asOf.height,
   }
-  const name = `${id}-blocks-${range.from}-${range.to}.tmev`
+  const name = `${id}-blocks-${range.from}-${range.to}.evidence`
   const verify = h("button", { class: "button primary", type: "button" }, "Verify in this browser")
   verify.addEventListener("click", () => {
     void run(verify, async () => {

@@ -95,7 +95,7 @@ export async function showVerify({ root, signal }: Place, route: VerifyRoute): P
   save.addEventListener("click", () => {
     if (!form.reportValidity()) return
     const { device: id, from: first, to: end } = wanted()
-    download(evidenceAddress(wanted()), `${id}-blocks-${first}-${end}.tmev`).catch((error: unknown) => {
+    download(evidenceAddress(wanted()), `${id}-blocks-${first}-${end}.evidence`).catch((error: unknown) => {
       replaceChildren(
         result,
         h("section", { class: "trouble", role: "alert" }, h("p", {}, sentence((error as Error).message))),

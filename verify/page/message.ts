@@ -10,10 +10,20 @@ export type Order =
   | { readonly kind: "end" }
 
 /** Whom the reader trusts: a policy file, a log's key as it is written in one, or nobody. */
-export type TrustGiven =
-  | { readonly kind: "none" }
-  | { readonly kind: "vkey"; readonly text: string }
-  | { readonly kind: "policy"; readonly bytes: Uint8Array }
+export type TrustGiven = Demands &
+  (
+    | { readonly kind: "none" }
+    | { readonly kind: "vkey"; readonly text: string }
+    | { readonly kind: "policy"; readonly bytes: Uint8Array }
+  )
+
+/** What else the reader may demand. */
+export interface Demands {
+  /** Thumbprints of the device's keys in hex, with anything between them: no other key is believed. */
+  readonly deviceKeys?: string
+  /** ISO 8601: no checkpoint that ended before is believed, and no cosignature. */
+  readonly since?: string
+}
 
 /** From the worker. */
 export type News =

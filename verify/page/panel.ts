@@ -91,6 +91,7 @@ export function runVerification({
 type State = "waiting" | "working" | "good" | "warn" | "bad" | "open"
 
 class View {
+  private readonly root = element("section", "verification")
   private readonly head = element("div", "verdict")
   private readonly bar = element("span")
   private readonly items: HTMLElement[]
@@ -112,10 +113,9 @@ class View {
     const bar = element("div", "bar")
     bar.append(this.bar)
     this.bar.style.transform = "scaleX(0)"
-    const root = element("section", "verification")
-    root.setAttribute("aria-label", "Verification")
-    root.append(this.head, this.status, list, this.below)
-    into.replaceChildren(root)
+    this.root.setAttribute("aria-label", "Verification")
+    this.root.append(this.head, this.status, list, this.below)
+    into.replaceChildren(this.root)
     this.head.append(icon("working"), element("h2", "", "Verifying in this browser"))
     const line = element("p")
     line.append(bar)
@@ -142,6 +142,7 @@ class View {
     const title = entitle(result)
     this.head.className = `verdict ${title.tone}`
     this.head.dataset["kind"] = result.kind
+    if (result.kind === "refused") this.head.dataset["code"] = result.code
     this.head.replaceChildren(icon(title.tone), element("h2", "", title.text))
     for (const line of title.lines) this.head.append(element("p", "", line))
     this.status.textContent = `${title.text}. ${title.lines[0] ?? ""}`
@@ -164,6 +165,8 @@ class View {
         }),
     )
     this.below.hidden = this.below.childElementCount === 0
+    // Beside each other where there is room, and where there is something to say beside the steps.
+    this.root.classList.toggle("decided", !this.below.hidden)
   }
 
   private showSteps(findings: EvidenceFindings, tookMs: number): void {

@@ -9,6 +9,8 @@ const form = find("form") as HTMLFormElement
 const evidence = find("evidence") as HTMLInputElement
 const policy = find("policy") as HTMLInputElement
 const vkey = find("vkey") as HTMLInputElement
+const deviceKeys = find("device-keys") as HTMLTextAreaElement
+const since = find("since") as HTMLInputElement
 const start = find("start") as HTMLButtonElement
 const stop = find("stop") as HTMLButtonElement
 const said = find("said")
@@ -69,9 +71,11 @@ async function verify(): Promise<void> {
 }
 
 async function readTrust(): Promise<TrustGiven> {
-  if (policyFile !== null) return { kind: "policy", bytes: new Uint8Array(await policyFile.arrayBuffer()) }
+  const demands = { deviceKeys: deviceKeys.value, since: since.value }
+  if (policyFile !== null)
+    return { ...demands, kind: "policy", bytes: new Uint8Array(await policyFile.arrayBuffer()) }
   const text = vkey.value.trim()
-  return text === "" ? { kind: "none" } : { kind: "vkey", text }
+  return text === "" ? { ...demands, kind: "none" } : { ...demands, kind: "vkey", text }
 }
 
 /** A file by the button, or dropped on its label; both say its name. */

@@ -19,7 +19,7 @@ export const steps = [
     codes: ["chain", "missing", "heads"],
   },
   { name: "Each statement is a leaf of the log", codes: ["root", "manifest", "blocks"] },
-  { name: "Each arrival is when it was sealed to be", codes: ["arrival"] },
+  { name: "Each arrival time is the one that was sealed", codes: ["arrival"] },
 ] as const satisfies readonly { readonly name: string; readonly codes: readonly EvidenceCode[] }[]
 
 export function stepOf(code: EvidenceCode): number {

@@ -1,14 +1,12 @@
 /** The verifier in a worker, so that the page stays alive: the same code as the command, with noble's signatures. */
 import { formatHex } from "../../chain/bytes.ts"
-import { parseVkey } from "../../chain/note.ts"
 import { encodeStatement } from "../../chain/statement.ts"
-import { parseTlogPolicy, policyOfLog } from "../../chain/tlog-policy.ts"
 import { EvidenceVerifier } from "../evidence.ts"
 import { reportEvidence } from "../evidence-report.ts"
 import type { EvidencedStatement } from "../evidence-result.ts"
-import type { EvidenceTrust } from "../evidence-trust.ts"
 import { Coverage } from "./coverage.ts"
-import type { FoundStatement, News, Order, TrustGiven, Verdict } from "./message.ts"
+import type { FoundStatement, News, Order, Verdict } from "./message.ts"
+import { readTrust } from "./trust.ts"
 
 /** Of a worker's own scope, for which the DOM's types have the window's. */
 interface WorkerScope {
@@ -76,27 +74,6 @@ function note(evidenced: EvidencedStatement, wanted: string | null): void {
   const { seq, leafIndex, height, receivedAtMs, statement } = evidenced
   // A statement has one encoding.
   found = { seq, leafIndex, height, receivedAtMs, bytes: encodeStatement(statement, statement.signature) }
-}
-
-/** The trust, or a sentence that says why it is none. */
-function readTrust(given: TrustGiven): EvidenceTrust | null | string {
-  switch (given.kind) {
-    case "none":
-      return null
-    case "vkey": {
-      const key = parseVkey(given.text.trim())
-      if (key !== null) return { policy: policyOfLog(key) }
-      return "This is no log key. One is written as name+hash+key, on one line, as the log's operator gives it."
-    }
-    default: {
-      const parsed = parseTlogPolicy(given.bytes)
-      if (parsed.kind === "policy") return { policy: parsed.policy }
-      // A file that holds a log's key and nothing else is meant as one.
-      const key = parseVkey(new TextDecoder().decode(given.bytes).trim())
-      if (key !== null) return { policy: policyOfLog(key) }
-      return `This is no policy file: line ${parsed.line}: ${parsed.rule}.`
-    }
-  }
 }
 
 function verdictOf(ended: EvidenceVerifier): Verdict {
