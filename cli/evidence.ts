@@ -12,6 +12,7 @@ import { openEvidenceRows } from "../research/evidence-rows.ts"
 import { type EvidenceFindings, EvidenceVerifier } from "../verify/evidence.ts"
 import { openExistingLogWith } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { gzip } from "./gzip.ts"
 import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
 import { Progress, count, formatNumber, print } from "./output.ts"
 
@@ -50,7 +51,10 @@ export function addEvidence(program: Command): void {
     )
     .option("--to <time>", "and before then", parseTime)
     .option("--day <date>", "the blocks of a day in UTC, such as 2026-11-24", parseDay)
-    .option("-o, --out <file>", "where to write it: DEVICE-FROM-TO.evidence if nothing is said")
+    .option(
+      "-o, --out <file>",
+      "where to write it, gzipped if its name ends in .gz: DEVICE-FROM-TO.evidence.gz if nothing is said",
+    )
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(runEvidence)
@@ -91,10 +95,10 @@ async function runEvidence(device: string, options: EvidenceCommandOptions): Pro
       const range = blocks ?? (await findRange(client, span))
       return writeEvidenceFile(client, keys, device, range, options.out)
     })
-    const { path, digest, findings } = written
+    const { path, digest, sizeBytes, findings } = written
     const tookMs = Math.round(performance.now() - startedAt)
     if (json) {
-      const { statements, readings, bytes } = findings
+      const { statements, readings } = findings
       const { from: first, to: last } = findings.blocks
       print(
         JSON.stringify({
@@ -104,12 +108,12 @@ async function runEvidence(device: string, options: EvidenceCommandOptions): Pro
           to: last,
           statements,
           readings,
-          bytes,
+          bytes: sizeBytes,
           sha256: digest,
           tookMs,
         }),
       )
-    } else print(formatWritten(path, findings, digest, tookMs))
+    } else print(formatWritten(written, tookMs))
   } finally {
     await close()
   }
@@ -147,7 +151,9 @@ async function findRange(
 
 interface WrittenEvidence {
   readonly path: string
+  /** SHA-256 in hex, and the size, of the file as it lies there. */
   readonly digest: string
+  readonly sizeBytes: number
   readonly findings: EvidenceFindings
 }
 
@@ -175,13 +181,13 @@ async function writeEvidenceFile(
   })
   if (plan.kind === "refused")
     throw new CommandFault(plan.rule, "tidemark blocks and tidemark device list show what there is")
-  const path = out ?? `${device}-${from}-${to}.evidence`
+  const path = out ?? `${device}-${from}-${to}.evidence.gz`
   const temporary = `${path}.${process.pid}.part`
   try {
     const file = await openNew(temporary, path)
     let written: Omit<WrittenEvidence, "path">
     try {
-      written = await writeChecked(file, plan.write(), keys)
+      written = await writeChecked(file, plan.write(), keys, path.endsWith(".gz"))
       await file.sync()
     } finally {
       await file.close()
@@ -213,6 +219,7 @@ async function writeChecked(
   file: FileHandle,
   pieces: AsyncIterable<Uint8Array>,
   { origin, log }: CheckpointSigner,
+  isGzipped: boolean,
 ): Promise<Omit<WrittenEvidence, "path">> {
   const progress = new Progress()
   const verifier = new EvidenceVerifier({
@@ -220,13 +227,20 @@ async function writeChecked(
     sha256: sha256Native,
     verify: verifyNative,
   })
+  const checked = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces) {
+      verifier.push(piece)
+      const { statements, bytes } = verifier.progress
+      progress.update(`${count(statements, "statement")}, ${formatNumber(bytes)} bytes`)
+      yield piece
+    }
+  }
   const digest = createHash("sha256")
-  for await (const piece of pieces) {
+  let sizeBytes = 0
+  for await (const piece of isGzipped ? gzip(checked()) : checked()) {
     await file.writeFile(piece)
     digest.update(piece)
-    verifier.push(piece)
-    const { statements, bytes } = verifier.progress
-    progress.update(`${count(statements, "statement")}, ${formatNumber(bytes)} bytes`)
+    sizeBytes += piece.length
   }
   progress.done()
   const findings = verifier.end()
@@ -235,14 +249,14 @@ async function writeChecked(
       `the evidence would be refused: ${findings.what} ${findings.rule}`,
       "the database is not what was signed and sealed: run tidemark verify",
     )
-  return { digest: digest.digest("hex"), findings }
+  return { digest: digest.digest("hex"), sizeBytes, findings }
 }
 
-function formatWritten(path: string, findings: EvidenceFindings, digest: string, tookMs: number): string {
-  const { device, blocks, statements, readings, bytes, checkpoint } = findings
+function formatWritten({ path, digest, sizeBytes, findings }: WrittenEvidence, tookMs: number): string {
+  const { device, blocks, statements, readings, checkpoint } = findings
   const range = blocks.from === blocks.to ? `block ${blocks.from}` : `blocks ${blocks.from} to ${blocks.to}`
   return [
-    `${path}: ${count(statements, "statement")} of ${device} with ${count(readings, "reading")}, ${range}, ${formatNumber(bytes)} bytes, in ${formatNumber(tookMs)} ms`,
+    `${path}: ${count(statements, "statement")} of ${device} with ${count(readings, "reading")}, ${range}, ${formatNumber(sizeBytes)} bytes, in ${formatNumber(tookMs)} ms`,
     `checked: it is whole as of block ${checkpoint.height}, ${count(checkpoint.size, "leaf", "leaves")}`,
     `sha256 ${digest}`,
     `who reads it checks it by: tidemark verify ${path} --log-key ${checkpoint.logVkey}`,

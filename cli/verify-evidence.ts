@@ -11,6 +11,7 @@ import { sha256Native, verifyNative } from "../ingest/native.ts"
 import { type EvidenceResult, type EvidenceTrust, EvidenceVerifier } from "../verify/evidence.ts"
 import { findKeys } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { gunzip } from "./gzip.ts"
 import { readPublicKey } from "./key-file.ts"
 import { readNamedFile } from "./option.ts"
 import { Progress, count, formatBar } from "./output.ts"
@@ -29,26 +30,33 @@ const pieceSize = 65_536
 export async function verifyEvidenceFile(path: string, trust: EvidenceTrust): Promise<EvidenceResult> {
   const verifier = new EvidenceVerifier({ trust, sha256: sha256Native, verify: verifyNative })
   const progress = new Progress()
+  for await (const piece of gunzip(readPieces(path), path)) {
+    verifier.push(piece)
+    if (verifier.refused !== null) break
+    const { leaves, leavesTotal, statements } = verifier.progress
+    progress.update(`${formatBar(leaves, leavesTotal)}  ${count(statements, "statement")}`)
+  }
+  progress.done()
+  return verifier.end()
+}
+
+/** A file in pieces. */
+export async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
   const file = await open(path).catch((error: unknown) => {
     throw unreadable(path, error)
   })
   try {
-    const { size } = await file.stat()
-    const piece = new Uint8Array(pieceSize)
     for (;;) {
+      const piece = new Uint8Array(pieceSize)
       const { bytesRead } = await file.read(piece, 0, pieceSize).catch((error: unknown) => {
         throw unreadable(path, error)
       })
-      if (bytesRead === 0 || verifier.refused !== null) break
-      verifier.push(piece.subarray(0, bytesRead))
-      const { bytes, statements } = verifier.progress
-      progress.update(`${formatBar(bytes, size)}  ${count(statements, "statement")}`)
+      if (bytesRead === 0) return
+      yield piece.subarray(0, bytesRead)
     }
   } finally {
     await file.close()
   }
-  progress.done()
-  return verifier.end()
 }
 
 function unreadable(path: string, error: unknown): CommandFault {

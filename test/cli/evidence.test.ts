@@ -1,5 +1,6 @@
 import { readFile, readdir, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { gunzipSync } from "node:zlib"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { parseHex } from "../../chain/bytes.ts"
 import { readItems } from "../vectors/evidence-edit.ts"
@@ -17,7 +18,7 @@ beforeAll(async () => {
   await run(["simulate", "--devices", "2", "--statements", "3", "--readings", "5", "--data", data])
   await run(["seal", "--data", data])
   await holdDatabase(data)
-  file = join(folder, "one.evidence")
+  file = join(folder, "one.evidence.gz")
   const stdout = await run(["evidence", "sim-1-0001", "-o", file, "--data", data])
   vkey = /--log-key (\S+)/.exec(stdout)![1]!
 })
@@ -34,7 +35,7 @@ test("evidence writes a file whole, says what is in it, and verify passes it by 
 })
 
 test("verify of a file that was changed ends with 1 and names the statement, and on the operator's machine the data folder says whom to trust", async () => {
-  const bytes = await readFile(file)
+  const bytes = gunzipSync(await readFile(file))
   // The signature of the last statement of the device: the third of its kind, before the last manifest.
   const [statement] = readItems(bytes)
     .filter((item) => item.kind === "device")

@@ -51,8 +51,7 @@ async function verify(): Promise<void> {
   try {
     running = startVerification({
       into: result,
-      evidence: file.stream(),
-      sizeBytes: file.size,
+      ...(await openEvidence(file)),
       trust: await readTrust(),
       makeWorker: () => new InlineWorker(),
     })
@@ -76,6 +75,15 @@ async function readTrust(): Promise<TrustGiven> {
     return { ...demands, kind: "policy", bytes: new Uint8Array(await policyFile.arrayBuffer()) }
   const text = vkey.value.trim()
   return text === "" ? { ...demands, kind: "none" } : { ...demands, kind: "vkey", text }
+}
+
+/** The bytes of a file; what was gzipped (RFC 1952) as it was, and then its size is not known before. */
+async function openEvidence(
+  file: File,
+): Promise<{ readonly evidence: ReadableStream<Uint8Array>; readonly sizeBytes: number | null }> {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer())
+  if (first !== 0x1f || second !== 0x8b) return { evidence: file.stream(), sizeBytes: file.size }
+  return { evidence: file.stream().pipeThrough(new DecompressionStream("gzip")), sizeBytes: null }
 }
 
 /** A file by the button, or dropped on its label; both say its name. */
