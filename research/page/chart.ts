@@ -167,6 +167,8 @@ export class Chart {
           grid,
           ticks: { ...grid, size: 5 },
           size: 38,
+          // Labels with seconds are wider.
+          space: (_, _axis, from, to) => (to - from < 1800 ? 84 : 56),
           values: (_, splits, _axis, _space, step) => formatTicks(splits, step),
         },
         {
@@ -554,7 +556,9 @@ function summarize({ gaps, late, words, points }: Plot): string {
   if (gaps.length > 0) {
     const longest = gaps.reduce((most, { from, to }) => Math.max(most, to - from), 0)
     parts.push(
-      `${gaps.length === 1 ? "One gap" : `${formatCount(gaps.length)} gaps`}, the longest ${formatDuration(longest)}.`,
+      gaps.length === 1
+        ? `One gap, of ${formatDuration(longest)}.`
+        : `${formatCount(gaps.length)} gaps, the longest ${formatDuration(longest)}.`,
     )
   } else parts.push("No gaps.")
   if (words.length > 0) {
