@@ -1,7 +1,9 @@
+import { gunzipSync } from "node:zlib"
 import type { Command } from "commander"
 import { formatHex, parseHex } from "../chain/bytes.ts"
 import type { DumpLine } from "../chain/dump.ts"
 import { formatSeconds } from "../chain/dump-shape.ts"
+import { isEvidence } from "../chain/evidence.ts"
 import { type Inspection, type Wrong, inspect } from "../chain/inspect.ts"
 import { type PublicKey, algorithmEd25519, kidOf } from "../chain/key.ts"
 import type { Payload } from "../chain/payload.ts"
@@ -12,12 +14,14 @@ import { type Content, type Statement, contentSenml, signedBytesOf } from "../ch
 import { parseVerdictCode, verdictAdvice } from "../chain/verdict.ts"
 import { readPublicKey } from "./key-file.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { addCommand, jsonOption, readNamedFile } from "./option.ts"
+import { dumpEvidenceItem, formatInspectedEvidence, inspectEvidence } from "./inspect-evidence.ts"
+import { addCommand, jsonOption, parseCount, readNamedFile } from "./option.ts"
 import { ignoreBrokenPipe, print } from "./output.ts"
 
 interface InspectOptions {
   readonly origin?: string
   readonly key?: string
+  readonly item?: number
   readonly json: boolean
 }
 
@@ -25,9 +29,10 @@ export function addInspect(program: Command): void {
   addCommand(
     program,
     "inspect",
-    "explain a statement or a receipt byte by byte, and name the first wrong one",
+    "explain a statement, a receipt or evidence: byte by byte, and the first wrong one named",
   )
     .argument("<file>", "the bytes or their hex; - is standard input")
+    .option("--item <number>", "of evidence: this item byte by byte", parseCount(1, 2 ** 31))
     .option("--origin <origin>", "the log's, where its operator may speak")
     .option("--key <file>", "check the signature with this public key")
     .addOption(jsonOption())
@@ -36,13 +41,21 @@ export function addInspect(program: Command): void {
 
 const fileSizeMax = 1024 * 1024
 
-async function runInspect(path: string, { origin, key: keyPath, json }: InspectOptions): Promise<void> {
+async function runInspect(path: string, options: InspectOptions): Promise<void> {
+  const { origin, key: keyPath, json } = options
   if (origin !== undefined) {
     const fault = findOriginFault(origin)
     if (fault !== null) throw new UsageFault(`--origin ${origin}: ${fault}`)
   }
   ignoreBrokenPipe()
-  const bytes = parseInput(path === "-" ? await readStandardInput() : await readNamedFile(path, "the file"))
+  const given = path === "-" ? await readStandardInput() : await readNamedFile(path, "the file")
+  const evidence = unpack(given, path)
+  if (isEvidence(evidence)) {
+    runInspectEvidence(evidence, options)
+    return
+  }
+  if (options.item !== undefined) throw new UsageFault("--item is for evidence, and this is none")
+  const bytes = parseInput(given)
   const key = keyPath === undefined ? null : await readPublicKey(keyPath)
   const inspection = inspect(bytes, origin ?? null)
   const signature = key !== null && inspection.kind === "statement" ? judge(inspection.statement, key) : null
@@ -51,6 +64,28 @@ async function runInspect(path: string, { origin, key: keyPath, json }: InspectO
   // What the service would refuse, or keep unread, is a failure for a script.
   if (("wrong" in inspection && inspection.wrong !== null) || (signature !== null && signature !== "good"))
     process.exitCode = 1
+}
+
+function unpack(file: Uint8Array, path: string): Uint8Array {
+  if (file[0] !== 0x1f || file[1] !== 0x8b) return file
+  try {
+    return Uint8Array.from(gunzipSync(file))
+  } catch (error) {
+    throw new CommandFault(`${path} cannot be unpacked: ${(error as Error).message}`, null, { cause: error })
+  }
+}
+
+function runInspectEvidence(bytes: Uint8Array, { item, json }: InspectOptions): void {
+  const inspected = inspectEvidence(bytes)
+  const dump = item === undefined ? null : dumpEvidenceItem(bytes, inspected, item)
+  if (item !== undefined && dump === null)
+    throw new CommandFault(`there is no item ${item}: the file has ${inspected.items.length}`)
+  if (dump !== null) {
+    if (json) print(JSON.stringify(dump, hexInPlace))
+    else for (const line of formatDump(dump.lines, null, dump.sizeBytes)) print(line)
+  } else if (json) print(JSON.stringify({ kind: "evidence", sizeBytes: bytes.length, ...inspected }))
+  else for (const line of formatInspectedEvidence(inspected, bytes.length)) print(line)
+  if (inspected.wrong !== null) process.exitCode = 1
 }
 
 async function readStandardInput(): Promise<Uint8Array> {
