@@ -52,10 +52,12 @@ export function playLive(service: Service): LivePlay {
 
 function wait(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener("abort", () => {
+    const end = (): void => {
       clearTimeout(timer)
+      signal.removeEventListener("abort", end)
       resolve()
-    })
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener("abort", end)
   })
 }
