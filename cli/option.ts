@@ -50,10 +50,13 @@ export function parseExpiry(text: string): (nowMs: number) => number {
   return () => atMs
 }
 
-/** Unix seconds of a date (UTC), a time with its offset, or Unix seconds. */
+/**
+ * Unix seconds of a date (UTC), a time with its offset, or Unix seconds. No reading is from before 1970 (PROTOCOL §3), so a
+ * minus is a mistake here; over HTTP it is allowed, since a chart may be moved to there.
+ */
 export function parseInstant(text: string): number {
   const seconds = parseInstantText(text)
-  if (seconds === null) throw new InvalidArgumentError(`It ${instantRule}.`)
+  if (seconds === null || seconds < 0) throw new InvalidArgumentError(`It ${instantRule}.`)
   return seconds
 }
 
