@@ -48,6 +48,9 @@ export interface LinkKey {
   readonly nowSeconds: number
 }
 
+/** Opens a connection of a device. Its listener hears nothing before this has returned. */
+export type OpenLink = (deviceId: string, service: Service, key: LinkKey, listener: LinkListener) => Link
+
 /** Opens a connection with a clean session and the device's id as client id (PROTOCOL §5). */
 export function openLink(deviceId: string, service: Service, key: LinkKey, listener: LinkListener): Link {
   const { token, jwt } = service

@@ -18,7 +18,7 @@ import { countPackReadings, encodePack } from "../chain/senml.ts"
 import type { Series } from "../chain/series.ts"
 import { type Content, contentSenml, devicePattern } from "../chain/statement.ts"
 import { type Verdict, parseVerdictCode } from "../chain/verdict.ts"
-import { type Link, type Service, openLink } from "./connection-mqtt.ts"
+import { type Link, type OpenLink, type Service, openLink } from "./connection-mqtt.ts"
 import { type DeviceEvent, stepDevice, wakeDevice } from "./device.ts"
 import { type Signer, makeSpeaker } from "./device-sign.ts"
 import { type KeyStore, keysOf, makeMemoryKeyStore, wakeKeys } from "./key-store.ts"
@@ -34,7 +34,7 @@ import {
 import { type Draft, type Outbox, makeMemoryOutbox } from "./outbox.ts"
 
 export type { Alarm, DeviceRules, Outcome } from "./device-state.ts"
-export type { Service } from "./connection-mqtt.ts"
+export type { Link, LinkKey, LinkListener, OpenLink, Service } from "./connection-mqtt.ts"
 export type { Outbox } from "./outbox.ts"
 export { type Signer, makeSigner, signNatively } from "./device-sign.ts"
 export { makeFileOutbox } from "./outbox-file.ts"
@@ -69,6 +69,8 @@ export interface DeviceOptions {
   readonly random?: () => number
   /** Calls back once after a delay, and gives a function that prevents it. */
   readonly timer?: Timer
+  /** How a connection is opened; by MQTT where it is left out. A simulator puts a bad network in its place, or none. */
+  readonly openLink?: OpenLink
 }
 
 export type Timer = (delayMs: number, run: () => void) => () => void
@@ -369,7 +371,8 @@ export class Device {
     if (this.linkCount > 1) this.counters.reconnects += 1
     const { listener } = this.options
     const key = { signer: this.context.speaker.signer, nowSeconds: Math.floor(this.clock() / 1000) }
-    const link: Link = openLink(this.id, this.options.service, key, {
+    const open = this.options.openLink ?? openLink
+    const link: Link = open(this.id, this.options.service, key, {
       connected: () => void this.tell({ kind: "connected" }),
       receipt: (payload) => this.takeReceipt(payload),
       acknowledged: (number) => this.takePuback(number),
