@@ -18,13 +18,27 @@ export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
 
 /** Takes exactly what `formatCheckpoint` makes; null for anything else. */
 export function parseCheckpoint(text: string): Checkpoint | null {
-  const [origin, sizeText, rootText, end, ...rest] = text.split("\n")
+  const checkpoint = parseExtendedCheckpoint(text)
+  return checkpoint === null || checkpoint.extensions.length > 0 ? null : checkpoint
+}
+
+export interface ExtendedCheckpoint extends Checkpoint {
+  /** Opaque lines behind the root, none of them empty. A witness covers them and says nothing about them. */
+  readonly extensions: readonly string[]
+}
+
+/** The same for any log's checkpoint, which may have extension lines; sizes end at 2^53 - 1 here. */
+export function parseExtendedCheckpoint(text: string): ExtendedCheckpoint | null {
+  const lines = text.split("\n")
+  const [origin, sizeText, rootText, ...rest] = lines
+  const extensions = rest.slice(0, -1)
   if (origin === undefined || origin === "" || sizeText === undefined || rootText === undefined) return null
-  if (end !== "" || rest.length > 0 || !/^(0|[1-9][0-9]{0,15})$/.test(sizeText)) return null
+  if (rest.at(-1) !== "" || extensions.includes("")) return null
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(sizeText)) return null
   const size = Number(sizeText)
   const root = parseBase64(rootText)
   if (!Number.isSafeInteger(size) || root?.length !== 32) return null
-  return { origin, size, root: parseHash(root) }
+  return { origin, size, root: parseHash(root), extensions }
 }
 
 /** The checkpoint as published. Ed25519 is deterministic: the same size and root give the same bytes. */

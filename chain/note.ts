@@ -77,10 +77,14 @@ export function signNote(text: string, name: string, key: PrivateKey): Note {
 }
 
 export function formatNote({ text, signatures }: Note): string {
-  const lines = signatures.map(
-    ({ name, keyHash, signature }) => `${dash} ${name} ${formatBase64(joinBytes(keyHash, signature))}\n`,
-  )
-  return `${text}\n${lines.join("")}`
+  return `${text}\n${formatSignatures(signatures)}`
+}
+
+/** A line for each: what stands below the empty line of a note. */
+export function formatSignatures(signatures: readonly NoteSignature[]): string {
+  return signatures
+    .map(({ name, keyHash, signature }) => `${dash} ${name} ${formatBase64(joinBytes(keyHash, signature))}\n`)
+    .join("")
 }
 
 /** Takes exactly what `formatNote` makes, with at least one signature and at most 100; null for anything else. */
@@ -89,7 +93,14 @@ export function parseNote(note: string): Note | null {
   if (split < 0 || !note.endsWith("\n") || /[\x00-\x09\x0b-\x1f\x7f]/.test(note) || !note.isWellFormed())
     return null
   const text = note.slice(0, split + 1)
-  const lines = note.slice(split + 2, -1).split("\n")
+  const signatures = parseSignatures(note.slice(split + 2))
+  return signatures === null ? null : { text, signatures }
+}
+
+/** Takes exactly what `formatSignatures` makes of 1 to 100 signatures; null for anything else. */
+export function parseSignatures(text: string): NoteSignature[] | null {
+  if (!text.endsWith("\n")) return null
+  const lines = text.slice(0, -1).split("\n")
   if (lines.length > signaturesMax) return null
   const signatures: NoteSignature[] = []
   for (const line of lines) {
@@ -99,7 +110,7 @@ export function parseNote(note: string): Note | null {
     if (bytes === null || bytes.length < 5) return null
     signatures.push({ name, keyHash: bytes.slice(0, 4), signature: bytes.slice(4) })
   }
-  return { text, signatures }
+  return signatures
 }
 
 /**

@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   inspect: async () => (await import("./inspect.ts")).addInspect,
   evidence: async () => (await import("./evidence.ts")).addEvidence,
   verify: async () => (await import("./verify.ts")).addVerify,
+  witness: async () => (await import("./witness.ts")).addWitness,
   doctor: async () => (await import("./doctor.ts")).addDoctor,
   verifier: async () => (await import("./verifier.ts")).addVerifier,
   demo: async () => (await import("./demo.ts")).addDemo,
