@@ -18,8 +18,10 @@ export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
 
 /** Takes exactly what `formatCheckpoint` makes; null for anything else. */
 export function parseCheckpoint(text: string): Checkpoint | null {
-  const checkpoint = parseExtendedCheckpoint(text)
-  return checkpoint === null || checkpoint.extensions.length > 0 ? null : checkpoint
+  const extended = parseExtendedCheckpoint(text)
+  if (extended === null || extended.extensions.length > 0) return null
+  const { origin, size, root } = extended
+  return { origin, size, root }
 }
 
 export interface ExtendedCheckpoint extends Checkpoint {
