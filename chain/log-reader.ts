@@ -106,6 +106,14 @@ export class TiledTree implements TreeHead {
     return places.map((place) => this.nodeOf(place, tiles))
   }
 
+  /** The hashes of a tile, joined, as wide as it is in this tree. Throws as `readNodes` does. */
+  async readTile(level: number, index: number): Promise<Uint8Array> {
+    if (widthOf(level, index, this.size) === 0)
+      throw new RangeError(`a tree of ${this.size} leaves has no tile ${level}/${index}`)
+    const tiles = await this.load([{ level, index }])
+    return Uint8Array.from(tiles.get(nameOf(level, index))!.hashes)
+  }
+
   /** The entries of a bundle, whose leaves stand in the tree. Throws as `readNodes` does. */
   async readEntries(index: number): Promise<Hash[]> {
     const width = widthOf(0, index, this.size)

@@ -1,6 +1,6 @@
 /**
- * What has left the house: until the log is served, `log/checkpoint` in the data folder. It never goes back, and it is
- * published from one folder only.
+ * What has left the house: `log/checkpoint` in the data folder, and then what is served and exported. It never goes back,
+ * and it is published from one folder only.
  */
 import { randomBytes } from "node:crypto"
 import { link, mkdir, readFile, rename, rm } from "node:fs/promises"
@@ -41,9 +41,14 @@ export async function readPublished(dataFolder: string, keys: CheckpointSigner):
   return checkpoint
 }
 
-async function readText(dataFolder: string): Promise<string | null> {
+function readText(dataFolder: string): Promise<string | null> {
+  return readFileText(checkpointPath(dataFolder))
+}
+
+/** Null where there is no such file. */
+async function readFileText(path: string): Promise<string | null> {
   try {
-    return await readFile(checkpointPath(dataFolder), "utf8")
+    return await readFile(path, "utf8")
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
     throw error
@@ -101,14 +106,19 @@ export async function checkPublished(
 export async function publishLast(pool: Pool, dataFolder: string): Promise<void> {
   await inTransaction(pool, async (client) => {
     await client.query("select pg_advisory_xact_lock($1)", [locks.publication])
-    const { rows } = await client.query<{ note: string }>(
-      "select note from checkpoints order by height desc limit 1",
+    const { rows } = await client.query<{ height: number; note: string }>(
+      "select height, note from checkpoints order by height desc limit 1",
     )
     if (rows[0] === undefined) return
     // The database may have gone back since somebody compared it.
     if (sizeOf(await readText(dataFolder)) > sizeOf(rows[0].note))
       throw new LogRolledBack("the database is behind the published log: was an old backup restored?")
     await publishCheckpoint(dataFolder, rows[0].note)
+    // A crash before this row is committed: the note stands in the folder and is not served yet; the next start writes it.
+    await client.query(
+      `insert into publications (height) select $1 from publisher where folder = $2 on conflict do nothing`,
+      [rows[0].height, await readFolderName(dataFolder)],
+    )
   })
 }
 
@@ -142,16 +152,8 @@ async function readPublisher(pool: Pool): Promise<{ readonly folder: string; rea
 
 /** The name of a data folder, 16 bytes of chance in hex, which it keeps wherever it is moved. */
 async function nameFolder(dataFolder: string): Promise<string> {
-  const path = join(dataFolder, "publisher")
-  const read = async (): Promise<string | null> => {
-    try {
-      return (await readFile(path, "utf8")).trim()
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
-      throw error
-    }
-  }
-  const known = await read()
+  const path = folderNamePath(dataFolder)
+  const known = await readFolderName(dataFolder)
   if (known !== null) return known
   const name = randomBytes(16).toString("hex")
   const temporary = `${path}.${name}`
@@ -163,5 +165,12 @@ async function nameFolder(dataFolder: string): Promise<string> {
   })
   await rm(temporary)
   await syncFolder(dataFolder)
-  return (await read())!
+  return (await readFolderName(dataFolder))!
+}
+
+const folderNamePath = (dataFolder: string): string => join(dataFolder, "publisher")
+
+/** Null for a folder that nobody has named: the log is not sealed from it. */
+async function readFolderName(dataFolder: string): Promise<string | null> {
+  return (await readFileText(folderNamePath(dataFolder)))?.trim() ?? null
 }

@@ -6,6 +6,8 @@ import { openPool } from "../../ingest/database/pool.ts"
 import { type ResearchKeys, logVkeyOf } from "../../ingest/log-keys.ts"
 import { hmacNative, sha256Native } from "../../ingest/native.ts"
 import { Desk } from "../../research/desk.ts"
+import { PublishedLog } from "../../research/log-published.ts"
+import { logRoutes } from "../../research/log-routes.ts"
 import type { ResearchOptions } from "../../research/options.ts"
 import type { GuardOptions } from "../../research/guard.ts"
 import { researchRoutes } from "../../research/routes.ts"
@@ -22,9 +24,16 @@ export interface ResearchPart {
 
 /** Connections of its own, so that no reader takes one from ingest. */
 const connectionsMax = 8
+/** For the published log, which anybody may ask for: they take no connection from researchers. */
+const logConnectionsMax = 2
 
 export function openResearch({ database, keys, log }: Base<ResearchKeys>): ResearchPart {
   const pool: Pool = openPool(database.url, connectionsMax)
+  const logPool: Pool = openPool(database.url, logConnectionsMax)
+  const published = new PublishedLog(
+    async (sql, values) => (await logPool.query(sql, [...values])).rows,
+    sha256Native,
+  )
   const desk = new Desk({ pool, log: { origin: keys.origin, vkey: logVkeyOf(keys) }, nowMs: Date.now })
   return {
     plugin: async (app) => {
@@ -41,8 +50,12 @@ export function openResearch({ database, keys, log }: Base<ResearchKeys>): Resea
         blindOf: blinding(keys),
         sha256: sha256Native,
       })
+      await app.register(logRoutes, { log: published })
     },
-    close: () => pool.end(),
+    close: async () => {
+      await pool.end()
+      await logPool.end()
+    },
   }
 }
 

@@ -10,6 +10,7 @@ import {
   proveConsistency,
   proveInclusion,
 } from "../../chain/merkle.ts"
+import { widthOf } from "../../chain/tile-path.ts"
 import { sha256Native } from "../../ingest/native.ts"
 import { PublishedTree, entryOfLeaf } from "./published-tree.ts"
 
@@ -51,6 +52,13 @@ test.each([255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 66_048, 66_049])(
       }
       expect(await tree.readRoot(leaf)).toEqual(big.roots[leaf])
     }
+    for (const [level, index] of [
+      [0, 0],
+      [0, Math.floor((size - 1) / 256)],
+    ] as const)
+      expect(await tree.readTile(level, index)).toEqual(
+        await big.readTile(level, index, widthOf(level, index, size)),
+      )
     expect(await tree.readEntries(0)).toEqual(big.entries.slice(0, Math.min(256, size)))
     const last = Math.floor((size - 1) / 256)
     expect(await tree.readEntries(last)).toEqual(big.entries.slice(last * 256, size))
@@ -141,6 +149,8 @@ test("what is not in the tree is our mistake to ask for", async () => {
     () => tree.readNodes([{ level: 0, index: 300 }]),
     () => tree.readNodes([{ level: 8, index: 1 }]),
     () => tree.readEntries(2),
+    () => tree.readTile(0, 2),
+    () => tree.readTile(2, 0),
     () => tree.proveInclusion(300),
     () => tree.proveInclusion(300, 301),
     () => tree.proveConsistency(0),

@@ -1,0 +1,82 @@
+/** The published log: the tree of the last checkpoint that has left the house, and the keys that vouch for it. */
+import { parseCheckpoint } from "../chain/checkpoint.ts"
+import type { Sha256 } from "../chain/hash.ts"
+import { type PublicKey, decodeCoseKey } from "../chain/key.ts"
+import { TiledTree, type TileReader } from "../chain/log-reader.ts"
+import { parseNote } from "../chain/note.ts"
+import { type QueryLog, StoredTiles } from "./log-tiles.ts"
+
+export interface PublishedCheckpoint {
+  readonly height: number
+  /** The signed note, as it is served and exported. */
+  readonly note: string
+  /** What it signs, held against it tile by tile. */
+  readonly tree: TiledTree
+}
+
+/** What the log's policy, its first leaf, names. */
+export interface LogIdentity {
+  readonly origin: string
+  readonly vkey: string
+  readonly operatorKey: PublicKey
+  readonly receiptKey: PublicKey
+}
+
+export class PublishedLog {
+  private readonly query: QueryLog
+  private readonly reader: TileReader
+  private readonly hash: Sha256 | undefined
+  private last: PublishedCheckpoint | null = null
+  private identity: LogIdentity | null = null
+
+  constructor(query: QueryLog, hash?: Sha256) {
+    this.query = query
+    this.reader = new StoredTiles(query)
+    this.hash = hash
+  }
+
+  /** The last published checkpoint; null where nothing was published. */
+  async readCheckpoint(): Promise<PublishedCheckpoint | null> {
+    const [row] = await this.query<{ height: number; note: string }>(
+      `select height, note from checkpoints
+       where height = (select max(height) from publications)`,
+      [],
+    )
+    if (row === undefined) return null
+    const { last } = this
+    if (last !== null && last.height === row.height && last.note === row.note) return last
+    const note = parseNote(row.note)
+    const checkpoint = note === null ? null : parseCheckpoint(note.text)
+    if (checkpoint === null)
+      throw new Error(`the checkpoint of block ${row.height} cannot be read: run tidemark verify`)
+    const tree =
+      last?.height === row.height ? last.tree : await TiledTree.open(this.reader, checkpoint, this.hash)
+    return (this.last = { height: row.height, note: row.note, tree })
+  }
+
+  /** The published tree, if it has `size` leaves: one that was read a while ago will do. Null where none has. */
+  async readTree(size: number): Promise<TiledTree | null> {
+    if (this.last !== null && this.last.tree.size >= size) return this.last.tree
+    const published = await this.readCheckpoint()
+    return published !== null && published.tree.size >= size ? published.tree : null
+  }
+
+  async readIdentity(): Promise<LogIdentity> {
+    if (this.identity !== null) return this.identity
+    const [row] = await this.query<{
+      origin: string
+      vkey: string
+      operator_key: Uint8Array
+      receipt_key: Uint8Array
+    }>("select origin, vkey, operator_key, receipt_key from log", [])
+    if (row === undefined) throw new Error("the database holds no log")
+    const { origin, vkey } = row
+    this.identity = {
+      origin,
+      vkey,
+      operatorKey: decodeCoseKey(row.operator_key),
+      receiptKey: decodeCoseKey(row.receipt_key),
+    }
+    return this.identity
+  }
+}

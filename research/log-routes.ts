@@ -1,0 +1,123 @@
+/**
+ * The published log, for anybody: C2SP tlog-tiles under `/log`, what a reader's policy must name, and the key of COSE
+ * Receipts. Neither a key is asked for nor a record written: nothing of a device is shown.
+ */
+import { createHash } from "node:crypto"
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
+import { hashSize } from "../chain/hash.ts"
+import { formatEntries } from "../chain/log-reader.ts"
+import { type LogPlace, formatTilePath, parseTilePath } from "../chain/tile-path.ts"
+import { tileWidth } from "../chain/tile.ts"
+import { formatLogPolicy } from "./log-policy.ts"
+import type { PublishedLog } from "./log-published.ts"
+import { Problem } from "./problem.ts"
+import { encodeReceiptKey, encodeReceiptKeys, isReceiptKid, noSuchKey } from "./receipt-keys.ts"
+
+export interface LogRoutesOptions {
+  readonly log: PublishedLog
+}
+
+const method = ["GET", "HEAD"]
+const schema = { hide: true }
+
+/** What will never be another: a name of a tile says how many leaves it covers. */
+const forever = "public, max-age=31536000, immutable"
+/** What changes with each block: it may be kept, and is asked for anew each time. */
+const asked = "no-cache"
+
+export const logRoutes: FastifyPluginAsync<LogRoutesOptions> = async (app, { log }) => {
+  // A page of anybody's may check this log; there is nothing here that a cookie or a key would open.
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.header("access-control-allow-origin", "*")
+  })
+
+  app.route({
+    method,
+    url: "/log/checkpoint",
+    schema,
+    handler: async (request, reply) => {
+      const published = await log.readCheckpoint()
+      if (published === null)
+        throw new Problem("not-published", { detail: "no block is sealed and published yet" })
+      return sendText(request, reply, published.note)
+    },
+  })
+
+  app.route({
+    method,
+    url: "/log/policy",
+    schema,
+    handler: async (request, reply) => sendText(request, reply, formatLogPolicy(await log.readIdentity())),
+  })
+
+  app.route<{ Params: { readonly "*": string } }>({
+    method,
+    url: "/log/tile/*",
+    schema,
+    handler: async (request, reply) => {
+      const place = parseTilePath(`tile/${request.params["*"]}`)
+      // One name for one resource: what is kept for a year is kept once.
+      if (place === null || pathOf(request) !== `/log/${formatTilePath(place)}`)
+        throw new Problem("not-published", { detail: "this is no path of C2SP tlog-tiles" })
+      const bytes = await readPlace(log, place)
+      if (bytes === null) {
+        throw new Problem("not-published", { detail: `the published log has no ${formatTilePath(place)}` })
+      }
+      return reply
+        .header("content-type", "application/octet-stream")
+        .header("cache-control", forever)
+        .send(bytes)
+    },
+  })
+
+  app.route({
+    method,
+    url: "/.well-known/scitt-keys",
+    schema,
+    handler: async (_request, reply) => {
+      const { receiptKey } = await log.readIdentity()
+      return sendCbor(reply, encodeReceiptKeys([receiptKey]))
+    },
+  })
+
+  app.route<{ Params: { readonly kid: string } }>({
+    method,
+    url: "/.well-known/scitt-keys/:kid",
+    schema,
+    handler: async (request, reply) => {
+      const { receiptKey } = await log.readIdentity()
+      if (isReceiptKid(request.params.kid, receiptKey)) return sendCbor(reply, encodeReceiptKey(receiptKey))
+      return reply
+        .code(404)
+        .header("content-type", "application/concise-problem-details+cbor")
+        .send(noSuchKey())
+    },
+  })
+}
+
+/** The bytes of a tile or bundle, as wide as it was asked for; null where the published tree is not that large. */
+async function readPlace(log: PublishedLog, place: LogPlace): Promise<Uint8Array | null> {
+  const leaves =
+    (place.index * tileWidth + place.width) * (place.kind === "tile" ? tileWidth ** place.level : 1)
+  // A tree may be larger than any that a block could reach.
+  const tree = Number.isSafeInteger(leaves) ? await log.readTree(leaves) : null
+  if (tree === null) return null
+  if (place.kind === "tile")
+    return (await tree.readTile(place.level, place.index)).subarray(0, place.width * hashSize)
+  return formatEntries((await tree.readEntries(place.index)).slice(0, place.width))
+}
+
+function pathOf({ raw }: FastifyRequest): string {
+  return (raw.url ?? "").split("?")[0]!
+}
+
+function sendText(request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
+  const etag = `"${createHash("sha256").update(text).digest("hex").slice(0, 32)}"`
+  reply.header("cache-control", asked).header("etag", etag)
+  if (request.headers["if-none-match"] === etag) return reply.code(304).send()
+  return reply.header("content-type", "text/plain; charset=utf-8").send(text)
+}
+
+function sendCbor(reply: FastifyReply, bytes: Uint8Array): FastifyReply {
+  return reply.header("content-type", "application/cbor").header("cache-control", asked).send(bytes)
+}
