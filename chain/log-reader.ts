@@ -239,7 +239,7 @@ export function tileOf({ level, index }: NodePlace): TileIndex {
 }
 
 /** Bytes of an entry in a bundle: its length, big-endian, and itself. */
-const recordSize = 2 + hashSize
+export const entryRecordSize = 2 + hashSize
 const recordStart = Uint8Array.of(0, hashSize)
 
 /** A bundle as it is published: `00 20 ‖ entry` for each. */
@@ -249,12 +249,12 @@ export function formatEntries(entries: readonly Hash[]): Uint8Array {
 
 /** Takes 1 to 256 entries as `formatEntries` makes them; null for anything else: this log's entries are hashes. */
 export function parseEntries(bundle: Uint8Array): Hash[] | null {
-  const count = bundle.length / recordSize
+  const count = bundle.length / entryRecordSize
   if (!Number.isInteger(count) || count < 1 || count > tileWidth) return null
   const entries: Hash[] = []
-  for (let at = 0; at < bundle.length; at += recordSize) {
+  for (let at = 0; at < bundle.length; at += entryRecordSize) {
     if (bundle[at] !== 0 || bundle[at + 1] !== hashSize) return null
-    entries.push(parseHash(bundle.subarray(at + recordStart.length, at + recordSize)))
+    entries.push(parseHash(bundle.subarray(at + recordStart.length, at + entryRecordSize)))
   }
   return entries
 }

@@ -8,11 +8,13 @@ import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
 import { gatherSignatures, openVerifier } from "../ingest/verifier.ts"
 import { type AuditResult, audit, formatAudit } from "../verify/audit.ts"
 import { describeEvidence, formatEvidence } from "../verify/evidence.ts"
+import { describeSplitResult, formatSplitResult } from "../verify/split-view.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print } from "./output.ts"
 import { type TrustOptions, readTrust, verifyEvidenceFile } from "./verify-evidence.ts"
+import { readSplitView, verifySplitViewFile } from "./verify-split.ts"
 
 interface VerifyOptions extends TrustOptions {
   readonly json: boolean
@@ -24,7 +26,7 @@ export function addVerify(program: Command): void {
     "verify",
     "check an evidence file offline; without a file, audit everything stored against every signature, chain, leaf, manifest and checkpoint",
   )
-    .argument("[file]", "evidence, as tidemark evidence writes it")
+    .argument("[file]", "evidence, as tidemark evidence writes it, or a split view of tidemark follow")
     .option("--policy <file>", "with a file: the logs and witnesses that you trust, a C2SP tlog-policy")
     .option("--log-key <vkey>", "with a file: the key of the log that you trust, without witnesses")
     .option(
@@ -56,6 +58,13 @@ function collect(text: string, before: readonly string[] = []): readonly string[
 
 async function runVerifyEvidence(file: string, options: VerifyOptions): Promise<void> {
   ignoreBrokenPipe()
+  const splitView = await readSplitView(file)
+  if (splitView !== null) {
+    const split = await verifySplitViewFile(splitView, options)
+    print(options.json ? JSON.stringify(describeSplitResult(split)) : formatSplitResult(split))
+    if (split.kind === "refused") process.exitCode = 1
+    return
+  }
   const result = await verifyEvidenceFile(file, await readTrust(options))
   print(options.json ? JSON.stringify(describeEvidence(result)) : formatEvidence(result))
   if (result.kind === "refused") process.exitCode = 1

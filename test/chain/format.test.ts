@@ -8,6 +8,7 @@ import { policyOfLog } from "../../chain/tlog-policy.ts"
 import { verdictCodes } from "../../chain/verdict.ts"
 import { edKey, seedSentence } from "../vectors/keys.ts"
 import { EvidenceVerifier } from "../../verify/evidence.ts"
+import { splitVectors } from "../vectors/splits.ts"
 import { exampleParts as evidenceParts, exampleLog, formatEvidenceExample } from "./evidence-example.ts"
 import { exampleParts, exampleStatement, formatExample } from "./example.ts"
 
@@ -33,6 +34,11 @@ test("the example of evidence in FORMAT.md is what the code makes, byte by byte,
   expect(verifier.end()).toMatchObject({ kind: "verified", statements: 1, readings: 1 })
 })
 
+test("the split view of FORMAT.md is the vector's, byte by byte", () => {
+  const [, example] = /^```split-view\n([^]*?)^```$/m.exec(format) ?? []
+  expect(example).toBe(splitVectors().get("splits/valid/grown-differently.json")!.file)
+})
+
 test("FORMAT.md has every verdict under its code", () => {
   const rows = [...format.matchAll(/^\| (\d+) \| ([a-z-]+) \|/gm)].map(([, code, verdict]) => [
     verdict,
@@ -50,6 +56,8 @@ test("every section that a vector names is one of FORMAT.md", () => {
     "chains",
     "evidence/valid",
     "evidence/invalid",
+    "splits/valid",
+    "splits/invalid",
   ].flatMap((part) =>
     readdirSync(folder + part).map(
       (file) => (JSON.parse(readFileSync(`${folder}${part}/${file}`, "utf8")) as { rule: string }).rule,

@@ -1,5 +1,5 @@
 /**
- * Writes `statements/`, `chains/`, `registry/` and `evidence/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
+ * Writes `statements/`, `chains/`, `registry/`, `evidence/` and `splits/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
  * again in memory and compares. The keys are test keys: see keys.ts.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
@@ -11,6 +11,7 @@ import { malformedVectors } from "./malformed.ts"
 import { evidenceVectors } from "./evidence.ts"
 import { registryVectors } from "./registry.ts"
 import { refusedVectors } from "./refused.ts"
+import { splitVectors } from "./splits.ts"
 import { aheadVectors, unreadVectors } from "./unread.ts"
 
 /** A member a line, so that a change shows in a diff and a pack of 10,000 records is still one line. */
@@ -54,9 +55,14 @@ export async function makeEvidenceFiles(): Promise<Map<string, string>> {
   return new Map([...vectors].map(([path, vector]) => [path, formatVector(vector)]))
 }
 
+/** The files of `splits/`, likewise. */
+export function makeSplitFiles(): Map<string, string> {
+  return new Map([...splitVectors()].map(([path, vector]) => [path, formatVector(vector)]))
+}
+
 async function writeVectorFiles(folder: string): Promise<void> {
-  for (const old of ["statements", "chains", "registry", "evidence"]) rmSync(join(folder, old), { recursive: true, force: true })
-  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles())]) {
+  for (const old of ["statements", "chains", "registry", "evidence", "splits"]) rmSync(join(folder, old), { recursive: true, force: true })
+  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles()]) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
   }
