@@ -9,6 +9,8 @@ export interface Service {
   readonly url: string
   /** PEM: CAs that the service's certificate may be of; those of Node by default. */
   readonly ca?: string | Uint8Array
+  /** The name in the service's certificate, where it is reached by another: through a proxy, say. */
+  readonly servername?: string
   /** PEM: a client certificate, with its chain, and its key. It is a login by itself. */
   readonly certificate?: string | Uint8Array
   readonly key?: string | Uint8Array
@@ -34,6 +36,8 @@ export interface Link {
   subscribe(): void
   /** QoS 1, without waiting for those before. */
   publish(number: number, bytes: Uint8Array): void
+  /** Bytes as they are, also such as are no MQTT. */
+  write(bytes: Uint8Array): void
   /** Sends DISCONNECT and resolves when the socket is closed, at the latest after a second. */
   end(): Promise<void>
   /** Closes at once. `closed` is called before this returns, if it was not before. */
@@ -59,6 +63,7 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
     ...(service.ca === undefined ? {} : { ca: readPem(service.ca) }),
     ...(service.certificate === undefined ? {} : { cert: readPem(service.certificate) }),
     ...(service.key === undefined ? {} : { key: readPem(service.key) }),
+    ...(service.servername === undefined ? {} : { servername: service.servername }),
     clientId: deviceId,
     protocolVersion: 4,
     clean: true, // the memory is the chain, not the broker
@@ -107,6 +112,9 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
         // mqtt.js calls back with null for PUBACK, and with an error where the connection ended first.
         if (error === null || error === undefined) listener.acknowledged(number)
       })
+    },
+    write(bytes) {
+      if (!isClosed) client.stream.write(bytes)
     },
     async end() {
       if (isClosed) return
