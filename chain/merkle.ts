@@ -198,14 +198,29 @@ export function checkInclusion(
   root: Hash,
   hash: Sha256 = sha256,
 ): boolean {
-  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return false
+  const proven = rootOfPath(leafHash, index, size, path, hash)
+  return proven !== null && equalBytes(proven, root)
+}
+
+/**
+ * The root that a leaf and its path give (RFC 9162 §2.1.3.2, without the last comparison); null where the path cannot be
+ * one of this leaf in a tree of this size. Says nothing until the root is found to be a signed one.
+ */
+export function rootOfPath(
+  leafHash: Hash,
+  index: number,
+  size: number,
+  path: readonly Hash[],
+  hash: Sha256 = sha256,
+): Hash | null {
+  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) return null
   // A tree of one leaf has the leaf's hash as its root: what is no hash must not prove itself.
-  if (leafHash.length !== hashSize || root.length !== hashSize) return false
+  if (leafHash.length !== hashSize) return null
   let fn = index
   let sn = size - 1
   let node = leafHash
   for (const sibling of path) {
-    if (sn === 0 || sibling.length !== hashSize) return false
+    if (sn === 0 || sibling.length !== hashSize) return null
     if (fn % 2 === 1 || fn === sn) {
       node = hashNode(sibling, node, hash)
       while (fn % 2 === 0 && fn !== 0) {
@@ -216,7 +231,7 @@ export function checkInclusion(
     fn = Math.floor(fn / 2)
     sn = Math.floor(sn / 2)
   }
-  return sn === 0 && equalBytes(node, root)
+  return sn === 0 ? node : null
 }
 
 /** PROOF(size1, D_size2) of RFC 9162 §2.1.4.1; empty where the sizes are equal. Throws a RangeError unless 0 < size1 <= size2. */
