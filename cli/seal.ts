@@ -29,7 +29,7 @@ export function addSeal(program: Command): void {
   const command = addCommand(
     program,
     "seal",
-    "seal what is unsealed now, and publish the checkpoint; with --schedule again and again, as a process of its own; needs origin, log.key, operator.key and heads.key of the log's keys",
+    "seal what is unsealed now, and publish the checkpoint; with --schedule again and again, as a process of its own; needs origin, log.key, operator.key, receipt.key and heads.key of the log's keys",
   )
     .addOption(dataOption())
     .addOption(jsonOption())

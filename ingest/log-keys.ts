@@ -37,8 +37,8 @@ export type SomeKeys<Name extends SecretName> = Pick<LogKeys, Name | "origin">
 export const ingestSecrets = ["operator", "headsSecret"] as const
 export type IngestKeys = SomeKeys<(typeof ingestSecrets)[number]>
 
-/** Whoever seals signs manifests and checkpoints, and blinds the heads. */
-export const sealSecrets = ["log", "operator", "headsSecret"] as const
+/** Whoever seals signs manifests, checkpoints and the trees of receipts, and blinds the heads. */
+export const sealSecrets = ["log", "operator", "receipt", "headsSecret"] as const
 export type SealKeys = SomeKeys<(typeof sealSecrets)[number]>
 
 /** Whoever answers researchers shows the blinds of the heads that an evidence file is about. */

@@ -13,6 +13,7 @@ import {
   saltSize,
 } from "../chain/block.ts"
 import { signCheckpoint } from "../chain/checkpoint.ts"
+import { signReceiptTree } from "../chain/cose-receipt.ts"
 import { type Hash, parseHash } from "../chain/hash.ts"
 import { type MapPlace, type SealedHead, mapPlaceOf, mapRootOf } from "../chain/heads.ts"
 import { Frontier, hashLeaf } from "../chain/merkle.ts"
@@ -181,12 +182,16 @@ async function sealInTransaction(
     [...builder.moved].map((device) => start.heads.get(device)!),
   )
   const note = signCheckpoint({ origin: keys.origin, size: tree.size, root: treeRoot }, keys.log)
-  await client.query("insert into checkpoints (height, size, root, note) values ($1, $2, $3, $4)", [
-    manifest.height,
-    tree.size,
-    treeRoot,
-    note,
-  ])
+  await client.query(
+    "insert into checkpoints (height, size, root, note, receipt_signature) values ($1, $2, $3, $4, $5)",
+    [
+      manifest.height,
+      tree.size,
+      treeRoot,
+      note,
+      signReceiptTree(keys.origin, tree.size, treeRoot, keys.receipt),
+    ],
+  )
   // A crash here: nothing happened, and nothing has left the process. The height is a primary key: of two sealers that
   // got here by different connections one fails, and it is the compare-and-swap from the block before to this one.
   await options.onStep?.("stored")

@@ -200,6 +200,7 @@ class LogAudit {
       if (!equalBytes(logRow.operatorKey, encodeCoseKey(policy.operatorKey))) say("operator_key", rule)
       if (!equalBytes(logRow.receiptKey, encodeCoseKey(policy.receiptKey))) say("receipt_key", rule)
     }
+    this.checkpoints.receiptKey = policy.receiptKey
     this.chains = new Chains(policy.origin, policy.operatorKey, options.sha256)
     this.judge = new StatementAudit({ ...options, findings, chains: this.chains, digestKey })
   }

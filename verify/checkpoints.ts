@@ -1,6 +1,8 @@
 /** Checkpoints: one per block, signed by the log's key, and the published one among them. */
 import { equalBytes } from "../chain/bytes.ts"
 import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
+import { checkReceiptTree } from "../chain/cose-receipt.ts"
+import type { PublicKey } from "../chain/key.ts"
 import type { Frontier } from "../chain/merkle.ts"
 import { type NoteKey, parseNote, verifyNote } from "../chain/note.ts"
 import type { VerifyEquation } from "../chain/signature.ts"
@@ -21,6 +23,9 @@ export class CheckpointAudit {
   /** The height of the block at which the database has the published size. */
   private publishedHeight: number | null = null
   private last: { readonly height: number; readonly size: number } | null = null
+  /** Of the policy, which is the first that the audit reads. */
+  receiptKey: PublicKey | null = null
+  private hasReceipts = false
 
   /** @param published the note as it was published; null where none was */
   constructor(
@@ -94,6 +99,23 @@ export class CheckpointAudit {
         manifestRow,
         "is not what was sealed: the log signed another root with it",
       )
+    // Of another tree than the log signed, the rule above is the one that was broken.
+    if (checkpoint.size === size && equalBytes(checkpoint.root, root))
+      this.checkReceiptSignature(row.receiptSignature, tree, name)
+  }
+
+  /** Under each tree but those that were sealed before there were receipts. */
+  private checkReceiptSignature(signature: Uint8Array | null, tree: Frontier, name: string): void {
+    const say = (rule: string): void => this.findings.add("checkpoints", "receipt_signature", name, rule)
+    if (signature === null) {
+      if (this.hasReceipts) say("is missing: the blocks before have one")
+      return
+    }
+    this.hasReceipts = true
+    const { receiptKey, logKey, verify } = this
+    if (receiptKey === null) return
+    if (!checkReceiptTree(logKey.name, tree.size, tree.root(), signature, receiptKey, verify))
+      say("is not the receipt key's signature over this tree")
   }
 
   private async findRow(height: number): Promise<CheckpointRow | null> {

@@ -125,6 +125,8 @@ export interface CheckpointRow {
   readonly size: number
   readonly root: Uint8Array
   readonly note: string
+  /** Null: sealed before there were receipts. */
+  readonly receiptSignature: Uint8Array | null
 }
 
 export interface SealedHeadRow {

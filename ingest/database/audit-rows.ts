@@ -169,14 +169,19 @@ export class AuditRows {
 
   checkpoints() {
     return mapRows(
-      this.read<{ height: number; size: number; root: Buffer; note: string }>(
-        "select height, size, root, note from checkpoints order by height",
-      ),
+      this.read<{
+        height: number
+        size: number
+        root: Buffer
+        note: string
+        receipt_signature: Buffer | null
+      }>("select height, size, root, note, receipt_signature from checkpoints order by height"),
       (row) => ({
         height: row.height,
         size: row.size,
         root: plainBytes(row.root),
         note: row.note,
+        receiptSignature: row.receipt_signature === null ? null : plainBytes(row.receipt_signature),
       }),
     )
   }

@@ -471,6 +471,19 @@ export const changes: readonly Tamper[] = [
   ),
 
   tamper(
+    "checkpoints.receipt_signature",
+    `update checkpoints set ${flip("receipt_signature")} where height = 1`,
+    /^checkpoint of block 1$/,
+    /is not the receipt key's signature over this tree/,
+  ),
+  tamper(
+    "checkpoints.receipt_signature",
+    "update checkpoints set receipt_signature = null where height = 1",
+    /^checkpoint of block 1$/,
+    /is missing: the blocks before have one/,
+  ),
+
+  tamper(
     "chain_heads.device_id",
     "update chain_heads set device_id = 'k9' where device_id = 'k5'",
     /^head of device k[59]$/,

@@ -1,0 +1,326 @@
+/**
+ * COSE Receipts (RFC 9942): that a leaf is in a log, as a COSE_Sign1 whose payload is the root and is left out. And the
+ * Transparent Statement of SCITT (RFC 9943): a statement with its receipts in the unprotected header.
+ *
+ * A receipt signs the root alone, so size and index would be anybody's: one receipt of a log of 1,000 leaves verified
+ * under 512 pairs of them. Here the size is in the protected header too, and must be the one of the proof.
+ */
+import { equalBytes, joinBytes } from "./bytes.ts"
+import { CborReader, CborWriter, encodeCbor, readInside } from "./cbor.ts"
+import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "./hash.ts"
+import { type Algorithm, type PrivateKey, type PublicKey, algorithmEd25519, kidOf, kidSize } from "./key.ts"
+import { hashLeaf, rootOfPath } from "./merkle.ts"
+import {
+  type VerifyEquation,
+  checkSignature,
+  signMessage,
+  signatureSize,
+  verifyEquation,
+} from "./signature.ts"
+import { pathLengthMax } from "./tlog-proof.ts"
+
+/** A tree of the log, as its receipt key signs it: once for all of its leaves. */
+export interface ReceiptTree {
+  readonly origin: string
+  /** Of the receipt key: the first 8 bytes of its thumbprint. */
+  readonly kid: Uint8Array
+  /** Leaves; at least 2, since RFC 9942 has no path of no nodes. */
+  readonly size: number
+}
+
+export interface CoseReceipt extends ReceiptTree {
+  /** Of the leaf. */
+  readonly index: number
+  /** From the leaf's sibling up to the root's child. */
+  readonly path: readonly Hash[]
+  /** 64 bytes. */
+  readonly signature: Uint8Array
+}
+
+/** sub of every receipt: it speaks of the log's tree. The statement's own would tell whose leaf it is. */
+export const receiptSubject = "log"
+
+const algorithm: Algorithm = algorithmEd25519
+const labelVds = 395
+const labelVdp = 396
+const labelReceipts = 394
+/** Private use: PROTOCOL §6. */
+const labelTreeSize = -65_539
+/** RFC 9162 with SHA-256, of the COSE Verifiable Data Structure Algorithms. */
+const vdsRfc9162 = 1
+const inclusionProofs = -1
+/** What a signed tree has at most; a receipt has one path more. */
+const receiptSizeMax = 4_096
+const receiptsMax = 16
+
+function encodeHeader({ origin, kid, size }: ReceiptTree): Uint8Array {
+  return encodeCbor(
+    new Map<number, number | Uint8Array | ReadonlyMap<number, string>>([
+      [1, algorithm],
+      [4, kid],
+      [
+        15,
+        new Map([
+          [1, origin],
+          [2, receiptSubject],
+        ]),
+      ],
+      [labelVds, vdsRfc9162],
+      [labelTreeSize, size],
+    ]),
+  )
+}
+
+/** What the signature covers: `["Signature1", protected, h'', root]` (RFC 9052 §4.4, RFC 9942 §5.2.1). */
+function encodeSigned(tree: ReceiptTree, root: Hash): Uint8Array {
+  return encodeCbor(["Signature1", encodeHeader(tree), new Uint8Array(0), root])
+}
+
+/** The receipt key's signature over a tree: the same for each of its leaves, and deterministic. */
+export function signReceiptTree(origin: string, size: number, root: Hash, key: PrivateKey): Uint8Array {
+  if (size < 2) throw new RangeError("there is no receipt of a tree of one leaf")
+  return signMessage(key, encodeSigned({ origin, kid: kidOf(key.publicKey), size }, root))
+}
+
+/** Whether this key signed a tree of this size and root. */
+export function checkReceiptTree(
+  origin: string,
+  size: number,
+  root: Hash,
+  signature: Uint8Array,
+  key: PublicKey,
+  verify: VerifyEquation = verifyEquation,
+): boolean {
+  const message = encodeSigned({ origin, kid: kidOf(key), size }, root)
+  return checkSignature(key, algorithm, message, signature, verify) === "good"
+}
+
+export function encodeCoseReceipt(receipt: CoseReceipt): Uint8Array {
+  const { size, index, path, signature } = receipt
+  const proof = encodeCbor([size, index, path])
+  return encodeCbor({
+    tag: 18,
+    value: [
+      encodeHeader(receipt),
+      new Map([[labelVdp, new Map([[inclusionProofs, [proof]]])]]),
+      null,
+      signature,
+    ],
+  })
+}
+
+/** Takes exactly what `encodeCoseReceipt` makes. Throws a FormatFault. */
+export function decodeCoseReceipt(bytes: Uint8Array): CoseReceipt {
+  const reader = new CborReader(bytes, "deterministic")
+  if (bytes.length > receiptSizeMax) reader.fault(`a receipt has at most ${receiptSizeMax} bytes`, 0)
+  if (reader.enterTag("tag 18 of a COSE_Sign1") !== 18)
+    reader.fault("a receipt begins with tag 18 (COSE_Sign1)", 0)
+  if (reader.enterArray("a COSE_Sign1") !== 4) reader.fault("a COSE_Sign1 has four items", 1)
+  const header = reader.readBytes("the protected header")
+  const tree = readInside(reader.offset - header.length, () => readHeader(header))
+  const { proof, start } = readProof(reader)
+  const { size, index, path } = readInside(start, () => readPath(proof, tree.size))
+  const payloadStart = reader.offset
+  if (reader.bytes[payloadStart] !== 0xf6)
+    reader.fault("the payload is nil: the root is computed", payloadStart)
+  reader.readValue()
+  const signatureStart = reader.offset
+  const signature = reader.readBytes("the signature")
+  if (signature.length !== signatureSize) reader.fault("a signature has 64 bytes", signatureStart)
+  reader.leave()
+  reader.leave()
+  reader.end()
+  return { ...tree, size, index, path, signature }
+}
+
+function readHeader(bytes: Uint8Array): ReceiptTree {
+  const reader = new CborReader(bytes, "deterministic")
+  if (reader.enterMap("the protected header") !== 5)
+    reader.fault("the protected header of a receipt has alg, kid, CWT claims, vds and the tree's size", 0)
+  readMember(reader, 1, algorithm, "alg is -19 (Ed25519)")
+  readLabel(reader, 4, "kid")
+  const kidStart = reader.offset
+  const kid = reader.readBytes("kid")
+  if (kid.length !== kidSize) reader.fault("kid is the first 8 bytes of the key's thumbprint", kidStart)
+  readLabel(reader, 15, "CWT claims")
+  const claimsStart = reader.offset
+  if (reader.enterMap("the CWT claims") !== 2)
+    reader.fault("the CWT claims of a receipt are iss and sub", claimsStart)
+  readLabel(reader, 1, "iss")
+  const origin = reader.readText("iss")
+  readLabel(reader, 2, "sub")
+  const subStart = reader.offset
+  if (reader.readText("sub") !== receiptSubject) reader.fault(`sub is ${receiptSubject}`, subStart)
+  reader.leave()
+  readMember(reader, labelVds, vdsRfc9162, "vds is 1 (RFC9162_SHA256)")
+  readLabel(reader, labelTreeSize, "the tree's size")
+  const sizeStart = reader.offset
+  const size = reader.readUint("the tree's size")
+  if (size < 2) reader.fault("there is no receipt of a tree of one leaf", sizeStart)
+  reader.leave()
+  reader.end()
+  return { origin, kid, size }
+}
+
+/** `{396: {-1: [proof]}}`, with one proof: of more, one would be nobody's. */
+function readProof(reader: CborReader): { readonly proof: Uint8Array; readonly start: number } {
+  const start = reader.offset
+  if (reader.enterMap("the unprotected header") !== 1)
+    reader.fault("the unprotected header of a receipt has 396 (vdp) alone", start)
+  readLabel(reader, labelVdp, "vdp")
+  const proofsStart = reader.offset
+  if (reader.enterMap("vdp") !== 1) reader.fault("vdp has -1 (inclusion proofs) alone", proofsStart)
+  readLabel(reader, inclusionProofs, "inclusion proofs")
+  const listStart = reader.offset
+  if (reader.enterArray("inclusion proofs") !== 1)
+    reader.fault("a receipt has one inclusion proof", listStart)
+  const proof = reader.readBytes("an inclusion proof")
+  const proofStart = reader.offset - proof.length
+  reader.leave()
+  reader.leave()
+  reader.leave()
+  return { proof, start: proofStart }
+}
+
+function readPath(
+  bytes: Uint8Array,
+  sizeSigned: number,
+): { readonly size: number; readonly index: number; readonly path: readonly Hash[] } {
+  const reader = new CborReader(bytes, "deterministic")
+  if (reader.enterArray("an inclusion proof") !== 3)
+    reader.fault("an inclusion proof has the tree's size, the leaf's index and the path", 0)
+  const sizeStart = reader.offset
+  const size = reader.readUint("the tree's size")
+  if (size !== sizeSigned) reader.fault("the tree's size is the one in the protected header", sizeStart)
+  const indexStart = reader.offset
+  const index = reader.readUint("the leaf's index")
+  if (index >= size) reader.fault("the leaf's index is below the tree's size", indexStart)
+  const pathStart = reader.offset
+  const length = reader.enterArray("a path")
+  if (length < 1 || length > pathLengthMax) reader.fault(`a path has 1 to ${pathLengthMax} nodes`, pathStart)
+  const path: Hash[] = []
+  for (let left = length; left > 0; left--) {
+    const nodeStart = reader.offset
+    const node = reader.readBytes("a node of the path")
+    if (node.length !== hashSize) reader.fault("a node has 32 bytes", nodeStart)
+    path.push(parseHash(node))
+  }
+  reader.leave()
+  reader.leave()
+  reader.end()
+  return { size, index, path }
+}
+
+function readLabel(reader: CborReader, expected: number, name: string): void {
+  const start = reader.offset
+  if (reader.readInt("a label") !== expected) reader.fault(`label ${expected} (${name}) expected`, start)
+}
+
+function readMember(reader: CborReader, label: number, value: number, rule: string): void {
+  readLabel(reader, label, rule)
+  const start = reader.offset
+  if (reader.readInt(rule) !== value) reader.fault(rule, start)
+}
+
+export type ReceiptFinding =
+  | { readonly kind: "good"; readonly root: Hash }
+  | { readonly kind: "other-key" }
+  /** The path is none of this leaf in a tree of this size, or gives a root that the key did not sign. */
+  | { readonly kind: "bad" }
+
+/** Whether a receipt is by this key and about this entry. Whose key it is, is for the reader to know. */
+export function checkCoseReceipt(
+  receipt: CoseReceipt,
+  entry: Hash,
+  key: PublicKey,
+  verify: VerifyEquation = verifyEquation,
+  hash: Sha256 = sha256,
+): ReceiptFinding {
+  if (!equalBytes(receipt.kid, kidOf(key, hash))) return { kind: "other-key" }
+  const { origin, index, size, path, signature } = receipt
+  const root = rootOfPath(hashLeaf(entry, hash), index, size, path, hash)
+  return root !== null && checkReceiptTree(origin, size, root, signature, key, verify)
+    ? { kind: "good", root }
+    : { kind: "bad" }
+}
+
+/** A Transparent Statement taken apart: the statement as published, and receipts, of this log or of others. */
+export interface TransparentStatement {
+  readonly statement: Uint8Array
+  readonly receipts: readonly Uint8Array[]
+}
+
+/** The statement with receipts in the unprotected header, in the order given. */
+export function attachReceipts(statement: Uint8Array, receipts: readonly Uint8Array[]): Uint8Array {
+  const at = findUnprotected(statement)
+  if (receipts.length === 0) throw new RangeError("a Transparent Statement has at least one receipt")
+  const writer = new CborWriter()
+  writer.append(statement.subarray(0, at))
+  writer.writeValue(new Map([[labelReceipts, receipts]]))
+  writer.append(statement.subarray(at + 1))
+  return writer.finish()
+}
+
+/** Where the empty unprotected header of a statement stands. Throws a FormatFault where that is no statement. */
+function findUnprotected(statement: Uint8Array): number {
+  const reader = new CborReader(statement, "deterministic")
+  enterSign1(reader)
+  const at = reader.offset
+  if (reader.enterMap("the unprotected header") !== 0) reader.fault("the unprotected header is empty", at)
+  return at
+}
+
+function enterSign1(reader: CborReader): void {
+  if (reader.enterTag("tag 18 of a COSE_Sign1") !== 18)
+    reader.fault("a statement begins with tag 18 (COSE_Sign1)", 0)
+  if (reader.enterArray("a COSE_Sign1") !== 4) reader.fault("a COSE_Sign1 has four items", 1)
+  reader.readBytes("the protected header")
+}
+
+/**
+ * Takes exactly what `attachReceipts` makes; what is taken for the statement is for `decodeStatement` to judge, and each
+ * receipt for who knows its log. Throws a FormatFault.
+ */
+export function detachReceipts(bytes: Uint8Array): TransparentStatement {
+  const reader = new CborReader(bytes, "deterministic")
+  enterSign1(reader)
+  const start = reader.offset
+  if (reader.enterMap("the unprotected header") !== 1)
+    reader.fault("the unprotected header of a Transparent Statement has 394 (receipts) alone", start)
+  readLabel(reader, labelReceipts, "receipts")
+  const listStart = reader.offset
+  const count = reader.enterArray("receipts")
+  if (count < 1 || count > receiptsMax) reader.fault(`there are 1 to ${receiptsMax} receipts`, listStart)
+  const receipts: Uint8Array[] = []
+  for (let left = count; left > 0; left--) {
+    const receiptStart = reader.offset
+    const receipt = reader.readBytes("a receipt")
+    if (receipt.length === 0 || receipt.length > 65_535)
+      reader.fault("a receipt has 1 to 65,535 bytes", receiptStart)
+    receipts.push(receipt)
+  }
+  reader.leave()
+  reader.leave()
+  const rest = bytes.subarray(reader.offset)
+  return { statement: joinBytes(bytes.subarray(0, start), Uint8Array.of(0xa0), rest), receipts }
+}
+
+/** What a COSE_Sign1 is, by its headers; `statement` also of anything else. */
+export function sortSign1(bytes: Uint8Array): "statement" | "transparent" | "receipt" {
+  // d2 84, the protected header, and the first key of the unprotected one: 394 or 396.
+  const header = readSign1Header(bytes)
+  if (header === null) return "statement"
+  const [first, second, third, fourth] = bytes.subarray(header.end, header.end + 4)
+  if (first === 0xa1 && second === 0x19 && third === 0x01 && fourth === 0x8c) return "receipt"
+  return first === 0xa1 && second === 0x19 && third === 0x01 && fourth === 0x8a ? "transparent" : "statement"
+}
+
+function readSign1Header(bytes: Uint8Array): { readonly end: number } | null {
+  if (bytes[0] !== 0xd2 || bytes[1] !== 0x84) return null
+  const low = bytes[2]
+  if (low === undefined || low >> 5 !== 2) return null
+  const length = low & 31
+  if (length < 24) return { end: 3 + length }
+  if (length === 24) return { end: 4 + (bytes[3] ?? 0) }
+  return length === 25 ? { end: 5 + (bytes[3] ?? 0) * 256 + (bytes[4] ?? 0) } : null
+}
