@@ -1,4 +1,5 @@
 /** The forms that rows are given in, chosen by `format` or by the Accept header. */
+import { wantedTypes } from "./media-type.ts"
 import { Problem } from "./problem.ts"
 
 export const formats = ["json", "ndjson", "csv", "parquet", "arrow"] as const
@@ -31,16 +32,7 @@ export function isBulk(format: Format): boolean {
 export function formatOf(named: Format | undefined, accept: string | undefined): Format {
   if (named !== undefined) return named
   if (accept === undefined || accept.trim() === "") return "json"
-  const wanted = accept
-    .split(",")
-    .map((part) => {
-      const [type = "", ...parameters] = part.split(";").map((text) => text.trim().toLowerCase())
-      const quality = parameters.find((one) => one.startsWith("q="))
-      return { type, quality: quality === undefined ? 1 : Number(quality.slice(2)) }
-    })
-    .filter(({ quality }) => quality > 0)
-    .toSorted((a, b) => b.quality - a.quality)
-  for (const { type } of wanted) {
+  for (const type of wantedTypes(accept)) {
     const format = formats.find((one) => mediaTypes[one].split(";")[0] === type)
     if (format !== undefined) return format
     if (type === "application/*" || type === "*/*") return "json"

@@ -13,6 +13,7 @@ const kinds = {
   "unknown-block": [404, "there is no such block"],
   "unknown-statement": [404, "there is no such statement"],
   "not-published": [404, "the published log does not have this"],
+  "not-sealed": [404, "the statement is not sealed yet"],
   "no-such-route": [404, "there is nothing at this path"],
   "read-only": [405, "this API only reads"],
   "not-acceptable": [406, "this format is not made here"],
