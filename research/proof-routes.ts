@@ -2,14 +2,14 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
 import { parseHex } from "../chain/bytes.ts"
 import { attachReceipts } from "../chain/cose-receipt.ts"
-import { type Hash, parseHash } from "../chain/hash.ts"
+import { parseHash } from "../chain/hash.ts"
 import { formatTlogProof } from "../chain/tlog-proof.ts"
 import { chooseType } from "./media-type.ts"
 import type { ResearchOptions } from "./options.ts"
 import { Problem } from "./problem.ts"
 import { mayRead } from "./reader.ts"
 import { entrySchema, responses } from "./schema.ts"
-import { type SealedTree, findStatement, makeReceipt, readPath, readTree } from "./sealed-statement.ts"
+import { type ProvenLeaf, findStatement, makeReceipt, proveLeaf } from "./sealed-statement.ts"
 
 /** RFC 9943. */
 export const receiptTypes = ["application/scitt-receipt+cose", "application/cose"] as const
@@ -18,9 +18,9 @@ const textType = "text/plain; charset=utf-8"
 
 interface Proven {
   readonly bytes: Uint8Array
-  readonly tree: SealedTree
-  readonly index: number
-  readonly path: readonly Hash[]
+  readonly leaf: ProvenLeaf
+  /** Made only where it is asked for: it takes a query. */
+  readonly receipt: Uint8Array | null
 }
 
 interface Route {
@@ -32,7 +32,6 @@ const noQuery = { type: "object", additionalProperties: false, properties: {} } 
 const binary = { type: "string", format: "binary" } as const
 
 export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, options) => {
-  const { desk } = options
   app.get<Route & { Querystring: { readonly statement: boolean } }>(
     "/v1/statements/:entry/proof",
     {
@@ -58,12 +57,13 @@ export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, opti
       },
     },
     async (request, reply) => {
-      const { bytes, tree, index, path } = await prove(request, reply, options)
+      const { bytes, leaf } = await prove(request, reply, options, { isReceipt: false })
+      const { published, index, path } = leaf
       const extra = request.query.statement ? bytes : null
       return reply
         .header("content-type", textType)
         .header("content-disposition", attachment(request.params.entry, "tlog-proof"))
-        .send(formatTlogProof({ extra, index, path, checkpoint: tree.note }))
+        .send(formatTlogProof({ extra, index, path, checkpoint: published.note }))
     },
   )
 
@@ -83,7 +83,7 @@ export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, opti
     },
     async (request, reply) => {
       const type = chooseType(request.headers.accept, receiptTypes)
-      const receipt = receiptOf(await prove(request, reply, options))
+      const receipt = receiptOf(await prove(request, reply, options, { isReceipt: true }))
       return reply
         .header("content-type", type)
         .header("content-disposition", attachment(request.params.entry, "receipt"))
@@ -107,28 +107,28 @@ export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, opti
     },
     async (request, reply) => {
       const type = chooseType(request.headers.accept, statementTypes)
-      const proven = await prove(request, reply, options)
+      const proven = await prove(request, reply, options, { isReceipt: true })
       return reply
         .header("content-type", type)
         .header("content-disposition", attachment(request.params.entry, "scitt"))
         .send(Buffer.from(attachReceipts(proven.bytes, [receiptOf(proven)])))
     },
   )
+}
 
-  function receiptOf({ tree, index, path }: Proven): Uint8Array {
-    const receipt = makeReceipt(desk.log.origin, tree, index, path)
-    if (receipt !== null) return receipt
-    throw new Problem("not-sealed", {
-      detail: "the last block was sealed before this service made receipts; the next one has them",
-    })
-  }
+function receiptOf({ receipt }: Proven): Uint8Array {
+  if (receipt !== null) return receipt
+  throw new Problem("not-sealed", {
+    detail: "the last block was sealed before this service made receipts; the next one has them",
+  })
 }
 
 /** What a reader may see of a sealed statement, and its path. */
 async function prove(
   request: FastifyRequest<Route>,
   reply: FastifyReply,
-  { desk, sha256 }: ResearchOptions,
+  { desk, published, sha256 }: ResearchOptions,
+  { isReceipt }: { readonly isReceipt: boolean },
 ): Promise<Proven> {
   const entry = parseHash(parseHex(request.params.entry)!)
   return desk.withSnapshot(request, reply, async (snapshot) => {
@@ -145,16 +145,15 @@ async function prove(
         rule: "must be the entry of a stored statement",
       })
     request.access.devices = [found.deviceId]
-    const tree = snapshot.asOf === null ? null : await readTree(query, snapshot.asOf.height)
-    if (found.kind === "waiting" || tree === null)
+    const leaf = found.kind === "waiting" ? null : await proveLeaf(published, found.leafIndex)
+    if (found.kind === "waiting" || leaf === null)
       throw new Problem("not-sealed", {
         detail: "the statement waits for the next block; until then nothing proves it",
         retryAfterSeconds: 60,
       })
-    const { bytes, leafIndex: index } = found
-    const path = await readPath(query, tree, index, entry, sha256)
     request.access.rows = 1
-    return { bytes, tree, index, path }
+    const receipt = isReceipt ? await makeReceipt(query, published, leaf) : null
+    return { bytes: found.bytes, leaf, receipt }
   })
 }
 

@@ -46,6 +46,7 @@ export function openResearch({ database, keys, log }: Base<ResearchKeys>): Resea
       await app.register(researchRoutes, {
         desk,
         guard,
+        published,
         version,
         blindOf: blinding(keys),
         sha256: sha256Native,

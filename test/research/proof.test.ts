@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { formatHex } from "../../chain/bytes.ts"
 import { checkCoseReceipt, decodeCoseReceipt, detachReceipts } from "../../chain/cose-receipt.ts"
-import { kidOf } from "../../chain/key.ts"
 import { checkInclusion, hashLeaf } from "../../chain/merkle.ts"
 import { parseCheckpoint } from "../../chain/checkpoint.ts"
 import { parseNote } from "../../chain/note.ts"
@@ -9,7 +8,8 @@ import { type Statement, entryOf } from "../../chain/statement.ts"
 import { parseTlogProof } from "../../chain/tlog-proof.ts"
 import { sha256Native } from "../../ingest/native.ts"
 import { createKey, revokeKey } from "../../research/key.ts"
-import { findStatement, makeReceipt, readPath, readTree } from "../../research/sealed-statement.ts"
+import { PublishedLog } from "../../research/log-published.ts"
+import { findStatement, makeReceipt, proveLeaf } from "../../research/sealed-statement.ts"
 import { type TestDevice, send } from "../ingest/stand.ts"
 import { type ResearchStand, openResearchStand } from "./research-stand.ts"
 
@@ -103,31 +103,29 @@ test("what waits for the next block has no proof yet, and what is not there or b
 
 test("tiles that were changed give no proof, and the service says that it is at fault", async () => {
   const client = await stand.pool.connect()
+  const query = async <Row extends object>(sql: string, values: readonly unknown[]) =>
+    (await client.query<Row>(sql, [...values])).rows
   try {
     await client.query("begin; set local session_replication_role = replica")
-    // The first leaf, whose hash is in the path of every other leaf of its tile.
-    const { rowCount } = await client.query(
-      "update tiles set hashes = overlay(hashes placing '\\x00000000'::bytea from 1) where level = 0 and tile_index = 0",
-    )
-    expect(rowCount).toBe(1)
-    const query = async <Row extends object>(sql: string, values: readonly unknown[]) =>
-      (await client.query<Row>(sql, [...values])).rows
-    const tree = (await readTree(query))!
     const found = await findStatement(query, entryOf(said[0]!.bytes), sha256Native)
     if (found.kind !== "sealed") throw new Error(found.kind)
-    await expect(
-      readPath(query, tree, found.leafIndex, entryOf(said[0]!.bytes), sha256Native),
-    ).rejects.toThrow(/do not prove leaf/)
+    const proven = await proveLeaf(new PublishedLog(query, sha256Native), found.leafIndex)
+    // The first leaf, whose hash is in the path of every other leaf of its tile.
+    await client.query(
+      "update tiles set hashes = overlay(hashes placing '\\x00000000'::bytea from 1) where level = 0 and tile_index = 0",
+    )
+    await expect(proveLeaf(new PublishedLog(query, sha256Native), found.leafIndex)).rejects.toThrow(
+      /does not hash to what the tile above it says/,
+    )
+    await client.query(`update statements set bytes = bytes || '\\x00' where bytes = $1`, [said[0]!.bytes])
+    await expect(findStatement(query, entryOf(said[0]!.bytes), sha256Native)).rejects.toThrow(
+      /are not what was accepted/,
+    )
+    // Of a log that was sealed before there were receipts.
+    await client.query("update checkpoints set receipt_signature = null")
+    expect(await makeReceipt(query, new PublishedLog(query), proven!)).toBeNull()
   } finally {
     await client.query("rollback")
     client.release()
   }
-})
-
-test("nothing that was not sealed by this service's version has a receipt, and the next block mends that", async () => {
-  const query = async <Row extends object>(sql: string, values: readonly unknown[]) =>
-    (await stand.pool.query<Row>(sql, [...values])).rows
-  const tree = (await readTree(query))!
-  expect(makeReceipt("o", { ...tree, receiptSignature: null }, 0, [])).toBeNull()
-  expect(tree.receiptKid).toEqual(kidOf(stand.keys.receipt.publicKey))
 })

@@ -12,6 +12,7 @@ import type { ProblemBody } from "../../research/problem.ts"
 import { researchRoutes } from "../../research/routes.ts"
 import { describeApi, makeServer } from "../../research/server.ts"
 import { type Stand, type TestDevice, openStand, send } from "../ingest/stand.ts"
+import { publishedLogOf } from "./log-stand.ts"
 
 export interface ResearchStand extends Stand {
   readonly app: FastifyInstance
@@ -41,6 +42,7 @@ export async function openResearchStand(limits: Partial<DeskLimits> = {}): Promi
   await app.register(researchRoutes, {
     desk,
     guard: { records: stand.pool, nowMs: Date.now, onFault: (error) => faults.push(error) },
+    published: publishedLogOf(pool),
     version: "0.0.0",
     blindOf: (height, device) => blindOf(stand.keys.headsSecret, height, device),
     sha256: sha256Native,
