@@ -104,3 +104,16 @@ function* listTiles(
     if (index * tileWidth + width > before) yield { index, width }
   }
 }
+
+/** The partial tiles of a tree, and its partial bundle: at most one each level. */
+export function listPartial(size: number): LogPlace[] {
+  const places: LogPlace[] = []
+  for (let level = 0; countNodes(level, size) > 0; level++) {
+    const count = countNodes(level, size)
+    const [index, width] = [Math.floor(count / tileWidth), count % tileWidth]
+    if (width === 0) continue
+    places.push({ kind: "tile", level, index, width })
+    if (level === 0) places.push({ kind: "entries", index, width })
+  }
+  return places
+}

@@ -6,6 +6,7 @@ import { initLog, openLog } from "../ingest/log.ts"
 import { type LogKeys, policyOf } from "../ingest/log-keys.ts"
 import { findKeys, makeDataFolder, openDatabase } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { addLogExport } from "./log-export.ts"
 import { addCommand, dataOption } from "./option.ts"
 import { print, say } from "./output.ts"
 
@@ -19,6 +20,7 @@ export function addLog(program: Command): void {
       if (fault !== null) throw new UsageFault(`--origin ${origin}: ${fault}`)
       describeLog(await makeLog(data, origin), data)
     })
+  addLogExport(log)
 }
 
 async function makeLog(dataFolder: string, origin: string): Promise<LogKeys> {

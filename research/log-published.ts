@@ -1,9 +1,10 @@
 /** The published log: the tree of the last checkpoint that has left the house, and the keys that vouch for it. */
 import { parseCheckpoint } from "../chain/checkpoint.ts"
-import type { Sha256 } from "../chain/hash.ts"
+import { type Sha256, hashSize } from "../chain/hash.ts"
 import { type PublicKey, decodeCoseKey } from "../chain/key.ts"
-import { TiledTree, type TileReader } from "../chain/log-reader.ts"
+import { TiledTree, type TileReader, formatEntries } from "../chain/log-reader.ts"
 import { parseNote } from "../chain/note.ts"
+import type { LogPlace } from "../chain/tile-path.ts"
 import { type QueryLog, StoredTiles } from "./log-tiles.ts"
 
 export interface PublishedCheckpoint {
@@ -20,6 +21,13 @@ export interface LogIdentity {
   readonly vkey: string
   readonly operatorKey: PublicKey
   readonly receiptKey: PublicKey
+}
+
+/** The bytes of a tile or bundle, as wide as it is named. */
+export async function readPlace(tree: TiledTree, place: LogPlace): Promise<Uint8Array> {
+  const { index, width } = place
+  if (place.kind === "tile") return (await tree.readTile(place.level, index)).subarray(0, width * hashSize)
+  return formatEntries((await tree.readEntries(index)).slice(0, width))
 }
 
 export class PublishedLog {
@@ -59,6 +67,15 @@ export class PublishedLog {
     if (this.last !== null && this.last.tree.size >= size) return this.last.tree
     const published = await this.readCheckpoint()
     return published !== null && published.tree.size >= size ? published.tree : null
+  }
+
+  /** Of the checkpoints that are larger than the first and at most as large as the second, in order. */
+  async listSizes(sizeBefore: number, size: number): Promise<number[]> {
+    const rows = await this.query<{ size: number }>(
+      "select size from checkpoints where size > $1 and size <= $2 order by size",
+      [sizeBefore, size],
+    )
+    return rows.map((row) => row.size)
   }
 
   async readIdentity(): Promise<LogIdentity> {

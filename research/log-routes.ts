@@ -4,12 +4,10 @@
  */
 import { createHash } from "node:crypto"
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
-import { hashSize } from "../chain/hash.ts"
-import { formatEntries } from "../chain/log-reader.ts"
 import { type LogPlace, formatTilePath, parseTilePath } from "../chain/tile-path.ts"
 import { tileWidth } from "../chain/tile.ts"
 import { formatLogPolicy } from "./log-policy.ts"
-import type { PublishedLog } from "./log-published.ts"
+import { type PublishedLog, readPlace } from "./log-published.ts"
 import { Problem } from "./problem.ts"
 import { encodeReceiptKey, encodeReceiptKeys, isReceiptKid, noSuchKey } from "./receipt-keys.ts"
 
@@ -59,7 +57,7 @@ export const logRoutes: FastifyPluginAsync<LogRoutesOptions> = async (app, { log
       // One name for one resource: what is kept for a year is kept once.
       if (place === null || pathOf(request) !== `/log/${formatTilePath(place)}`)
         throw new Problem("not-published", { detail: "this is no path of C2SP tlog-tiles" })
-      const bytes = await readPlace(log, place)
+      const bytes = await readPublishedPlace(log, place)
       if (bytes === null) {
         throw new Problem("not-published", { detail: `the published log has no ${formatTilePath(place)}` })
       }
@@ -95,16 +93,13 @@ export const logRoutes: FastifyPluginAsync<LogRoutesOptions> = async (app, { log
   })
 }
 
-/** The bytes of a tile or bundle, as wide as it was asked for; null where the published tree is not that large. */
-async function readPlace(log: PublishedLog, place: LogPlace): Promise<Uint8Array | null> {
-  const leaves =
-    (place.index * tileWidth + place.width) * (place.kind === "tile" ? tileWidth ** place.level : 1)
-  // A tree may be larger than any that a block could reach.
+/** Null where the published tree is not that large. */
+async function readPublishedPlace(log: PublishedLog, place: LogPlace): Promise<Uint8Array | null> {
+  const nodes = place.index * tileWidth + place.width
+  const leaves = nodes * (place.kind === "tile" ? tileWidth ** place.level : 1)
+  // A name may be of a tree that is larger than any.
   const tree = Number.isSafeInteger(leaves) ? await log.readTree(leaves) : null
-  if (tree === null) return null
-  if (place.kind === "tile")
-    return (await tree.readTile(place.level, place.index)).subarray(0, place.width * hashSize)
-  return formatEntries((await tree.readEntries(place.index)).slice(0, place.width))
+  return tree === null ? null : readPlace(tree, place)
 }
 
 function pathOf({ raw }: FastifyRequest): string {

@@ -10,6 +10,8 @@ export const locks = {
   sealer: 7_201_603,
   /** Held while the last checkpoint is read and published. */
   publication: 7_201_604,
+  /** Held while the published log is written as files: of two the slower would put its older checkpoint over the newer. */
+  logExport: 7_201_605,
 } as const
 
 // Whole numbers here stay below 2^53 by the protocol, and times are asked for as Unix ms.
