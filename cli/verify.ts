@@ -8,15 +8,17 @@ import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
 import { gatherSignatures, openVerifier } from "../ingest/verifier.ts"
 import { type AuditResult, audit, formatAudit } from "../verify/audit.ts"
 import { describeEvidence, formatEvidence } from "../verify/evidence.ts"
+import { describeProof, formatProof } from "../verify/proof.ts"
 import { describeSplitResult, formatSplitResult } from "../verify/split-view.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print } from "./output.ts"
-import { type TrustOptions, readTrust, verifyEvidenceFile } from "./verify-evidence.ts"
+import { readTrust, verifyEvidenceFile } from "./verify-evidence.ts"
+import { type ProofFileOptions, readProofFile, verifyProofFile } from "./verify-proof.ts"
 import { readSplitView, verifySplitViewFile } from "./verify-split.ts"
 
-interface VerifyOptions extends TrustOptions {
+interface VerifyOptions extends ProofFileOptions {
   readonly json: boolean
 }
 
@@ -24,15 +26,26 @@ export function addVerify(program: Command): void {
   addCommand(
     program,
     "verify",
-    "check an evidence file offline; without a file, audit everything stored against every signature, chain, leaf, manifest and checkpoint",
+    "check a file offline: evidence, a proof, a receipt, a split view; without a file, audit everything stored against every signature, chain, leaf, manifest and checkpoint",
   )
-    .argument("[file]", "evidence, as tidemark evidence writes it, or a split view of tidemark follow")
+    .argument(
+      "[file]",
+      "evidence, as tidemark evidence writes it, a C2SP tlog-proof, a COSE Receipt, a Transparent Statement, or a split view of tidemark follow",
+    )
     .option("--policy <file>", "with a file: the logs and witnesses that you trust, a C2SP tlog-policy")
     .option("--log-key <vkey>", "with a file: the key of the log that you trust, without witnesses")
     .option(
       "--device-key <key>",
       "with a file: the device's key (thumbprint in hex, or a file), again for another",
       collect,
+    )
+    .option(
+      "--statement <statement>",
+      "with a proof or a receipt: what it is about (a file, or its entry in hex), where the file does not hold it",
+    )
+    .option(
+      "--receipt-key <key>",
+      "with a receipt: the log's receipt key (a file, or hex), or a tlog-proof of the log's first statement",
     )
     .option(
       "--since <time>",
@@ -44,7 +57,7 @@ export function addVerify(program: Command): void {
     .action(async (file: string | undefined, options: VerifyOptions) => {
       if (file !== undefined) await runVerifyEvidence(file, options)
       else {
-        for (const name of ["policy", "logKey", "deviceKey", "since"] as const)
+        for (const name of ["policy", "logKey", "deviceKey", "since", "statement", "receiptKey"] as const)
           if (options[name] !== undefined)
             throw new UsageFault("what you trust is asked for with an evidence file: name one")
         await runAudit(options)
@@ -65,6 +78,16 @@ async function runVerifyEvidence(file: string, options: VerifyOptions): Promise<
     if (split.kind === "refused") process.exitCode = 1
     return
   }
+  const proof = await readProofFile(file)
+  if (proof !== null) {
+    const proven = await verifyProofFile(proof, options)
+    print(options.json ? JSON.stringify(describeProof(proven)) : formatProof(proven))
+    if (proven.kind === "refused") process.exitCode = 1
+    return
+  }
+  for (const name of ["statement", "receiptKey"] as const)
+    if (options[name] !== undefined)
+      throw new UsageFault("--statement and --receipt-key are for proofs and receipts, and this is none")
   const result = await verifyEvidenceFile(file, await readTrust(options))
   print(options.json ? JSON.stringify(describeEvidence(result)) : formatEvidence(result))
   if (result.kind === "refused") process.exitCode = 1

@@ -11,12 +11,13 @@ import { sha256 as nobleSha256 } from "../chain/hash.ts"
 import { type PublicKey, kidOf } from "../chain/key.ts"
 import { hashLeaf, rootOfPath } from "../chain/merkle.ts"
 import { formatVkey, verifyNote } from "../chain/note.ts"
+import { type Policy, decodePolicy } from "../chain/policy.ts"
 import { checkSignature } from "../chain/signature.ts"
-import { type Statement, decodeStatement, entryOf, signedBytesOf } from "../chain/statement.ts"
+import { type Statement, contentPolicy, decodeStatement, entryOf, signedBytesOf } from "../chain/statement.ts"
 import { parseTlogProof } from "../chain/tlog-proof.ts"
 import { EvidenceFault } from "./evidence-fault.ts"
 import { type EvidenceTrust, openCheckpoint } from "./evidence-trust.ts"
-import type { ProofFindings, ProofOptions, ProofResult } from "./proof-result.ts"
+import type { ProofFindings, ProofOptions, ProofRefusal, ProofResult } from "./proof-result.ts"
 
 export type {
   GivenStatement,
@@ -59,6 +60,42 @@ export function verifyTlogProof(bytes: Uint8Array, trust: EvidenceTrust, options
       ...subject,
     }
   })
+}
+
+/**
+ * The log's policy, from a tlog-proof of its first leaf: by the key of the log that the reader trusts, it gives the key of
+ * the log's receipts.
+ */
+export function openLogPolicy(
+  bytes: Uint8Array,
+  trust: EvidenceTrust,
+  options: Pick<ProofOptions, "sha256" | "verify">,
+): { readonly kind: "policy"; readonly policy: Policy } | ProofRefusal {
+  const proven = verifyTlogProof(bytes, trust, { ...options, given: null, signerKeys: [] })
+  if (proven.kind === "refused") return proven
+  const { statement, leafIndex, signedBy } = proven
+  if (leafIndex !== 0 || statement === null || statement.content !== contentPolicy)
+    return refusedPolicy("is the first leaf of its log, and this proof is of another")
+  try {
+    const policy = decodePolicy(statement.payload)
+    const message = signedBytesOf(statement)
+    const { operatorKey } = policy
+    if (
+      checkSignature(operatorKey, statement.algorithm, message, statement.signature, options.verify) !==
+      "good"
+    )
+      return refusedPolicy("is not signed by the operator's key that it names")
+    if (signedBy.kind !== "log" || policy.origin !== proven.origin || policy.logVkey !== signedBy.vkey)
+      return refusedPolicy("names another log than the one that signed the checkpoint")
+    return { kind: "policy", policy }
+  } catch (error) {
+    if (!(error instanceof FormatFault)) throw error
+    return refusedPolicy(`breaks a rule: ${error.rule}`)
+  }
+}
+
+function refusedPolicy(rule: string): ProofRefusal {
+  return { kind: "refused", code: "policy", what: "the log's policy", rule }
 }
 
 /** @param receiptKey the log's, as its policy statement names it */
