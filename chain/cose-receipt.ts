@@ -6,7 +6,7 @@
  * under 512 pairs of them. Here the size is in the protected header too, and must be the one of the proof.
  */
 import { equalBytes, joinBytes } from "./bytes.ts"
-import { CborReader, CborWriter, encodeCbor, readInside } from "./cbor.ts"
+import { CborReader, CborWriter, FormatFault, encodeCbor, readInside } from "./cbor.ts"
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "./hash.ts"
 import { type Algorithm, type PrivateKey, type PublicKey, algorithmEd25519, kidOf, kidSize } from "./key.ts"
 import { hashLeaf, rootOfPath } from "./merkle.ts"
@@ -305,22 +305,16 @@ export function detachReceipts(bytes: Uint8Array): TransparentStatement {
   return { statement: joinBytes(bytes.subarray(0, start), Uint8Array.of(0xa0), rest), receipts }
 }
 
-/** What a COSE_Sign1 is, by its headers; `statement` also of anything else. */
+/** What a COSE_Sign1 wants to be, by the first label of its unprotected header; `statement` also of anything else. */
 export function sortSign1(bytes: Uint8Array): "statement" | "transparent" | "receipt" {
-  // d2 84, the protected header, and the first key of the unprotected one: 394 or 396.
-  const header = readSign1Header(bytes)
-  if (header === null) return "statement"
-  const [first, second, third, fourth] = bytes.subarray(header.end, header.end + 4)
-  if (first === 0xa1 && second === 0x19 && third === 0x01 && fourth === 0x8c) return "receipt"
-  return first === 0xa1 && second === 0x19 && third === 0x01 && fourth === 0x8a ? "transparent" : "statement"
-}
-
-function readSign1Header(bytes: Uint8Array): { readonly end: number } | null {
-  if (bytes[0] !== 0xd2 || bytes[1] !== 0x84) return null
-  const low = bytes[2]
-  if (low === undefined || low >> 5 !== 2) return null
-  const length = low & 31
-  if (length < 24) return { end: 3 + length }
-  if (length === 24) return { end: 4 + (bytes[3] ?? 0) }
-  return length === 25 ? { end: 5 + (bytes[3] ?? 0) * 256 + (bytes[4] ?? 0) } : null
+  try {
+    const reader = new CborReader(bytes, "deterministic")
+    enterSign1(reader)
+    if (reader.enterMap("the unprotected header") === 0) return "statement"
+    const label = reader.readInt("a label")
+    return label === labelVdp ? "receipt" : label === labelReceipts ? "transparent" : "statement"
+  } catch (error) {
+    if (!(error instanceof FormatFault)) throw error
+    return "statement"
+  }
 }

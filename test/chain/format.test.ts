@@ -1,9 +1,11 @@
 import { readFileSync, readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { expect, test } from "vitest"
-import { joinBytes } from "../../chain/bytes.ts"
+import { encodeUtf8, joinBytes } from "../../chain/bytes.ts"
+import { decodeCoseReceipt, encodeCoseReceipt } from "../../chain/cose-receipt.ts"
 import { checkSignature } from "../../chain/signature.ts"
 import { signedBytesOf } from "../../chain/statement.ts"
+import { parseTlogProof } from "../../chain/tlog-proof.ts"
 import { policyOfLog } from "../../chain/tlog-policy.ts"
 import { verdictCodes } from "../../chain/verdict.ts"
 import { edKey, seedSentence } from "../vectors/keys.ts"
@@ -11,6 +13,7 @@ import { EvidenceVerifier } from "../../verify/evidence.ts"
 import { splitVectors } from "../vectors/splits.ts"
 import { exampleParts as evidenceParts, exampleLog, formatEvidenceExample } from "./evidence-example.ts"
 import { exampleParts, exampleStatement, formatExample } from "./example.ts"
+import { exampleProof, exampleReceipt, exampleReceiptParts, formatReceiptExample } from "./proof-example.ts"
 
 const format = readFileSync(fileURLToPath(new URL("../../chain/FORMAT.md", import.meta.url)), "utf8")
 
@@ -32,6 +35,16 @@ test("the example of evidence in FORMAT.md is what the code makes, byte by byte,
   const verifier = new EvidenceVerifier({ trust: { policy: policyOfLog(log.vkey) } })
   verifier.push(file)
   expect(verifier.end()).toMatchObject({ kind: "verified", statements: 1, readings: 1 })
+})
+
+test("the proof and the receipt of FORMAT.md are what the code makes, byte by byte", () => {
+  const [, proof] = /^```tlog-proof\n([^]*?)^```$/m.exec(format) ?? []
+  expect(proof).toBe(exampleProof)
+  expect(parseTlogProof(encodeUtf8(exampleProof))).toMatchObject({ kind: "proof", proof: { index: 3 } })
+  const [, receipt] = /^```receipt\n([^]*?)^```$/m.exec(format) ?? []
+  expect(receipt).toBe(formatReceiptExample())
+  expect(joinBytes(...exampleReceiptParts.map(([part]) => part))).toEqual(exampleReceipt)
+  expect(encodeCoseReceipt(decodeCoseReceipt(exampleReceipt))).toEqual(exampleReceipt)
 })
 
 test("the split view of FORMAT.md is the vector's, byte by byte", () => {
@@ -58,6 +71,10 @@ test("every section that a vector names is one of FORMAT.md", () => {
     "evidence/invalid",
     "splits/valid",
     "splits/invalid",
+    "proofs/valid",
+    "proofs/invalid",
+    "receipts/valid",
+    "receipts/invalid",
   ].flatMap((part) =>
     readdirSync(folder + part).map(
       (file) => (JSON.parse(readFileSync(`${folder}${part}/${file}`, "utf8")) as { rule: string }).rule,

@@ -9,6 +9,8 @@ import { acceptedVectors } from "./accepted.ts"
 import { chainVectors } from "./chains.ts"
 import { malformedVectors } from "./malformed.ts"
 import { evidenceVectors } from "./evidence.ts"
+import { proofVectors } from "./proofs.ts"
+import { receiptVectors } from "./receipts.ts"
 import { registryVectors } from "./registry.ts"
 import { refusedVectors } from "./refused.ts"
 import { splitVectors } from "./splits.ts"
@@ -60,9 +62,15 @@ export function makeSplitFiles(): Map<string, string> {
   return new Map([...splitVectors()].map(([path, vector]) => [path, formatVector(vector)]))
 }
 
+/** The files of `proofs/` and `receipts/`, likewise. */
+export function makeProofFiles(): Map<string, string> {
+  const vectors = [...proofVectors(), ...receiptVectors()]
+  return new Map(vectors.map(([path, vector]) => [path, formatVector(vector)]))
+}
+
 async function writeVectorFiles(folder: string): Promise<void> {
-  for (const old of ["statements", "chains", "registry", "evidence", "splits"]) rmSync(join(folder, old), { recursive: true, force: true })
-  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles()]) {
+  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts"]) rmSync(join(folder, old), { recursive: true, force: true })
+  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles(), ...makeProofFiles()]) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
   }

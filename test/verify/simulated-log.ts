@@ -6,7 +6,7 @@ import { cosignNote } from "../../chain/cosignature.ts"
 import { type Hash, sha256, zeroHash } from "../../chain/hash.ts"
 import { type SealedHead, blindOf, headsRootOf } from "../../chain/heads.ts"
 import { type PrivateKey, algorithmEd25519 } from "../../chain/key.ts"
-import { Frontier, type NodePlace, coverRange, hashLeaf, rootOf } from "../../chain/merkle.ts"
+import { Frontier, type NodePlace, coverRange, hashLeaf, proveInclusion, rootOf } from "../../chain/merkle.ts"
 import { type Note, type NoteKey, formatNote, formatVkey, signNote } from "../../chain/note.ts"
 import { type Policy, encodePolicy } from "../../chain/policy.ts"
 import { type Registry, encodeRegistry } from "../../chain/registry.ts"
@@ -34,6 +34,9 @@ import { testKey } from "../vectors/keys.ts"
 export function simulatedKey(name: string): PrivateKey {
   return testKey(algorithmEd25519, `simulated ${name}`)
 }
+
+/** Of every simulated log. */
+export const simulatedReceiptKey = simulatedKey("receipt")
 
 const signatures = new Map<string, Statement>()
 
@@ -114,7 +117,7 @@ export class SimulatedLog {
       origin: this.origin,
       logVkey: formatVkey(this.vkey),
       operatorKey: this.operator.publicKey,
-      receiptKey: simulatedKey("receipt").publicKey,
+      receiptKey: simulatedReceiptKey.publicKey,
       version: 1,
     }
     this.sayAsOperator("policy", contentPolicy, encodePolicy(options.policy?.(policy) ?? policy))
@@ -235,6 +238,16 @@ export class SimulatedLog {
     this.sealedHeads.push(heads)
     this.fromMs = toMs
     return manifest
+  }
+
+  root(): Hash {
+    return this.tree.root()
+  }
+
+  /** The path of a leaf to the root of the log as it stands. */
+  path(index: number): Hash[] {
+    const read = ({ level, index: place }: NodePlace): Hash => this.nodes.get(`${level}/${place}`)!
+    return proveInclusion(index, this.leaves.length, read)
   }
 
   /** The checkpoint of the log as it stands, cosigned. */
