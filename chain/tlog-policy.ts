@@ -1,8 +1,8 @@
 /** C2SP tlog-policy: which logs a reader trusts, and which witnesses must have seen a checkpoint. */
-import { parseBase64 } from "./bytes.ts"
+import { encodeUtf8, parseBase64 } from "./bytes.ts"
 import { type Cosigner, parseCosignerVkey } from "./cosignature.ts"
 import { equalKeys } from "./key.ts"
-import { type NoteKey, parseVkey } from "./note.ts"
+import { type NoteKey, formatVkey, parseVkey } from "./note.ts"
 
 export interface TlogPolicy {
   readonly logs: readonly NoteKey[]
@@ -13,8 +13,12 @@ export interface TlogPolicy {
 export interface Witness {
   /** In the policy file, and nowhere else: what people call it. */
   readonly name: string
+  /** Its key as the file has it. */
+  readonly vkey: string
   /** Null for a kind of key that cannot be checked here (ML-DSA-44): such a witness never counts. */
   readonly cosigner: Cosigner | null
+  /** Where it is asked: the submission prefix of C2SP tlog-witness. Octets as the name's; nothing here reads it. */
+  readonly url: string | null
 }
 
 /** Who must have cosigned. */
@@ -83,6 +87,32 @@ export function parseTlogPolicy(file: Uint8Array): ParsedTlogPolicy {
   }
 }
 
+/** The file of a policy: its logs, its witnesses, and the groups that its quorum rests on. */
+export function formatTlogPolicy({ logs, witnesses, quorum }: TlogPolicy): Uint8Array {
+  const lines = logs.map((log) => `log ${octetsOf(formatVkey(log))}`)
+  for (const { name, vkey, url } of witnesses)
+    lines.push(`witness ${name} ${octetsOf(vkey)}${url === null ? "" : ` ${url}`}`)
+  const addGroups = (one: Quorum): void => {
+    if (one.kind !== "group") return
+    one.members.forEach(addGroups)
+    const { name, threshold, members } = one
+    lines.push(`group ${name} ${threshold} ${members.map(nameOf).join(" ")}`)
+  }
+  addGroups(quorum)
+  lines.push(`quorum ${nameOf(quorum)}`)
+  return Uint8Array.from(lines.map((line) => `${line}\n`).join(""), (octet) => octet.charCodeAt(0))
+}
+
+/** What a policy calls a quorum. */
+export function nameOf(quorum: Quorum): string {
+  return quorum.kind === "none" ? "none" : quorum.name
+}
+
+/** A text as the octets of its UTF-8, a character each: as the names of a policy are held. */
+function octetsOf(text: string): string {
+  return String.fromCharCode(...encodeUtf8(text))
+}
+
 class Parser {
   readonly logs: NoteKey[] = []
   readonly witnesses: Witness[] = []
@@ -123,9 +153,8 @@ class Parser {
     this.logs.push(log)
   }
 
-  private readWitness([name, vkey, , ...rest]: readonly string[]): void {
-    if (name === undefined || vkey === undefined || rest.length > 0)
-      throw new LineFault("witness <name> <vkey> [<url>]")
+  private readWitness([name, vkey, url = null, ...rest]: readonly (string | null)[]): void {
+    if (name == null || vkey == null || rest.length > 0) throw new LineFault("witness <name> <vkey> [<url>]")
     const decoded = decodeUtf8(vkey)
     const cosigner = parseCosignerVkey(decoded)
     if (cosigner === null && !isMlDsaVkey(decoded))
@@ -138,7 +167,7 @@ class Parser {
     if (isTwice) throw new LineFault(`the key of witness ${name} stands twice`)
     if (key === null) this.otherKeys.add(keyOf(decoded))
     this.define(name, { kind: "witness", name })
-    this.witnesses.push({ name, cosigner })
+    this.witnesses.push({ name, vkey: decoded, cosigner, url })
   }
 
   private readGroup([name, rule, ...names]: readonly string[]): void {
