@@ -21,6 +21,13 @@ export interface SealMetrics {
   sealFailed(): void
 }
 
+export interface WitnessMetrics {
+  cosigned(witness: string): void
+  failed(witness: string, kind: string): void
+  /** What no quorum has seen: how many blocks, and where the first of them ends. */
+  lagging(lag: { readonly height: number; readonly blocks: number; readonly sinceMs: number | null }): void
+}
+
 /**
  * What every process counts; each part adds its own.
  *
@@ -194,5 +201,62 @@ export function makeSealMetrics(registry: Registry): SealMetrics {
       sealedStatements.inc(statements)
     },
     sealFailed: () => sealFailures.inc(),
+  }
+}
+
+/** @param witnesses their names in the policy, which the operator wrote: a label each */
+export function makeWitnessMetrics(
+  registry: Registry,
+  witnesses: readonly string[],
+  nowMs: () => number,
+): WitnessMetrics {
+  const registers = [registry]
+  const height = new Gauge({
+    name: "tidemark_block_witnessed_height",
+    help: "Height of the last block that a quorum of witnesses has seen; -1 before the first.",
+    registers,
+  })
+  height.set(-1)
+  const unwitnessed = new Gauge({
+    name: "tidemark_blocks_unwitnessed",
+    help: "Sealed blocks that no quorum of witnesses has seen yet.",
+    registers,
+  })
+  let sinceMs: number | null = null
+  registry.registerMetric(
+    new Gauge({
+      name: "tidemark_witness_lag_seconds",
+      help: "How long the first block that no quorum has seen has been waiting; 0 where there is none.",
+      registers: [],
+      collect(): void {
+        this.set(sinceMs === null ? 0 : Math.max(0, nowMs() - sinceMs) / 1000)
+      },
+    }),
+  )
+  const cosignatures = new Counter({
+    name: "tidemark_witness_cosignatures_total",
+    help: "Cosignatures that a witness gave.",
+    labelNames: ["witness"],
+    registers,
+  })
+  const failures = new Counter({
+    name: "tidemark_witness_failures_total",
+    help: "Requests to a witness that ended without a cosignature, by what was wrong; they are made again.",
+    labelNames: ["witness", "kind"],
+    registers,
+  })
+  for (const witness of witnesses) {
+    cosignatures.inc({ witness }, 0)
+    for (const kind of ["unreachable", "refused", "nonsense", "disagrees", "failed"])
+      failures.inc({ witness, kind }, 0)
+  }
+  return {
+    cosigned: (witness) => cosignatures.inc({ witness }),
+    failed: (witness, kind) => failures.inc({ witness, kind }),
+    lagging: (lagging) => {
+      height.set(lagging.height)
+      unwitnessed.set(lagging.blocks)
+      sinceMs = lagging.sinceMs
+    },
   }
 }

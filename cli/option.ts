@@ -15,6 +15,14 @@ export function jsonOption(): Option {
   return new Option("--json", "print JSON, for programs").default(false)
 }
 
+/** Of whoever seals. */
+export function witnessesOption(): Option {
+  return new Option(
+    "--witnesses <file>",
+    "who cosigns each block's checkpoint, and which of them it needs: a C2SP tlog-policy with the witnesses' addresses",
+  ).env("TIDEMARK_WITNESSES")
+}
+
 /** A whole number from min to max. */
 export function parseCount(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -17,6 +17,7 @@ import { makePage } from "./parts/page.ts"
 import { announcePresence } from "./parts/presence.ts"
 import { openResearch } from "./parts/research.ts"
 import { startSealing } from "./parts/sealing.ts"
+import { compareBase, planOf, startWitnesses } from "./parts/witnesses.ts"
 import { findUp } from "./running.ts"
 
 export interface ServiceOptions {
@@ -33,6 +34,8 @@ export interface ServiceOptions {
   readonly httpHost?: string
   /** Cron in UTC; null: sealed only when somebody asks. */
   readonly schedule: string | null
+  /** A C2SP tlog-policy: who cosigns the checkpoints. */
+  readonly witnesses?: Uint8Array
   readonly limits?: Partial<BrokerLimits>
   /** The demo's own routes. */
   readonly plugin?: (app: FastifyInstance) => Promise<void>
@@ -71,6 +74,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   return compose(async (parts) => {
     const base = parts.add(await openOrMakeBase(options))
+    const plan = options.witnesses === undefined ? null : planOf(options.witnesses, base.keys)
+    if (plan !== null) await compareBase(base, plan)
     const ingest = parts.add(await startIngest(base, { connecting, limits: options.limits ?? {} }))
     const research = parts.add(openResearch(base))
     const http = parts.add(
@@ -85,7 +90,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         ],
       }),
     )
-    const sealing = parts.add(await startSealing(base, { schedule }))
+    const witnesses = plan === null ? null : parts.add(await startWitnesses(base, plan))
+    const sealing = parts.add(await startSealing(base, { schedule, onSealed: () => witnesses?.wake() }))
     const { keys, database } = base
     const { ports } = ingest
     const running = { kind: "up", host, ...ports, logins: loginsOf(connecting), origin: keys.origin } as const

@@ -14,14 +14,16 @@ import {
   readConnecting,
   reloadAtHangUp,
 } from "./listening.ts"
-import { addCommand, dataOption } from "./option.ts"
+import { addCommand, dataOption, witnessesOption } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { readWitnessFile } from "./parts/witnesses.ts"
 import { startService } from "./service.ts"
 
 interface UpOptions extends ListeningOptions, HttpOptions {
   readonly data: string
   readonly origin?: string
   readonly seal: string
+  readonly witnesses?: string
 }
 
 export function addUp(program: Command): void {
@@ -35,6 +37,7 @@ export function addUp(program: Command): void {
   addListeningOptions(up)
   addHttpOptions(up, "/healthz, /readyz, /metrics, /v1/receipts", 8080)
     .option("--seal <cron>", "when to seal, five fields of cron in UTC", "0 * * * *")
+    .addOption(witnessesOption())
     .action(runUp)
 }
 
@@ -45,6 +48,7 @@ async function runUp(options: UpOptions, command: Command): Promise<void> {
     const fault = findOriginFault(options.origin)
     if (fault !== null) throw new UsageFault(`--origin ${options.origin}: ${fault}`)
   }
+  const witnesses = options.witnesses === undefined ? undefined : await readWitnessFile(options.witnesses)
   ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
@@ -58,6 +62,7 @@ async function runUp(options: UpOptions, command: Command): Promise<void> {
     http: httpPort,
     ...(httpHost === undefined ? {} : { httpHost }),
     schedule,
+    ...(witnesses === undefined ? {} : { witnesses }),
     limits,
     log,
     say: (line) => log.info(line),

@@ -4,12 +4,12 @@
  */
 import { randomBytes } from "node:crypto"
 import { link, mkdir, readFile, rename, rm } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import type { Pool, PoolClient } from "pg"
 import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
 import { equalBytes } from "../chain/bytes.ts"
 import { parseHash } from "../chain/hash.ts"
-import { parseNote, verifyNote } from "../chain/note.ts"
+import { type Note, formatNote, parseNote, verifyNote } from "../chain/note.ts"
 import { inTransaction, locks } from "./database/pool.ts"
 import { type CheckpointSigner, syncFolder, writeDurable } from "./log-keys.ts"
 import { verifyNative } from "./native.ts"
@@ -31,9 +31,8 @@ export async function readPublished(dataFolder: string, keys: CheckpointSigner):
   const text = await readText(dataFolder)
   if (text === null) return null
   const note = parseNote(text)
-  const checkpoint = note === null ? null : parseCheckpoint(note.text)
-  const key = { name: keys.origin, publicKey: keys.log.publicKey }
-  if (note === null || checkpoint === null || verifyNote(note, [key], verifyNative)?.length !== 1) {
+  const checkpoint = note === null ? null : openSigned(note, keys)
+  if (checkpoint === null) {
     throw new LogRolledBack(
       `${checkpointPath(dataFolder)} is not a checkpoint signed by this log: restore it, or ask who changed it`,
     )
@@ -62,12 +61,12 @@ function sizeOf(text: string | null): number {
 }
 
 /** Written beside, fsynced, renamed: a reader sees the old one or the new one, also after a loss of power. */
-async function publishCheckpoint(dataFolder: string, note: string): Promise<void> {
-  const folder = join(dataFolder, "log")
+async function replaceFile(path: string, text: string): Promise<void> {
+  const folder = dirname(path)
   await mkdir(folder, { recursive: true, mode: 0o755 })
-  const temporary = join(folder, "checkpoint.new")
-  await writeDurable(temporary, note)
-  await rename(temporary, checkpointPath(dataFolder))
+  const temporary = `${path}.new`
+  await writeDurable(temporary, text)
+  await rename(temporary, path)
   await syncFolder(folder)
 }
 
@@ -81,39 +80,92 @@ export async function checkPublished(
   keys: CheckpointSigner,
 ): Promise<void> {
   const published = await readPublished(dataFolder, keys)
-  if (published === null) return
+  if (published !== null) await checkAgainst(database, published, "the published log", "were published")
+  const shown = await readContradiction(dataFolder, keys)
+  if (shown !== null)
+    await checkAgainst(database, shown, "what witnesses have seen", "were cosigned by a witness")
+}
+
+/** Throws a LogRolledBack where this log signed a checkpoint that the database does not lead to. */
+async function checkAgainst(
+  database: Pool | PoolClient,
+  signed: Checkpoint,
+  what: string,
+  were: string,
+): Promise<void> {
   const { rows } = await database.query<{ root: Uint8Array }>(
     "select root from checkpoints where size = $1",
-    [published.size],
+    [signed.size],
   )
   const row = rows[0]
-  if (row !== undefined && equalBytes(parseHash(row.root), published.root)) return
+  if (row !== undefined && equalBytes(parseHash(row.root), signed.root)) return
   const { rows: last } = await database.query<{ size: number | null }>(
     "select max(size) as size from checkpoints",
   )
   const size = last[0]?.size ?? 0
   throw new LogRolledBack(
-    size < published.size
-      ? `the database is behind the published log: it holds ${size} leaves, and ${published.size} were published. Was an old backup restored? Restore a newer one; nothing is sealed or accepted on top of this one`
-      : `the database tells another history than the published log: at ${published.size} leaves their roots differ`,
+    size < signed.size
+      ? `the database is behind ${what}: it holds ${size} leaves, and ${signed.size} ${were}. Was an old backup restored? Restore a newer one; nothing is sealed or accepted on top of this one`
+      : `the database tells another history than ${what}: at ${signed.size} leaves their roots differ`,
   )
 }
 
+const contradictionPath = (dataFolder: string): string => join(dataFolder, "log", "contradiction")
+
+/** A checkpoint of this log that a witness showed and the database did not lead to; null where there is none. */
+async function readContradiction(dataFolder: string, keys: CheckpointSigner): Promise<Checkpoint | null> {
+  const text = await readFileText(contradictionPath(dataFolder))
+  const note = text === null ? null : parseNote(text)
+  return note === null ? null : openSigned(note, keys)
+}
+
+/** The checkpoint of a note, if this log signed it. */
+export function openSigned(note: Note, { origin, log }: CheckpointSigner): Checkpoint | null {
+  const checkpoint = parseCheckpoint(note.text)
+  const key = { name: origin, publicKey: log.publicKey }
+  const isOurs = checkpoint?.origin === origin && verifyNote(note, [key], verifyNative)?.length === 1
+  return isOurs ? checkpoint : null
+}
+
 /**
- * Publishes the last checkpoint. Twice is harmless: same name, same bytes. One at a time, from reading it to its rename:
- * of two sealers the one that read an older one would publish it over the newer.
+ * Compares the database with a checkpoint that somebody else keeps. What this log signed and the database does not lead
+ * to is kept in the data folder: from then on nothing starts or is sealed on top of this database.
+ *
+ * @throws LogRolledBack
+ */
+export async function checkShown(
+  database: Pool | PoolClient,
+  dataFolder: string,
+  keys: CheckpointSigner,
+  shown: Note,
+): Promise<void> {
+  const checkpoint = openSigned(shown, keys)
+  // Not signed by us: whoever shows it proves nothing.
+  if (checkpoint === null) return
+  try {
+    await checkAgainst(database, checkpoint, "what witnesses have seen", "were cosigned by a witness")
+  } catch (error) {
+    if (error instanceof LogRolledBack) await replaceFile(contradictionPath(dataFolder), formatNote(shown))
+    throw error
+  }
+}
+
+/**
+ * Publishes the last checkpoint with the cosignatures that it has. Twice is harmless: same name, and the same bytes but for
+ * lines of witnesses. One at a time, from reading it to its rename: of two sealers the one that read an older one would
+ * publish it over the newer.
  */
 export async function publishLast(pool: Pool, dataFolder: string): Promise<void> {
   await inTransaction(pool, async (client) => {
     await client.query("select pg_advisory_xact_lock($1)", [locks.publication])
     const { rows } = await client.query<{ height: number; note: string }>(
-      "select height, note from checkpoints order by height desc limit 1",
+      "select height, cosigned_note(height) as note from checkpoints order by height desc limit 1",
     )
     if (rows[0] === undefined) return
     // The database may have gone back since somebody compared it.
     if (sizeOf(await readText(dataFolder)) > sizeOf(rows[0].note))
       throw new LogRolledBack("the database is behind the published log: was an old backup restored?")
-    await publishCheckpoint(dataFolder, rows[0].note)
+    await replaceFile(checkpointPath(dataFolder), rows[0].note)
     // A crash before this row is committed: the note stands in the folder and is not served yet; the next start writes it.
     await client.query(
       `insert into publications (height) select $1 from publisher where folder = $2 on conflict do nothing`,

@@ -9,7 +9,7 @@ import { type QueryLog, StoredTiles } from "./log-tiles.ts"
 
 export interface PublishedCheckpoint {
   readonly height: number
-  /** The signed note, as it is served and exported. */
+  /** The signed note with its cosignatures, as it is served and exported. */
   readonly note: string
   /** What it signs, held against it tile by tile. */
   readonly tree: TiledTree
@@ -46,7 +46,7 @@ export class PublishedLog {
   /** The last published checkpoint; null where nothing was published. */
   async readCheckpoint(): Promise<PublishedCheckpoint | null> {
     const [row] = await this.query<{ height: number; note: string }>(
-      `select height, note from checkpoints
+      `select height, cosigned_note(height) as note from checkpoints
        where height = (select max(height) from publications)`,
       [],
     )

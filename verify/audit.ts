@@ -16,6 +16,7 @@ import { contentBlock, contentPolicy, decodeStatement } from "../chain/statement
 import { BlockAudit } from "./blocks.ts"
 import { Chains } from "./chains.ts"
 import { CheckpointAudit } from "./checkpoints.ts"
+import { auditCosignatures } from "./cosignatures.ts"
 import { Findings } from "./finding.ts"
 import { LeafAudit } from "./leaves.ts"
 import { auditForks } from "./forks.ts"
@@ -136,6 +137,7 @@ class LogAudit {
       () => this.leaves.finish(),
       () => auditRegistryRows(source, this.chains!, findings, this.options.sha256),
       () => auditForks(source.forks(), this.chains!, findings, this.options),
+      () => auditCosignatures(source, findings, this.options.verifyNow),
     ]) {
       if (findings.isDone) return
       findings.nextRow()

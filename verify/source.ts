@@ -21,6 +21,10 @@ export interface AuditSource {
   blocks(): AsyncIterable<BlockRow>
   /** By height. */
   checkpoints(): AsyncIterable<CheckpointRow>
+  /** By height. */
+  cosignatures(): AsyncIterable<CosignatureRow>
+  witnessPolicies(): AsyncIterable<WitnessPolicyRow>
+  witnessed(): AsyncIterable<WitnessedRow>
   /** By first id. */
   leafRuns(): AsyncIterable<LeafRun>
   /** By height, level and index. */
@@ -127,6 +131,23 @@ export interface CheckpointRow {
   readonly note: string
   /** Null: sealed before there were receipts. */
   readonly receiptSignature: Uint8Array | null
+}
+
+export interface CosignatureRow {
+  readonly height: number
+  readonly vkey: string
+  readonly line: string
+  readonly cosignedAtUs: number
+}
+
+export interface WitnessPolicyRow {
+  readonly policyId: number
+  readonly policy: Uint8Array
+}
+
+export interface WitnessedRow {
+  readonly height: number
+  readonly policyId: number
 }
 
 export interface SealedHeadRow {

@@ -11,6 +11,8 @@ import type { Base } from "./base.ts"
 export interface SealingOptions {
   /** Cron in UTC; null: sealed only when somebody asks. */
   readonly schedule: string | null
+  /** A block stands and is published: whoever takes it further does so beside the next seal. */
+  readonly onSealed?: () => void
 }
 
 export interface SealingPart {
@@ -20,7 +22,10 @@ export interface SealingPart {
 }
 
 /** Publishes the last block, seals a slot that was missed, then waits for the next one. */
-export async function startSealing(base: Base<SealKeys>, { schedule }: SealingOptions): Promise<SealingPart> {
+export async function startSealing(
+  base: Base<SealKeys>,
+  { schedule, onSealed = () => {} }: SealingOptions,
+): Promise<SealingPart> {
   const { database, keys, dataFolder, registry, readiness, log } = base
   await claimPublication(database.pool, dataFolder)
   // A crash after a block's commit may have left it unpublished.
@@ -34,6 +39,7 @@ export async function startSealing(base: Base<SealKeys>, { schedule }: SealingOp
       readiness.mend("seal")
       if (result.kind === "sealed") {
         report(result.block)
+        onSealed()
         await compress()
       }
       return result

@@ -186,6 +186,33 @@ export class AuditRows {
     )
   }
 
+  cosignatures() {
+    return mapRows(
+      this.read<{ height: number; vkey: string; line: string; us: string }>(
+        "select height, vkey, line, (extract(epoch from cosigned_at) * 1000000)::text as us from cosignatures order by height, vkey",
+      ),
+      ({ height, vkey, line, us }) => ({ height, vkey, line, cosignedAtUs: Number(us) }),
+    )
+  }
+
+  witnessPolicies() {
+    return mapRows(
+      this.read<{ policy_id: number; policy: Buffer }>(
+        "select policy_id, policy from witness_policies order by policy_id",
+      ),
+      (row) => ({ policyId: row.policy_id, policy: plainBytes(row.policy) }),
+    )
+  }
+
+  witnessed() {
+    return mapRows(
+      this.read<{ height: number; policy_id: number }>(
+        "select height, policy_id from witnessed order by height",
+      ),
+      (row) => ({ height: row.height, policyId: row.policy_id }),
+    )
+  }
+
   leafRuns() {
     return mapRows(
       this.read<{ first_leaf: number; first_id: string; leaf_count: number }>(

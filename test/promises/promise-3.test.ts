@@ -138,6 +138,9 @@ test("A device has one history: the database itself takes no second statement fo
     "arrival_tiles",
     "sealed_heads",
     "checkpoints",
+    "cosignatures",
+    "witness_policies",
+    "witnessed",
   ]) {
     await expect(stand.pool.query(`delete from ${table}`)).rejects.toMatchObject({ code: "TM001" })
     await expect(stand.pool.query(`truncate ${table} cascade`)).rejects.toMatchObject({ code: "TM001" })

@@ -3,17 +3,22 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { PoolClient } from "pg"
 import { encodeUtf8, joinBytes } from "../../chain/bytes.ts"
+import { cosignNote, formatCosignerVkey } from "../../chain/cosignature.ts"
 import { algorithmEd25519, algorithmEsp256 } from "../../chain/key.ts"
 import { encodeLost } from "../../chain/lost.ts"
 import { proveKey } from "../../chain/registry.ts"
 import { encodePack } from "../../chain/senml.ts"
 import { contentLost } from "../../chain/statement.ts"
+import { readLastCheckpoint, storeCosignature, storePlan } from "../../ingest/cosignatures.ts"
 import { AuditRows } from "../../ingest/database/audit-rows.ts"
 import { type LogKeys, digestKeyOf } from "../../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative, verifyNativeAsync } from "../../ingest/native.ts"
+import { publishLast } from "../../ingest/publication.ts"
+import { readWitnessPlan } from "../../ingest/witness-plan.ts"
 import { type RegistryChange, changeRegistry, enrolDevices } from "../../ingest/registry.ts"
 import { type AuditOptions, type AuditResult, audit } from "../../verify/audit.ts"
 import { type Stand, TestDevice, openStand, send } from "../ingest/stand.ts"
+import { testKey } from "../vectors/keys.ts"
 
 /** Far ahead of any clock of this service: 2100. */
 const farAhead = 4_102_444_800
@@ -26,6 +31,8 @@ const farAhead = 4_102_444_800
  * - k3, Ed25519: its key rotated after statement 2; then revoked as of seq 3
  * - k4, P-256: lost readings; suspended afterwards
  * - k5: enrolled with possession and attributes, silent
+ *
+ * The first and the last block are cosigned by the one witness of the policy.
  */
 export async function openWholeLog(): Promise<Stand> {
   const stand = await openStand()
@@ -51,6 +58,7 @@ export async function openWholeLog(): Promise<Stand> {
   forked.next()
   await send(stand.intake.open("k1"), forked.next({ iat: 1_760_000_099 }))
   await stand.seal()
+  await witnessLast(stand)
 
   await stand.seal({ isEmptyAllowed: true })
 
@@ -71,10 +79,28 @@ export async function openWholeLog(): Promise<Stand> {
   await change(stand, { device: "k4", action: "suspend" })
   await sendAll(stand, k1, 2)
   await stand.seal()
+  await witnessLast(stand)
 
   await sendAll(stand, k1, 1)
   await sendOne(stand, k2, { payload: everyKind() })
   return stand
+}
+
+/** As its witness and the sealer would leave it. */
+async function witnessLast({ pool, keys, dataFolder }: Stand): Promise<void> {
+  const key = testKey(algorithmEd25519, "witness")
+  const cosigner = { name: "witness.example/w1", publicKey: key.publicKey }
+  const policy = `witness w1 ${formatCosignerVkey(cosigner)} https://w1.example/\nquorum w1\n`
+  const log = { name: keys.origin, publicKey: keys.log.publicKey }
+  const read = readWitnessPlan(encodeUtf8(policy), log)
+  if (read.kind === "fault") throw new Error(read.rule)
+  await storePlan(pool, read.plan)
+  const { height, note } = (await readLastCheckpoint(pool))!
+  const atSeconds = 1_760_000_000
+  const cosignature = cosignNote(note.text, cosigner.name, key, atSeconds)
+  if (!(await storeCosignature(pool, height, cosigner, cosignature, atSeconds)))
+    throw new Error("the block is not witnessed")
+  await publishLast(pool, dataFolder)
 }
 
 /** One block of a tile of arrivals and more: 300 statements of one device. */

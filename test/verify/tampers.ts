@@ -603,6 +603,81 @@ export const changes: readonly Tamper[] = [
     /^fork at seq 2 of device k1$/,
     /another place/,
   ),
+
+  tamper(
+    "cosignatures.height",
+    "update cosignatures set height = 9 where height = 0",
+    /^cosignature of block 9 by witness\.example\/w1$/,
+    /is of a block that has no checkpoint/,
+  ),
+  tamper(
+    "cosignatures.height",
+    "update cosignatures set height = 1 where height = 0",
+    /^cosignature of block 1 by witness\.example\/w1$/,
+    /does not verify for the block's checkpoint/,
+    { column: "line" },
+  ),
+  tamper(
+    "cosignatures.vkey",
+    "update cosignatures set vkey = replace(vkey, 'w1', 'w2') where height = 0",
+    /^cosignature of block 0 by an unknown witness$/,
+    /is no witness's key/,
+  ),
+  tamper(
+    "cosignatures.line",
+    "update cosignatures set line = (select line from cosignatures where height = 2) where height = 0",
+    /^cosignature of block 0 by witness\.example\/w1$/,
+    /does not verify for the block's checkpoint/,
+  ),
+  tamper(
+    "cosignatures.line",
+    "update cosignatures set line = line || line where height = 0",
+    /^cosignature of block 0 by witness\.example\/w1$/,
+    /is no signature line of a note/,
+  ),
+  tamper(
+    "cosignatures.line",
+    "update cosignatures set line = replace(line, 'w1', 'w2') where height = 0",
+    /^cosignature of block 0 by witness\.example\/w1$/,
+    /is by another witness/,
+  ),
+  tamper(
+    "cosignatures.cosigned_at",
+    "update cosignatures set cosigned_at = cosigned_at + interval '1 microsecond' where height = 0",
+    /^cosignature of block 0 by witness\.example\/w1$/,
+    /is not the time that the witness signed/,
+  ),
+  tamper(
+    "witness_policies.policy",
+    "update witness_policies set policy = 'quorum w1'",
+    /^policy 1 of witnesses$/,
+    /is no tlog-policy/,
+  ),
+  tamper(
+    "witness_policies.policy",
+    "update witness_policies set policy = convert_to(replace(convert_from(policy, 'UTF8'), '+', '+0'), 'UTF8')",
+    /^policy 1 of witnesses$/,
+    /is no tlog-policy/,
+  ),
+  tamper(
+    "witness_policies.policy_id",
+    "update witness_policies set policy_id = default",
+    /^block 0, as witnessed$/,
+    /names policy 1, which is not there/,
+    { table: "witnessed", column: "policy_id" },
+  ),
+  tamper(
+    "witnessed.policy_id",
+    "update witnessed set policy_id = 7 where height = 0",
+    /^block 0, as witnessed$/,
+    /names policy 7, which is not there/,
+  ),
+  tamper(
+    "witnessed.height",
+    "update witnessed set height = 1 where height = 0",
+    /^block 1, as witnessed$/,
+    /was cosigned by no witness of its policy, whose quorum is w1/,
+  ),
 ]
 
 /** Columns on which no evidence rests. `table.*` stands for all of a table. */
@@ -611,11 +686,15 @@ export const noEvidence: Readonly<Record<string, string>> = {
   "chain_heads.epoch": "the fence of live connections, which says nothing of what was accepted",
   "forks.found_at": "when the fork was noticed: the two statements speak for themselves",
   "refusals.*": "counters are not evidence",
+  "cosignatures.received_at": "when it came here: the witness signed its own time",
+  "witness_policies.since": "from when on the operator demanded it: each witnessed block names its policy",
+  "witnessed.at": "by our clock: the witnesses signed theirs",
   "login_tokens.*": "who may connect is access, not evidence: the signature decides what enters",
   "api_keys.*": "who may read changes nothing that was said",
   "accesses.*": "who read what is not in the log yet",
   "access_ends.*": "who read what is not in the log yet",
   "publisher.*": "from which folder it is sealed: the published checkpoint itself is what counts",
+  "publications.*": "whoever has read the log knows what was published: the notes themselves are evidence",
   "schema_migrations.*": "which migrations ran: the schema itself is what counts",
 }
 
@@ -652,6 +731,18 @@ export const removals: Readonly<
     "checkpoints",
     /^checkpoint of block 1$/,
     /is missing/,
+  ],
+  cosignatures: [
+    "delete from cosignatures where height = 0",
+    "witnessed",
+    /^block 0, as witnessed$/,
+    /was cosigned by no witness/,
+  ],
+  witness_policies: [
+    "delete from witness_policies",
+    "witnessed",
+    /^block 0, as witnessed$/,
+    /names policy 1, which is not there/,
   ],
   chain_heads: [
     "delete from chain_heads where device_id = 'k5'",
@@ -733,6 +824,18 @@ export const additions: Readonly<
     /^checkpoint of block 9$/,
     /has no signed manifest/,
   ],
+  cosignatures: [
+    "insert into cosignatures select 1, vkey, line, cosigned_at from cosignatures where height = 0",
+    "cosignatures",
+    /^cosignature of block 1 by witness\.example\/w1$/,
+    /does not verify for the block's checkpoint/,
+  ],
+  witnessed: [
+    "insert into witnessed (height, policy_id) values (1, 1)",
+    "witnessed",
+    /^block 1, as witnessed$/,
+    /was cosigned by no witness/,
+  ],
   chain_heads: [
     "insert into chain_heads select 'k9', seq, entry from chain_heads limit 1",
     "chain_heads",
@@ -768,6 +871,8 @@ export const additions: Readonly<
 /** Tables in which a row more or less is nothing that an audit can find, and why. */
 export const rowsNotEvidence: Readonly<Record<string, string>> = {
   "log more": "a constraint allows one row",
+  "witnessed less": "a block counts for less than it is: its cosignatures speak for themselves",
+  "witness_policies more": "what is demanded of witnesses is the operator's own word",
   "forks less": "a fork is no part of the log: who holds the two statements holds the evidence",
   "refusals less": "counters are not evidence",
   "refusals more": "counters are not evidence",
@@ -782,5 +887,7 @@ export const rowsNotEvidence: Readonly<Record<string, string>> = {
   "publisher less": "the next folder that seals takes its place, and the checkpoint is compared all the same",
   "publisher more": "it has one row",
   "schema_migrations less": "not evidence",
+  "publications less": "it is published again: the same bytes",
+  "publications more": "a checkpoint that is served early is the log's all the same",
   "schema_migrations more": "not evidence",
 }
