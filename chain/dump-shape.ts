@@ -1,4 +1,4 @@
-/** What the items of statements and receipts are called, and what their values mean to a person. */
+/** What the items of statements, receipts and COSE Receipts are called, and what their values mean to a person. */
 import { formatHex } from "./bytes.ts"
 import type { DumpValue, Shape } from "./dump.ts"
 import { lostReasons } from "./lost.ts"
@@ -85,11 +85,62 @@ export function statementShape(): Shape {
     items: (index) =>
       [
         { name: "1. protected header", inside: () => header },
-        { name: "2. unprotected header" },
+        { name: "2. unprotected header", members: members({ 394: receipts }) },
         { name: "3. payload", inside: () => payloadShape(content) },
         { name: "4. signature" },
       ][index] ?? nothing,
   }
+}
+
+const proofShape: Shape = {
+  items: (index) =>
+    [
+      named("size of the tree"),
+      named("index of the leaf"),
+      { name: "path", items: () => ({ name: "node", says: hex }) },
+    ][index] ?? nothing,
+}
+
+/** A COSE Receipt of inclusion (RFC 9942). */
+export const coseReceiptShape: Shape = {
+  items: (index) =>
+    [
+      {
+        name: "1. protected header",
+        inside: () => ({
+          members: members({
+            1: named("alg", wordOf({ [-19]: "Ed25519", [-9]: "ESP256 (P-256 with SHA-256)" })),
+            4: named("kid", hex),
+            15: { name: "CWT claims", members: members({ 1: named("iss"), 2: named("sub") }) },
+            395: named("vds", wordOf({ 1: "RFC9162_SHA256" })),
+            [-65_539]: named("size of the tree"),
+          }),
+        }),
+      },
+      {
+        name: "2. unprotected header",
+        members: members({
+          396: {
+            name: "vdp",
+            members: members({
+              [-1]: {
+                name: "inclusion proofs",
+                items: () => ({ name: "a proof", inside: () => proofShape }),
+              },
+              [-2]: { name: "consistency proofs" },
+            }),
+          },
+        }),
+      },
+      { name: "3. payload" },
+      { name: "4. signature" },
+    ][index] ?? nothing,
+}
+
+/** Of a Transparent Statement. */
+const receipts: Shape = {
+  name: "receipts",
+  items: () => ({ name: "a receipt", inside: () => coseReceiptShape }),
 }
 
 function payloadShape(content: DumpValue): Shape | null {

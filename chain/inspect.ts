@@ -1,7 +1,8 @@
-/** A statement or a receipt explained to a person: every byte, what it says, and the first wrong one. */
-import { FormatFault } from "./cbor.ts"
+/** A statement, a receipt, a COSE Receipt or a Transparent Statement explained to a person: every byte, what it says, and the first wrong one. */
+import { CborReader, FormatFault } from "./cbor.ts"
+import { type CoseReceipt, decodeCoseReceipt, detachReceipts, sortSign1 } from "./cose-receipt.ts"
 import { type DumpLine, dumpCbor } from "./dump.ts"
-import { receiptShape, statementShape } from "./dump-shape.ts"
+import { coseReceiptShape, receiptShape, statementShape } from "./dump-shape.ts"
 import type { Hash } from "./hash.ts"
 import { type Payload, readPayload } from "./payload.ts"
 import { type Receipt, decodeReceipt } from "./receipt.ts"
@@ -27,14 +28,90 @@ export type Inspection =
   | { readonly kind: "no-statement"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
   | { readonly kind: "receipt"; readonly lines: readonly DumpLine[]; readonly receipt: Receipt }
   | { readonly kind: "no-receipt"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
+  | { readonly kind: "cose-receipt"; readonly lines: readonly DumpLine[]; readonly receipt: CoseReceipt }
+  | { readonly kind: "no-cose-receipt"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
+  | {
+      readonly kind: "transparent"
+      readonly lines: readonly DumpLine[]
+      readonly statement: Statement
+      readonly entry: Hash
+      readonly payload: Payload
+      /** Null for one of another profile: of another service. */
+      readonly receipts: readonly (CoseReceipt | null)[]
+      readonly wrong: Wrong | null
+    }
+  | { readonly kind: "no-transparent"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
 
 /**
- * Explains bytes. What begins with an array of five is taken for a receipt, anything else for a statement.
+ * Explains bytes. What begins with an array of five is taken for a receipt of MQTT, a COSE_Sign1 with proofs or receipts in
+ * its unprotected header for one of those, anything else for a statement.
  *
  * @param origin the log's origin where a statement of its operator may stand; null where only devices speak
  */
 export function inspect(bytes: Uint8Array, origin: string | null = null): Inspection {
-  return bytes[0] === 0x85 ? inspectReceipt(bytes) : inspectStatement(bytes, origin)
+  if (bytes[0] === 0x85) return inspectReceipt(bytes)
+  const kind = sortSign1(bytes)
+  if (kind === "receipt") return inspectCoseReceipt(bytes)
+  return kind === "transparent" ? inspectTransparent(bytes, origin) : inspectStatement(bytes, origin)
+}
+
+function inspectCoseReceipt(bytes: Uint8Array): Inspection {
+  const lines = dumpCbor(bytes, coseReceiptShape)
+  try {
+    return { kind: "cose-receipt", lines, receipt: decodeCoseReceipt(bytes) }
+  } catch (error) {
+    return { kind: "no-cose-receipt", lines, wrong: wrongOf(error) }
+  }
+}
+
+function inspectTransparent(bytes: Uint8Array, origin: string | null): Inspection {
+  const lines = dumpCbor(bytes, statementShape())
+  try {
+    const { statement: plain, receipts } = detachReceipts(bytes)
+    // Where a rule is broken behind the receipts, the byte is further on than in the statement without them.
+    const more = bytes.length - plain.length
+    const inspected = inspectStatement(plain, origin)
+    const moved = (wrong: Wrong): Wrong => {
+      const isBehind = wrong.offset >= protectedEndOf(plain)
+      return isBehind ? { ...wrong, offset: wrong.offset + more } : wrong
+    }
+    if (inspected.kind !== "statement")
+      return { kind: "no-transparent", lines, wrong: moved((inspected as { wrong: Wrong }).wrong) }
+    const { statement, entry, payload, wrong } = inspected
+    return {
+      kind: "transparent",
+      lines,
+      statement,
+      entry,
+      payload,
+      receipts: receipts.map(decodeIfOurs),
+      wrong: wrong === null ? null : moved(wrong),
+    }
+  } catch (error) {
+    return { kind: "no-transparent", lines, wrong: wrongOf(error) }
+  }
+}
+
+/** Where the unprotected header of what was taken apart stands. */
+function protectedEndOf(statement: Uint8Array): number {
+  const reader = new CborReader(statement.subarray(2), "deterministic")
+  reader.readBytes("the protected header")
+  return 2 + reader.offset
+}
+
+function decodeIfOurs(bytes: Uint8Array): CoseReceipt | null {
+  try {
+    return decodeCoseReceipt(bytes)
+  } catch (error) {
+    if (error instanceof FormatFault) return null
+    throw error
+  }
+}
+
+/** Of a FormatFault. */
+function wrongOf(error: unknown): Wrong {
+  if (!(error instanceof FormatFault)) throw error
+  return { rule: error.rule, offset: error.offset }
 }
 
 function inspectReceipt(bytes: Uint8Array): Inspection {
@@ -42,8 +119,7 @@ function inspectReceipt(bytes: Uint8Array): Inspection {
   try {
     return { kind: "receipt", lines, receipt: decodeReceipt(bytes) }
   } catch (error) {
-    if (!(error instanceof FormatFault)) throw error
-    return { kind: "no-receipt", lines, wrong: { rule: error.rule, offset: error.offset } }
+    return { kind: "no-receipt", lines, wrong: wrongOf(error) }
   }
 }
 

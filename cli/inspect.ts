@@ -1,6 +1,7 @@
 import { gunzipSync } from "node:zlib"
 import type { Command } from "commander"
 import { formatHex, parseHex } from "../chain/bytes.ts"
+import type { CoseReceipt } from "../chain/cose-receipt.ts"
 import type { DumpLine } from "../chain/dump.ts"
 import { formatSeconds } from "../chain/dump-shape.ts"
 import { isEvidence } from "../chain/evidence.ts"
@@ -11,10 +12,12 @@ import { findOriginFault } from "../chain/policy.ts"
 import { type Series, countReadings, timesOf } from "../chain/series.ts"
 import { checkSignature } from "../chain/signature.ts"
 import { type Content, type Statement, contentSenml, signedBytesOf } from "../chain/statement.ts"
+import { isTlogProof } from "../chain/tlog-proof.ts"
 import { parseVerdictCode, verdictAdvice } from "../chain/verdict.ts"
 import { readPublicKey } from "./key-file.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { dumpEvidenceItem, formatInspectedEvidence, inspectEvidence } from "./inspect-evidence.ts"
+import { formatInspectedProof, inspectProof } from "./inspect-proof.ts"
 import { addCommand, jsonOption, parseCount, readNamedFile } from "./option.ts"
 import { ignoreBrokenPipe, print } from "./output.ts"
 
@@ -29,7 +32,7 @@ export function addInspect(program: Command): void {
   addCommand(
     program,
     "inspect",
-    "explain a statement, a receipt or evidence: byte by byte, and the first wrong one named",
+    "explain a statement, a receipt, a proof or evidence: byte by byte, and the first wrong one named",
   )
     .argument("<file>", "the bytes or their hex; - is standard input")
     .option("--item <number>", "of evidence: this item byte by byte", parseCount(1, 2 ** 31))
@@ -55,10 +58,20 @@ async function runInspect(path: string, options: InspectOptions): Promise<void> 
     return
   }
   if (options.item !== undefined) throw new UsageFault("--item is for evidence, and this is none")
+  if (isTlogProof(given)) {
+    const inspected = inspectProof(given)
+    if (json) print(JSON.stringify(inspected))
+    else for (const line of formatInspectedProof(given, inspected)) print(line)
+    if (inspected.wrong !== null) process.exitCode = 1
+    return
+  }
   const bytes = parseInput(given)
   const key = keyPath === undefined ? null : await readPublicKey(keyPath)
   const inspection = inspect(bytes, origin ?? null)
-  const signature = key !== null && inspection.kind === "statement" ? judge(inspection.statement, key) : null
+  const signature =
+    key !== null && (inspection.kind === "statement" || inspection.kind === "transparent")
+      ? judge(inspection.statement, key)
+      : null
   if (json) print(JSON.stringify(toJson(inspection, bytes, signature)))
   else for (const line of describe(inspection, bytes, signature)) print(line)
   // What the service would refuse, or keep unread, is a failure for a script.
@@ -130,7 +143,16 @@ function describe(inspection: Inspection, bytes: Uint8Array, signature: Signatur
     case "no-statement":
       return [...lines, `no statement   ${bytes.length} bytes`, formatWrong(inspection.wrong)]
     case "no-receipt":
+    case "no-cose-receipt":
       return [...lines, `no receipt     ${bytes.length} bytes`, formatWrong(inspection.wrong)]
+    case "no-transparent":
+      return [...lines, `no statement with receipts   ${bytes.length} bytes`, formatWrong(inspection.wrong)]
+    case "cose-receipt":
+      return [
+        ...lines,
+        `COSE Receipt   ${bytes.length} bytes; nothing was verified: tidemark verify FILE does`,
+        describeReceipt(inspection.receipt),
+      ]
     case "receipt": {
       const { code, seq, head, now } = inspection.receipt
       const verdict = parseVerdictCode(code)!
@@ -155,11 +177,18 @@ function describe(inspection: Inspection, bytes: Uint8Array, signature: Signatur
         `kid            ${formatHex(kid)}, ${algorithm === algorithmEd25519 ? "Ed25519" : "P-256"}`,
         `payload        ${describeContent(statement.content)}, ${statement.payload.length} bytes`,
         ...describePayload(payload),
+        ...(inspection.kind === "transparent" ? inspection.receipts.map(describeReceipt) : []),
         `signature      ${signature === null ? "not checked: name the key with --key" : signatureSays[signature]}`,
         ...(wrong === null ? [] : [formatWrong(wrong)]),
       ]
     }
   }
+}
+
+function describeReceipt(receipt: CoseReceipt | null): string {
+  if (receipt === null) return "receipt        of another service"
+  const { origin, index, size, kid } = receipt
+  return `receipt        leaf ${index} of ${size} of the log ${origin}, by key ${formatHex(kid)}`
 }
 
 function formatWrong({ rule, offset }: Wrong): string {
@@ -252,7 +281,9 @@ function toJson(inspection: Inspection, bytes: Uint8Array, signature: SignatureF
   const { lines, ...rest } = inspection
   const items = lines.map(({ offset, bytes: part, depth, text }) => ({ offset, bytes: part, depth, text }))
   const plain =
-    inspection.kind === "statement" ? { ...rest, statement: strip(inspection.statement), signature } : rest
+    inspection.kind === "statement" || inspection.kind === "transparent"
+      ? { ...rest, statement: strip(inspection.statement), signature }
+      : rest
   return JSON.parse(JSON.stringify({ sizeBytes: bytes.length, ...plain, items }, hexInPlace)) as unknown
 }
 
