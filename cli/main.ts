@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   evidence: async () => (await import("./evidence.ts")).addEvidence,
   verify: async () => (await import("./verify.ts")).addVerify,
   witness: async () => (await import("./witness.ts")).addWitness,
+  follow: async () => (await import("./follow.ts")).addFollow,
   doctor: async () => (await import("./doctor.ts")).addDoctor,
   verifier: async () => (await import("./verifier.ts")).addVerifier,
   demo: async () => (await import("./demo.ts")).addDemo,

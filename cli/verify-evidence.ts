@@ -66,43 +66,44 @@ function unreadable(path: string, error: unknown): CommandFault {
 }
 
 /** What the reader trusts: a policy file, a log's vkey, or on the operator's own machine the log of the data folder. */
-export async function readTrust({
-  data,
-  policy,
-  logKey,
-  deviceKey,
-  since,
-}: TrustOptions): Promise<EvidenceTrust> {
-  if (policy !== undefined && logKey !== undefined)
-    throw new UsageFault("--policy and --log-key exclude one another")
+export async function readTrust({ data, deviceKey, since, ...given }: TrustOptions): Promise<EvidenceTrust> {
+  const policy = await readPolicy(data, given)
   const deviceKeys = deviceKey === undefined ? undefined : await Promise.all(deviceKey.map(readThumbprint))
   return {
-    policy: await readPolicy(data, policy, logKey),
+    policy,
     ...(deviceKeys === undefined ? {} : { deviceKeys }),
     ...(since === undefined ? {} : { sinceMs: since }),
   }
 }
 
-async function readPolicy(
-  data: string,
-  path: string | undefined,
-  vkey: string | undefined,
-): Promise<TlogPolicy> {
-  if (path !== undefined) {
-    const parsed = parseTlogPolicy(await readNamedFile(path, "the policy"))
-    if (parsed.kind === "policy") return parsed.policy
-    throw new UsageFault(`the policy ${path}, line ${parsed.line}: ${parsed.rule}`)
-  }
-  if (vkey !== undefined) {
-    const key = parseVkey(vkey)
-    if (key !== null) return policyOfLog(key)
-    throw new UsageFault(`--log-key ${vkey}: it is no vkey, such as example.org/log+1a2b3c4d+AQ…`)
-  }
+async function readPolicy(data: string, given: PolicyOptions): Promise<TlogPolicy> {
+  const policy = await readGivenPolicy(given)
+  if (policy !== null) return policy
   const keys = (await findKeys(data, ["log"])) ? await readLogKeys(join(data, "keys"), ["log"]) : null
   if (keys !== null) return policyOfLog({ name: keys.origin, publicKey: keys.log.publicKey })
   throw new UsageFault(
     "nothing is trusted yet: name the log's key, as its operator published it, with --log-key, or a C2SP tlog-policy with --policy; a key from the file itself would prove nothing",
   )
+}
+
+export interface PolicyOptions {
+  readonly policy?: string
+  readonly logKey?: string
+}
+
+/** What `--policy` or `--log-key` says; null where neither is there. */
+export async function readGivenPolicy({ policy: path, logKey }: PolicyOptions): Promise<TlogPolicy | null> {
+  if (path !== undefined && logKey !== undefined)
+    throw new UsageFault("--policy and --log-key exclude one another")
+  if (path !== undefined) {
+    const parsed = parseTlogPolicy(await readNamedFile(path, "the policy"))
+    if (parsed.kind === "policy") return parsed.policy
+    throw new UsageFault(`the policy ${path}, line ${parsed.line}: ${parsed.rule}`)
+  }
+  if (logKey === undefined) return null
+  const key = parseVkey(logKey)
+  if (key !== null) return policyOfLog(key)
+  throw new UsageFault(`--log-key ${logKey}: it is no vkey, such as example.org/log+1a2b3c4d+AQ…`)
 }
 
 /** 64 digits of hex, or a file with the key. */

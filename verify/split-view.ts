@@ -78,7 +78,8 @@ function readSplitView(file: Uint8Array): ReturnType<typeof parseSplitView> {
   }
 }
 
-function listWitnesses(note: Note, { witnesses }: TlogPolicy, verify: VerifyEquation | undefined): string[] {
+/** The witnesses of a policy, by their names in it, whose cosignature under a note is good. */
+export function listWitnesses(note: Note, { witnesses }: TlogPolicy, verify?: VerifyEquation): string[] {
   return witnesses
     .filter(({ cosigner }) => cosigner !== null && checkCosignature(note, cosigner, verify).kind === "good")
     .map(({ name }) => name)
@@ -86,8 +87,7 @@ function listWitnesses(note: Note, { witnesses }: TlogPolicy, verify: VerifyEqua
 
 /** In words, the verdict last. */
 export function formatSplitResult(result: SplitResult): string {
-  if (result.kind === "refused")
-    return `found in ${result.what} (${result.code})\nrefused: ${result.what} ${result.rule}. This file proves nothing`
+  if (result.kind === "refused") return `refused: ${result.what} ${result.rule}. This file proves nothing`
   const { origin, logVkey, first, second, rootThere } = result
   const isOneSize = first.size === second.size
   return [
