@@ -9,6 +9,7 @@ import { fhirRoutes } from "./fhir-routes.ts"
 import { metricRoutes } from "./metric-routes.ts"
 import { openMHealthRoutes } from "./open-mhealth-routes.ts"
 import { readingRoutes } from "./reading-routes.ts"
+import { operatorRoutes } from "./operator-routes.ts"
 import { proofRoutes } from "./proof-routes.ts"
 import { problemSchema } from "./schema.ts"
 import { statementRoutes } from "./statement-routes.ts"
@@ -26,6 +27,7 @@ export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, o
     waveformRoutes,
     statementRoutes,
     proofRoutes,
+    operatorRoutes,
     coverageRoutes,
     evidenceRoutes,
     fhirRoutes,

@@ -27,7 +27,11 @@ export interface ResearchStand extends Stand {
 }
 
 export async function openResearchStand(limits: Partial<DeskLimits> = {}): Promise<ResearchStand> {
-  const stand = await openStand()
+  return openResearchOn(await openStand(), limits)
+}
+
+/** On a log that stands; closes it too. */
+export async function openResearchOn(stand: Stand, limits: Partial<DeskLimits> = {}): Promise<ResearchStand> {
   const pool: Pool = openPool(stand.url, 8)
   const faults: Error[] = []
   const app = makeServer({ onFault: (error) => faults.push(error) })
