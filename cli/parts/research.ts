@@ -7,10 +7,12 @@ import { type ResearchKeys, logVkeyOf } from "../../ingest/log-keys.ts"
 import { hmacNative, sha256Native } from "../../ingest/native.ts"
 import { Desk } from "../../research/desk.ts"
 import { PublishedLog } from "../../research/log-published.ts"
+import type { QueryLog } from "../../research/log-tiles.ts"
 import { logRoutes } from "../../research/log-routes.ts"
 import type { ResearchOptions } from "../../research/options.ts"
 import type { GuardOptions } from "../../research/guard.ts"
 import { researchRoutes } from "../../research/routes.ts"
+import { scrapiRoutes } from "../../research/scrapi-routes.ts"
 import { describeApi } from "../../research/server.ts"
 import { version } from "../version.ts"
 import type { Base } from "./base.ts"
@@ -30,10 +32,8 @@ const logConnectionsMax = 2
 export function openResearch({ database, keys, log }: Base<ResearchKeys>): ResearchPart {
   const pool: Pool = openPool(database.url, connectionsMax)
   const logPool: Pool = openPool(database.url, logConnectionsMax)
-  const published = new PublishedLog(
-    async (sql, values) => (await logPool.query(sql, [...values])).rows,
-    sha256Native,
-  )
+  const queryLog: QueryLog = async (sql, values) => (await logPool.query(sql, [...values])).rows
+  const published = new PublishedLog(queryLog, sha256Native)
   const desk = new Desk({ pool, log: { origin: keys.origin, vkey: logVkeyOf(keys) }, nowMs: Date.now })
   return {
     plugin: async (app) => {
@@ -52,6 +52,7 @@ export function openResearch({ database, keys, log }: Base<ResearchKeys>): Resea
         sha256: sha256Native,
       })
       await app.register(logRoutes, { log: published })
+      await app.register(scrapiRoutes, { log: published, query: queryLog, sha256: sha256Native })
     },
     close: async () => {
       await pool.end()
