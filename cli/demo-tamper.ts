@@ -8,7 +8,7 @@ import { formatFinding } from "../verify/finding.ts"
 import type { AuditResult } from "../verify/report.ts"
 import { CommandFault } from "./fault.ts"
 import type { Service } from "./service.ts"
-import { auditDatabase, readPublishedNote } from "./verify.ts"
+import { auditDatabase, readPublishedNote } from "./audit.ts"
 
 /** A reading that was changed behind the log's back. */
 export interface Tampering {

@@ -18,7 +18,7 @@ import { formatSeal } from "./seal.ts"
 import { type Service, startService } from "./service.ts"
 import { countStored, enrolFleet, openRecordings } from "./simulate.ts"
 import { waitForSignal } from "./up.ts"
-import { auditDatabase, readPublishedNote } from "./verify.ts"
+import { auditDatabase, auditProgress, readPublishedNote } from "./audit.ts"
 
 interface DemoOptions {
   readonly once: boolean
@@ -113,8 +113,10 @@ async function showAll(
     "Verify everything stored: signatures, chains, series, arrivals, tree, checkpoint",
     async (progress) => {
       const published = await readPublishedNote(dataFolder)
-      const result = await auditDatabase(service.database.pool, service.keys, published, progress)
-      if (result.kind === "failed") throw new CommandFault(formatAudit(result))
+      const result = await auditDatabase(service.database.pool, service.keys, published, {
+        onProgress: auditProgress(progress),
+      })
+      if (result.kind !== "passed") throw new CommandFault(formatAudit(result))
       return [result, formatAudit(result)]
     },
   )

@@ -3,7 +3,6 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
 import type { Pool, PoolClient } from "pg"
 import { blindOf } from "../chain/heads.ts"
-import { devicePattern } from "../chain/statement.ts"
 import { policyOfLog } from "../chain/tlog-policy.ts"
 import { type CheckpointSigner, type ResearchKeys, researchSecrets } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
@@ -13,15 +12,18 @@ import { type EvidenceFindings, EvidenceVerifier } from "../verify/evidence.ts"
 import { openExistingLogWith } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { gzip } from "./gzip.ts"
-import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
+import {
+  type BlockRange,
+  addCommand,
+  dataOption,
+  jsonOption,
+  parseBlocks,
+  parseDevice,
+  parseTime,
+} from "./option.ts"
 import { Progress, count, formatNumber, print } from "./output.ts"
 
 /** Heights of the first and the last block. */
-interface BlockRange {
-  readonly from: number
-  readonly to: number
-}
-
 interface EvidenceCommandOptions {
   readonly data: string
   readonly json: boolean
@@ -58,19 +60,6 @@ export function addEvidence(program: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(runEvidence)
-}
-
-function parseDevice(text: string): string {
-  if (devicePattern.test(text)) return text
-  throw new InvalidArgumentError("It must be a device's id.")
-}
-
-function parseBlocks(text: string): BlockRange {
-  const [, first, last = first] = /^([0-9]{1,15})(?:\.\.([0-9]{1,15}))?$/.exec(text) ?? []
-  const range = { from: Number(first), to: Number(last) }
-  if (first === undefined || range.to < range.from)
-    throw new InvalidArgumentError("It must be heights such as 10..34, or one height.")
-  return range
 }
 
 function parseDay(text: string): number {

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises"
 import { isIP } from "node:net"
 import { type Command, InvalidArgumentError, Option } from "commander"
+import { devicePattern } from "../chain/statement.ts"
 import { instantRule, parseInstant as parseInstantText } from "../research/instant.ts"
 import { CommandFault } from "./fault.ts"
 
@@ -75,6 +76,26 @@ export function parseTime(text: string): number {
   if (Number.isNaN(atMs))
     throw new InvalidArgumentError("It must be such as 2026-11-24T12:00:00Z or 2026-11-24.")
   return atMs
+}
+
+/** Heights of blocks, the last one included. */
+export interface BlockRange {
+  readonly from: number
+  readonly to: number
+}
+
+/** `10..34`, or `10` for one block. */
+export function parseBlocks(text: string): BlockRange {
+  const [, first, last = first] = /^([0-9]{1,15})(?:\.\.([0-9]{1,15}))?$/.exec(text) ?? []
+  const range = { from: Number(first), to: Number(last) }
+  if (first === undefined || range.to < range.from)
+    throw new InvalidArgumentError("It must be heights such as 10..34, or one height.")
+  return range
+}
+
+export function parseDevice(text: string): string {
+  if (!devicePattern.test(text)) throw new InvalidArgumentError("It must be a device's id.")
+  return text
 }
 
 /** A command with the help option of all of them. */

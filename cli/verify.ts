@@ -1,26 +1,24 @@
-import { readFile } from "node:fs/promises"
-import { join } from "node:path"
-import type { Command } from "commander"
-import type { Pool } from "pg"
-import { openAuditRows } from "../ingest/database/audit-rows.ts"
-import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
-import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
-import { gatherSignatures, openVerifier } from "../ingest/verifier.ts"
-import { type AuditResult, audit, formatAudit } from "../verify/audit.ts"
+import { type Command, Option } from "commander"
 import { describeEvidence, formatEvidence } from "../verify/evidence.ts"
 import { describeProof, formatProof } from "../verify/proof.ts"
 import { describeSplitResult, formatSplitResult } from "../verify/split-view.ts"
-import { openExistingLog } from "./data-folder.ts"
+import { type AuditCommandOptions, runAudit } from "./audit.ts"
 import { UsageFault } from "./fault.ts"
-import { addCommand, dataOption, jsonOption, parseTime } from "./option.ts"
-import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print } from "./output.ts"
+import {
+  addCommand,
+  dataOption,
+  jsonOption,
+  parseBlocks,
+  parseCount,
+  parseDevice,
+  parseTime,
+} from "./option.ts"
+import { ignoreBrokenPipe, print } from "./output.ts"
 import { readTrust, verifyEvidenceFile } from "./verify-evidence.ts"
 import { type ProofFileOptions, readProofFile, verifyProofFile } from "./verify-proof.ts"
 import { readSplitView, verifySplitViewFile } from "./verify-split.ts"
 
-interface VerifyOptions extends ProofFileOptions {
-  readonly json: boolean
-}
+type VerifyOptions = ProofFileOptions & AuditCommandOptions
 
 export function addVerify(program: Command): void {
   addCommand(
@@ -52,11 +50,26 @@ export function addVerify(program: Command): void {
       "with a file: the checkpoint and its cosignatures must be of then or later",
       parseTime,
     )
+    .option(
+      "--continue",
+      "without a file: go on where the last audit of this data folder ended or was stopped",
+    )
+    .addOption(
+      new Option("--since-block <height>", "without a file: this block and what is behind it").argParser(
+        parseCount(0, 1e15),
+      ),
+    )
+    .option("--blocks <range>", "without a file: heights, such as 10..34, or one", parseBlocks)
+    .option("--device <id>", "without a file: only this device's statements", parseDevice)
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(async (file: string | undefined, options: VerifyOptions) => {
-      if (file !== undefined) await runVerifyEvidence(file, options)
-      else {
+      if (file !== undefined) {
+        for (const name of ["continue", "sinceBlock", "blocks", "device"] as const)
+          if (options[name] !== undefined)
+            throw new UsageFault("a file is verified whole: a part is for the audit of what is stored")
+        await runVerifyEvidence(file, options)
+      } else {
         for (const name of ["policy", "logKey", "deviceKey", "since", "statement", "receiptKey"] as const)
           if (options[name] !== undefined)
             throw new UsageFault("what you trust is asked for with an evidence file: name one")
@@ -91,57 +104,4 @@ async function runVerifyEvidence(file: string, options: VerifyOptions): Promise<
   const result = await verifyEvidenceFile(file, await readTrust(options))
   print(options.json ? JSON.stringify(describeEvidence(result)) : formatEvidence(result))
   if (result.kind === "refused") process.exitCode = 1
-}
-
-async function runAudit({ data, json }: VerifyOptions): Promise<void> {
-  const { pool, keys, close } = await openExistingLog(data)
-  try {
-    const progress = new Progress()
-    const result = await auditDatabase(pool, keys, await readPublishedNote(data), progress)
-    progress.done()
-    print(json ? JSON.stringify(result) : formatAudit(result))
-    if (result.kind === "failed") process.exitCode = 1
-  } finally {
-    await close()
-  }
-}
-
-/** The audit over a database, with the keys of the data folder and native cryptography. */
-export async function auditDatabase(
-  pool: Pool,
-  keys: LogKeys,
-  published: string | null,
-  progress?: Progress,
-): Promise<AuditResult> {
-  const source = await openAuditRows(pool)
-  const verifier = openVerifier({})
-  try {
-    return await audit({
-      source,
-      logKey: { name: keys.origin, publicKey: keys.log.publicKey },
-      headsSecret: keys.headsSecret,
-      digestKey: digestKeyOf(keys),
-      published,
-      sha256: sha256Native,
-      hmac: hmacNative,
-      verify: gatherSignatures(verifier),
-      verifyNow: verifyNative,
-      onProgress: (done, total) =>
-        progress?.update(
-          `${formatBar(done, total)}  ${formatNumber(done)} of ${formatNumber(total)} statements`,
-        ),
-    })
-  } finally {
-    await source.close()
-    await verifier.close()
-  }
-}
-
-export async function readPublishedNote(dataFolder: string): Promise<string | null> {
-  try {
-    return await readFile(join(dataFolder, "log", "checkpoint"), "utf8")
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
-    throw error
-  }
 }

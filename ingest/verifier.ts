@@ -4,8 +4,9 @@
  */
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
-import { type PublicKey, algorithmEd25519 } from "../chain/key.ts"
+import type { PublicKey } from "../chain/key.ts"
 import { verifyNative } from "./native.ts"
+import { SignatureBatch, verifyBatch } from "./signature-batch.js"
 
 /** A signature of 64 bytes whose form `checkSignatureForm` took. */
 export interface SignatureRequest {
@@ -37,9 +38,17 @@ function verifyHere({ key, message, signature }: SignatureRequest): boolean {
   return verifyNative(key, message, signature)
 }
 
-interface Batch {
-  readonly requests: readonly SignatureRequest[]
-  answer(verified: readonly boolean[]): void
+/** One with threads, which also takes what `SignatureBatch` makes. */
+export interface ThreadedVerifier extends Verifier {
+  /** A byte for each, 1 where it verifies. */
+  verifyBatch(batch: ArrayBuffer, count: number): Promise<Uint8Array>
+}
+
+interface Waiting {
+  /** What its thread has a copy of. */
+  readonly batch: ArrayBuffer
+  readonly count: number
+  answer(verified: Uint8Array): void
 }
 
 /**
@@ -50,21 +59,29 @@ interface Batch {
 export function openVerifier(options: {
   readonly threads?: number
   readonly failed?: (error: Error) => void
-}): Verifier {
+}): ThreadedVerifier {
   const { threads = Math.min(Math.max(availableParallelism() - 1, 1), 4), failed } = options
+  // Filled and taken in one go: its memory is used again.
+  const batch = new SignatureBatch()
   const open = new Set(Array.from({ length: threads }, () => new VerifierThread(ended)))
 
   function ended(thread: VerifierThread, error: Error): void {
     if (open.delete(thread)) failed?.(error)
   }
 
+  const verifyElsewhere = async (taken: ArrayBuffer, count: number): Promise<Uint8Array> => {
+    let idlest: VerifierThread | null = null
+    for (const thread of open) if (idlest === null || thread.waiting < idlest.waiting) idlest = thread
+    return idlest === null ? verifyBatch(taken) : idlest.verify(taken, count)
+  }
+
   return {
-    verify: (requests) => {
+    verify: async (requests) => {
       if (requests.length < handedOverMin) return verifierHere.verify(requests)
-      let idlest: VerifierThread | null = null
-      for (const thread of open) if (idlest === null || thread.waiting < idlest.waiting) idlest = thread
-      return idlest === null ? verifierHere.verify(requests) : idlest.verify(requests)
+      for (const { key, message, signature } of requests) batch.add(key.bytes, message, signature)
+      return Array.from(await verifyElsewhere(batch.take(), requests.length), (byte) => byte === 1)
     },
+    verifyBatch: verifyElsewhere,
     close: async () => {
       const threadsLeft = [...open]
       open.clear()
@@ -73,52 +90,56 @@ export function openVerifier(options: {
   }
 }
 
-/** So many signatures are 6 ms of work: enough to be worth a thread's waking, and little to wait for at the end. */
+/** So many signatures are 7 ms of work: enough to be worth a thread's waking, and little to wait for at the end. */
 const gatheredMax = 128
 
-/** One signature after the other, handed over by batches: for who asks for many and waits for them later. */
-export function gatherSignatures(
-  verifier: Verifier,
-): (key: PublicKey, message: Uint8Array, signature: Uint8Array) => Promise<boolean> {
-  let requests: SignatureRequest[] = []
-  let answers: ((isGood: boolean) => void)[] = []
-  const handOver = (): void => {
-    const waiting = answers
-    if (waiting.length === 0) return
-    void verifier
-      .verify(requests)
-      .then((verified) => waiting.forEach((answer, place) => answer(verified[place]!)))
-    requests = []
-    answers = []
+/** Signatures one after the other, handed over by batches: for who asks for many and waits for them later. */
+export class GatheredSignatures {
+  readonly #verifier: ThreadedVerifier
+  readonly #batch = new SignatureBatch()
+  #asked: Promise<Uint8Array>[] = []
+
+  constructor(verifier: ThreadedVerifier) {
+    this.#verifier = verifier
   }
-  return (key, message, signature) =>
-    new Promise((answer) => {
-      if (answers.length === 0) setImmediate(handOver)
-      requests.push({ key, message, signature })
-      answers.push(answer)
-      if (requests.length >= gatheredMax) handOver()
-    })
+
+  /** Takes a copy. The form must be good (`checkSignatureForm`). */
+  add(key: PublicKey, message: Uint8Array, signature: Uint8Array): void {
+    this.#batch.add(key.bytes, message, signature)
+    if (this.#batch.count >= gatheredMax) this.#handOver()
+  }
+
+  /** Whether each that was added since the last call verifies, in order: a byte, 1 where it does. */
+  async send(): Promise<Uint8Array> {
+    this.#handOver()
+    const asked = this.#asked
+    this.#asked = []
+    return Buffer.concat(await Promise.all(asked))
+  }
+
+  #handOver(): void {
+    const { count } = this.#batch
+    if (count > 0) this.#asked.push(this.#verifier.verifyBatch(this.#batch.take(), count))
+  }
 }
 
 /** Batches go in and come out in order. */
 class VerifierThread {
   readonly #worker: Worker
-  readonly #batches: Batch[] = []
+  readonly #asked: Waiting[] = []
   #waiting = 0
 
   constructor(ended: (thread: VerifierThread, error: Error) => void) {
     this.#worker = new Worker(new URL("verifier-thread.js", import.meta.url))
-    // Whoever waits for an answer keeps the process alive by other means.
-    this.#worker.unref()
     this.#worker.on("message", (answer: Uint8Array) => {
-      const batch = this.#batches.shift()!
-      this.#waiting -= batch.requests.length
-      batch.answer(Array.from(answer, (byte) => byte === 1))
+      const asked = this.#asked.shift()!
+      this.#waiting -= asked.count
+      asked.answer(answer)
     })
     this.#worker.on("error", (error) => ended(this, error))
     this.#worker.on("exit", (code) => {
       ended(this, new Error(`a verifier's thread ended with ${code}`))
-      for (const batch of this.#batches.splice(0)) batch.answer(batch.requests.map(verifyHere))
+      for (const asked of this.#asked.splice(0)) asked.answer(verifyBatch(asked.batch))
     })
   }
 
@@ -127,41 +148,16 @@ class VerifierThread {
     return this.#waiting
   }
 
-  verify(requests: readonly SignatureRequest[]): Promise<readonly boolean[]> {
+  verify(batch: ArrayBuffer, count: number): Promise<Uint8Array> {
     return new Promise((answer) => {
-      this.#batches.push({ requests, answer })
-      this.#waiting += requests.length
-      const batch = encodeBatch(requests)
-      this.#worker.postMessage(batch, [batch])
+      this.#asked.push({ batch, count, answer })
+      this.#waiting += count
+      // Copied, not handed over: where the thread ends, this one goes on with what it had.
+      this.#worker.postMessage(batch, [])
     })
   }
 
   async close(): Promise<void> {
     await this.#worker.terminate()
   }
-}
-
-/**
- * For `verifier-thread.js`: how many; for each its message's size, with the highest bit set for P-256; for each key,
- * signature and message. Words in the machine's own order: both sides run on it.
- */
-function encodeBatch(requests: readonly SignatureRequest[]): ArrayBuffer {
-  const headSize = 4 + 4 * requests.length
-  const size = requests.reduce(
-    (sum, { key, message }) => sum + key.bytes.length + 64 + message.length,
-    headSize,
-  )
-  const batch = new ArrayBuffer(size)
-  const heads = new Uint32Array(batch, 0, 1 + requests.length)
-  const bytes = new Uint8Array(batch)
-  heads[0] = requests.length
-  let offset = headSize
-  for (const [index, { key, message, signature }] of requests.entries()) {
-    heads[1 + index] = (key.algorithm === algorithmEd25519 ? 0 : 0x8000_0000) + message.length
-    for (const part of [key.bytes, signature, message]) {
-      bytes.set(part, offset)
-      offset += part.length
-    }
-  }
-  return batch
 }

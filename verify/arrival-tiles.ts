@@ -9,9 +9,10 @@ export class ArrivalTileAudit {
   private readonly findings: Findings
   private readonly rows: Peekable<ArrivalTileRow>
 
-  constructor(source: AuditSource, findings: Findings) {
+  /** @param from the height of the first block */
+  constructor(source: AuditSource, findings: Findings, from: number) {
     this.findings = findings
-    this.rows = new Peekable(source.arrivalTiles())
+    this.rows = new Peekable(source.arrivalTiles(from))
   }
 
   /** @param isExplained whether something was found that gives the block other arrivals */

@@ -2,6 +2,7 @@
 import { equalBytes } from "../chain/bytes.ts"
 import {
   BlockBuilder,
+  type BlockStart,
   type BlockStatement,
   type Manifest,
   decodeManifest,
@@ -35,18 +36,21 @@ interface BlockAuditOptions {
   readonly findings: Findings
   readonly checkpoints: CheckpointAudit
   readonly headsSecret: Uint8Array | null
+  /** Where the first block that is looked at begins; null: with the log. */
+  readonly start: BlockStart | null
   readonly hash?: Sha256
   readonly hmac?: Hmac
 }
 
 export class BlockAudit {
   readonly tree: Frontier
-  height = 0
+  /** Of the block that is being computed. */
+  height: number
   private readonly options: BlockAuditOptions
   private readonly findings: Findings
   private readonly hash: Sha256
   private readonly manifests: Frontier
-  private readonly heads = new Map<string, SealedHead>()
+  private readonly heads: Map<string, SealedHead>
   private readonly tiles: TileAudit
   private readonly arrivalTiles: ArrivalTileAudit
   private arrivals = new TileCollector(1)
@@ -61,22 +65,36 @@ export class BlockAudit {
     null
 
   constructor(options: BlockAuditOptions) {
-    const { source, findings, hash = sha256 } = options
+    const { source, findings, start, hash = sha256 } = options
     this.options = options
     this.findings = findings
     this.hash = hash
-    this.tree = new Frontier(hash)
-    this.manifests = new Frontier(hash)
+    this.height = start?.height ?? 0
+    this.fromMs = start?.fromMs ?? null
+    this.tree = start?.tree ?? new Frontier(hash)
+    this.manifests = start?.blocks ?? new Frontier(hash)
+    this.heads = start?.heads ?? new Map<string, SealedHead>()
     this.tiles = new TileAudit(source, findings)
-    this.arrivalTiles = new ArrivalTileAudit(source, findings)
-    this.rows = new Peekable(source.blocks())
-    this.headRows = new Peekable(source.sealedHeads())
+    this.arrivalTiles = new ArrivalTileAudit(source, findings, this.height)
+    this.rows = new Peekable(source.blocks(this.height))
+    this.headRows = new Peekable(source.sealedHeads(this.height))
   }
 
-  /** Takes a sealed statement in; `row` is what it is called. */
-  async add(statement: BlockStatement, row: string): Promise<void> {
+  /** Call it once, before all else. */
+  async begin(): Promise<void> {
+    if (this.options.start !== null) await this.tiles.resume(this.tree.size)
+  }
+
+  /** Takes a sealed statement in; `row` is what it is called. Null where there is nothing to wait for. */
+  add(statement: BlockStatement, row: string): Promise<void> | null {
     const builder = this.open(statement.receivedAtMs)
-    await this.tiles.prepare(this.tree.size)
+    const prepared = this.tiles.prepare(this.tree.size)
+    if (prepared !== null) return prepared.then(() => this.take(builder, statement, row))
+    this.take(builder, statement, row)
+    return null
+  }
+
+  private take(builder: BlockBuilder, statement: BlockStatement, row: string): void {
     const { origin } = statement
     // A statement of a device that was never enrolled has been named; without its head the block cannot be computed.
     if (origin.kind === "device" && !this.heads.has(origin.device)) return

@@ -57,11 +57,8 @@ export class Chains {
     const { iss, kid, seq, prev } = statement
     const chain = this.find(iss)
     if (chain === null) return { kind: "fault", rule: "is by a device that was not enrolled before it" }
-    if (seq !== chain.head.seq + 1)
-      return {
-        kind: "fault",
-        rule: `follows statement ${chain.head.seq} of its chain: one of them is at a wrong place, or what lay between is missing`,
-      }
+    const gap = findGap(chain, seq)
+    if (gap !== null) return { kind: "fault", rule: gap }
     if (chain.request !== null)
       return { kind: "fault", rule: "follows a request for the next key that the operator did not answer" }
     let key = this.operatorKey
@@ -138,4 +135,10 @@ export class Chains {
     this.authorities.set(outcome.record.name, outcome.record)
     return null
   }
+}
+
+/** Why a statement of this seq cannot be the next of its chain; null where it can. */
+export function findGap({ head }: Chain, seq: number): string | null {
+  if (seq === head.seq + 1) return null
+  return `follows statement ${head.seq} of its chain: one of them is at a wrong place, or what lay between is missing`
 }

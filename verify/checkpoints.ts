@@ -2,6 +2,7 @@
 import { equalBytes } from "../chain/bytes.ts"
 import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
 import { checkReceiptTree } from "../chain/cose-receipt.ts"
+import type { Hash } from "../chain/hash.ts"
 import type { PublicKey } from "../chain/key.ts"
 import type { Frontier } from "../chain/merkle.ts"
 import { type NoteKey, parseNote, verifyNote } from "../chain/note.ts"
@@ -27,18 +28,22 @@ export class CheckpointAudit {
   receiptKey: PublicKey | null = null
   private hasReceipts = false
 
-  /** @param published the note as it was published; null where none was */
+  /**
+   * @param published the note as it was published; null where none was
+   * @param from the height of the first block whose checkpoint is looked at
+   */
   constructor(
     source: AuditSource,
     findings: Findings,
     logKey: NoteKey,
     published: string | null,
     verify: VerifyEquation | undefined,
+    from: number,
   ) {
     this.findings = findings
     this.logKey = logKey
     this.verify = verify
-    this.rows = new Peekable(source.checkpoints())
+    this.rows = new Peekable(source.checkpoints(from))
     this.hasPublished = published !== null
     this.published = published === null ? null : (this.open(published)?.checkpoint ?? null)
   }
@@ -64,16 +69,7 @@ export class CheckpointAudit {
     const name = `checkpoint of block ${height}`
     const row = await this.findRow(height)
     this.last = { height, size }
-    if (this.published?.size === size) {
-      this.publishedHeight = height
-      if (!equalBytes(this.published.root, root) && !isExplained)
-        this.findings.add(
-          "checkpoints",
-          "root",
-          name,
-          `differs from ${publishedRow} of ${size} leaves: this is another history`,
-        )
-    }
+    if (this.published?.size === size) this.checkPublished(height, root, isExplained)
     if (row === null) {
       this.findings.add("checkpoints", null, name, "is missing")
       return
@@ -116,6 +112,20 @@ export class CheckpointAudit {
     if (receiptKey === null) return
     if (!checkReceiptTree(logKey.name, tree.size, tree.root(), signature, receiptKey, verify))
       say("is not the receipt key's signature over this tree")
+  }
+
+  /** Leaves of the published tree; null where there is none. */
+  get publishedSize(): number | null {
+    return this.published?.size ?? null
+  }
+
+  /** @param isExplained as of `check` */
+  checkPublished(height: number, root: Hash, isExplained: boolean): void {
+    this.publishedHeight = height
+    const { published } = this
+    if (published === null || isExplained || equalBytes(published.root, root)) return
+    const rule = `differs from ${publishedRow} of ${published.size} leaves: this is another history`
+    this.findings.add("checkpoints", "root", `checkpoint of block ${height}`, rule)
   }
 
   private async findRow(height: number): Promise<CheckpointRow | null> {

@@ -31,7 +31,7 @@ async function auditLines(
 ): Promise<Cosigners> {
   const cosigners: Cosigners = new Map()
   const rows = new Peekable(source.cosignatures())
-  const checkpoints = new Peekable(source.checkpoints())
+  const checkpoints = new Peekable(source.checkpoints(0))
   try {
     for (let row = await rows.take(); row !== null; row = await rows.take()) {
       let checkpoint = await checkpoints.peek()

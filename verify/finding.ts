@@ -1,4 +1,6 @@
 /** What an audit finds: which row breaks which rule, in words for an operator. Never the value of a reading. */
+import type { PublicKey } from "../chain/key.ts"
+
 export interface Finding {
   readonly table: string
   readonly column: string | null
@@ -16,23 +18,40 @@ export function formatFinding({ column, row, rule }: Finding): string {
 /** More is no help to anybody. */
 const findingsMax = 1_000
 
-interface Pending {
-  readonly order: number
-  readonly finding: Finding
-  readonly isGood: Promise<boolean>
+/** Checks signatures elsewhere, many at a time. */
+export interface SignatureQueue {
+  /** Takes a copy of all three. The signature's form must be good (`checkSignatureForm`). */
+  add(key: PublicKey, message: Uint8Array, signature: Uint8Array): void
+  /** Of each that was added since the last call, in order: not 0 where it verifies. */
+  send(): Promise<Uint8Array>
 }
+
+interface Expected {
+  readonly order: number
+  readonly row: string
+}
+
+/** Signatures that were handed over. */
+interface Sent {
+  readonly expected: readonly Expected[]
+  readonly answers: Promise<Uint8Array>
+}
+
+const ruleOfSignature = "has a signature that does not verify under the key that stood at its seq"
 
 /** Collects findings in the order of the rows, and waits for signatures that are still being checked. */
 export class Findings {
   readonly remarks: string[] = []
   private readonly isStoppingAtFirst: boolean
+  private readonly queue: SignatureQueue | null
   private readonly found: { readonly order: number; readonly finding: Finding }[] = []
-  private pending: Pending[] = []
-  private due: Pending[] = []
+  private expected: Expected[] = []
+  private sent: Sent | null = null
   private order = 0
 
-  constructor(isStoppingAtFirst: boolean) {
+  constructor(isStoppingAtFirst: boolean, queue: SignatureQueue | null = null) {
     this.isStoppingAtFirst = isStoppingAtFirst
+    this.queue = queue
   }
 
   /** What is added from now on is about a later row. */
@@ -44,28 +63,55 @@ export class Findings {
     this.found.push({ order: this.order, finding: { table, column, row, rule } })
   }
 
-  /** A finding unless this is true, or resolves to it. */
-  expect(isGood: boolean | Promise<boolean>, finding: Finding): void {
-    if (typeof isGood === "boolean") {
-      if (!isGood) this.found.push({ order: this.order, finding })
-      return
-    }
-    // Awaited by `settle`; a rejection in between must not count as one that nobody handles.
-    isGood.catch(() => undefined)
-    this.pending.push({ order: this.order, finding, isGood })
+  /** A statement's signature is bad. */
+  addSignature(row: string): void {
+    this.add("statements", "bytes", row, ruleOfSignature)
   }
 
   /**
-   * Waits for the signatures that were asked for before the last call, or for all of them. One page behind, the threads
-   * that check them have work while the next page is judged.
+   * The same where the queue says so.
+   *
+   * @returns false where there is no queue: check it here
+   */
+  expectSignature(key: PublicKey, message: Uint8Array, signature: Uint8Array, row: string): boolean {
+    if (this.queue === null) return false
+    this.queue.add(key, message, signature)
+    this.expected.push({ order: this.order, row })
+    return true
+  }
+
+  /**
+   * Waits for the signatures that were added before the last call, or for all of them. One page behind, the threads that
+   * check them have work while the next page is judged.
    */
   async settle(isAll: boolean): Promise<void> {
-    const due = isAll ? [...this.due, ...this.pending] : this.due
-    this.due = isAll ? [] : this.pending
-    this.pending = []
-    for (const { order, finding, isGood } of due) {
-      if (!(await isGood)) this.found.push({ order, finding })
+    const due = [this.sent]
+    this.sent = this.handOver()
+    if (isAll) {
+      due.push(this.sent)
+      this.sent = null
     }
+    for (const one of due) {
+      if (one === null) continue
+      const answers = await one.answers
+      for (const [place, { order, row }] of one.expected.entries())
+        // Fewer answers than signatures are none that verify.
+        if ((answers[place] ?? 0) === 0)
+          this.found.push({
+            order,
+            finding: { table: "statements", column: "bytes", row, rule: ruleOfSignature },
+          })
+    }
+  }
+
+  private handOver(): Sent | null {
+    if (this.queue === null || this.expected.length === 0) return null
+    const { expected } = this
+    this.expected = []
+    const answers = this.queue.send()
+    // Awaited by a later `settle`; a rejection in between must not count as one that nobody handles.
+    answers.catch(() => undefined)
+    return { expected, answers }
   }
 
   get count(): number {

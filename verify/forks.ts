@@ -12,7 +12,7 @@ export async function auditForks(
   rows: AsyncIterable<ForkRow>,
   chains: Chains,
   findings: Findings,
-  options: { readonly sha256?: Sha256; readonly verifyNow?: VerifyEquation },
+  options: { readonly sha256?: Sha256; readonly verify?: VerifyEquation },
 ): Promise<void> {
   for await (const row of rows) {
     const name = `fork at seq ${row.seq} of device ${row.deviceId}`
@@ -28,7 +28,7 @@ export async function auditForks(
       say(stored.kind === "statement" ? "other" : "stored", "is no statement of a device")
       continue
     }
-    const rule = findFault(stored.statement, other.statement, chains, options.verifyNow)
+    const rule = findFault(stored.statement, other.statement, chains, options.verify)
     if (rule !== null) say("other", rule)
   }
 }

@@ -9,13 +9,18 @@ export class LeafAudit {
   private readonly rows: Peekable<LeafRun>
   /** Read, and not yet laid beside what the ids give. */
   private taken: LeafRun[] = []
-  private runs = new LeafRuns(0)
-  /** What the first statement of the growing run is called. */
-  private first = ""
+  private runs: LeafRuns
+  /** What the first statement of the growing run is called; null before there is one. */
+  private first: string | null = null
 
-  constructor(source: AuditSource, findings: Findings) {
+  /**
+   * @param firstLeaf that the audit looks at
+   * @param after the id of the leaf before it; null where there is none
+   */
+  constructor(source: AuditSource, findings: Findings, firstLeaf: number, after: bigint | null) {
     this.findings = findings
-    this.rows = new Peekable(source.leafRuns())
+    this.runs = new LeafRuns(firstLeaf)
+    this.rows = new Peekable(source.leafRuns(after))
   }
 
   /** Whether a stored run holds this id. Ids ascend, here and below. */
@@ -24,12 +29,19 @@ export class LeafAudit {
     return this.taken.some((row) => id >= row.firstId && id < endOf(row))
   }
 
-  /** Takes the statement of the next leaf; `row` is what it is called. */
-  async add(id: bigint, row: string): Promise<void> {
-    const before = this.runs.last()
+  /** Takes the statement of the next leaf; `row` is what it is called. Null where there is nothing to wait for. */
+  add(id: bigint, row: string): Promise<void> | null {
     const ended = this.runs.add(id)
-    if (ended !== null) await this.check(ended)
-    if (ended !== null || before === null) this.first = row
+    if (ended === null) {
+      this.first ??= row
+      return null
+    }
+    return this.endRun(ended, row)
+  }
+
+  private async endRun(ended: LeafRun, row: string): Promise<void> {
+    await this.check(ended)
+    this.first = row
   }
 
   /** Ends a block, whose next one begins with this leaf. */
@@ -37,6 +49,7 @@ export class LeafAudit {
     const last = this.runs.last()
     if (last !== null) await this.check(last)
     this.runs = new LeafRuns(nextLeaf)
+    this.first = null
   }
 
   /** What is stored beyond the last block. */

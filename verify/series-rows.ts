@@ -1,7 +1,7 @@
 /** A row of `series` beside the series that the device signed: the rules of ingest's rows, column by column. */
 import { equalBytes } from "../chain/bytes.ts"
 import { type Series, type Waveform, metricOf, timesOf } from "../chain/series.ts"
-import type { RowArray, SeriesRow } from "./source.ts"
+import type { NumberColumn, RowArray, SeriesRow } from "./source.ts"
 
 /** The first column that differs from the signed payload, by its name in the database; null where none does. */
 export function findDifference(row: SeriesRow, series: Series): string | null {
@@ -57,11 +57,11 @@ function numbersOf(series: Exclude<Series, Waveform>): ArrayLike<number> | null 
 }
 
 /** As `isSameArray` by `Object.is`, in a loop of its own: most of what a database holds is compared here. */
-function isSameNumbers(row: RowArray<readonly number[]>, signed: ArrayLike<number> | null): boolean {
+function isSameNumbers(row: RowArray<NumberColumn>, signed: ArrayLike<number> | null): boolean {
   if (row === null || signed === null) return row === signed
   if (row === "irregular" || row.length !== signed.length) return false
   for (let index = 0; index < row.length; index++) {
-    if (!Object.is(row[index], signed[index])) return false
+    if (!Object.is(row.at(index), signed[index])) return false
   }
   return true
 }

@@ -8,32 +8,39 @@
 import type { LeafRun } from "../chain/leaf-run.ts"
 
 export interface AuditSource {
-  /** Rows of `entries`, for progress. */
-  countEntries(): Promise<number>
+  /** Rows of `entries` whose id is above this one; of all for null. */
+  countEntries(after: bigint | null): Promise<number>
   /** The highest `manifest_id` of `blocks`; null where there is none. */
   readManifestIdMax(): Promise<bigint | null>
   log(): AsyncIterable<LogRow>
   /** Statements under this chain, the highest seq first: where the last manifest is looked for. */
   chainBackwards(device: string): AsyncIterable<{ readonly id: bigint; readonly bytes: Uint8Array | null }>
-  /** All that stands under each id, ids ascending; a page at a time. */
-  statements(): AsyncIterable<readonly StatementRows[]>
-  /** By height. */
-  blocks(): AsyncIterable<BlockRow>
-  /** By height. */
-  checkpoints(): AsyncIterable<CheckpointRow>
+  /** All that stands under each id, ids ascending; a page at a time. Rows are good until the next page is asked for. */
+  statements(asked: AskedStatements): AsyncIterable<Iterable<StatementRows>>
+  /** The statements under this chain, seqs ascending; a page at a time. */
+  chain(device: string): AsyncIterable<Iterable<StatementRows>>
+  /** The statement that was accepted as this entry, whoever's; null where there is none. */
+  readStatement(entry: Uint8Array): Promise<Uint8Array | null>
+  /** Where this chain stood in front of the statement of this id. */
+  readHeadBefore(device: string, id: bigint): Promise<ChainHeadRow | null>
+  /** By height, from this one on; so the next two. */
+  blocks(from: number): AsyncIterable<BlockRow>
+  checkpoints(from: number): AsyncIterable<CheckpointRow>
   /** By height. */
   cosignatures(): AsyncIterable<CosignatureRow>
   witnessPolicies(): AsyncIterable<WitnessPolicyRow>
   witnessed(): AsyncIterable<WitnessedRow>
-  /** By first id. */
-  leafRuns(): AsyncIterable<LeafRun>
   /** By height, level and index. */
-  arrivalTiles(): AsyncIterable<ArrivalTileRow>
+  arrivalTiles(from: number): AsyncIterable<ArrivalTileRow>
   /** By height, then device. */
-  sealedHeads(): AsyncIterable<SealedHeadRow>
+  sealedHeads(from: number): AsyncIterable<SealedHeadRow>
+  /** Of each device the last row up to this height. */
+  lastSealedHeads(height: number): AsyncIterable<SealedHeadRow>
+  /** By first id, from ids above this one on; all for null. */
+  leafRuns(after: bigint | null): AsyncIterable<LeafRun>
   readTileLevels(): Promise<readonly number[]>
-  /** Of one level, by index. */
-  tiles(level: number): AsyncIterable<TileRow>
+  /** Of one level, by index, from this one on. */
+  tiles(level: number, from: number): AsyncIterable<TileRow>
   chainHeads(): AsyncIterable<ChainHeadRow>
   devices(): AsyncIterable<DeviceRow>
   /** By device, then first seq. */
@@ -42,6 +49,13 @@ export interface AuditSource {
   authorities(): AsyncIterable<AuthorityRow>
   /** By device, then seq. */
   forks(): AsyncIterable<ForkRow>
+}
+
+export interface AskedStatements {
+  /** Ids above this one; all for null. */
+  readonly after: bigint | null
+  /** Of these chains all that stands under an id, of others their entries only; of all for null. */
+  readonly devices: ReadonlySet<string> | null
 }
 
 export interface LogRow {
@@ -55,6 +69,8 @@ export interface LogRow {
 export interface StatementRows {
   readonly id: bigint
   readonly entry: EntryRow | null
+  /** False: only the entry was asked for, and what else stands under the id is not here. */
+  readonly isWhole: boolean
   readonly statements: readonly StatementRow[]
   /** By position. */
   readonly series: readonly SeriesRow[]
@@ -79,6 +95,12 @@ export interface StatementRow {
   readonly bytes: Uint8Array
 }
 
+/** Numbers in the memory in which they came: an array of their own for each would be most of what is made and thrown away. */
+export interface NumberColumn {
+  readonly length: number
+  at(index: number): number | undefined
+}
+
 /** An array of a row. `irregular` is what no writer of ours makes: nulls inside, more dimensions, another first index. */
 export type RowArray<Values> = Values | "irregular" | null
 
@@ -93,8 +115,8 @@ export interface SeriesRow {
   /** Unix seconds. */
   readonly startsAt: number
   readonly endsAt: number
-  readonly times: RowArray<readonly number[]>
-  readonly numbers: RowArray<readonly number[]>
+  readonly times: RowArray<NumberColumn>
+  readonly numbers: RowArray<NumberColumn>
   readonly texts: RowArray<readonly string[]>
   readonly blobs: RowArray<readonly Uint8Array[]>
   readonly periodMs: number | null

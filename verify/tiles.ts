@@ -37,9 +37,26 @@ export class TileAudit {
     this.findings = findings
   }
 
-  /** Call it before each leaf: at the border of a tile it fetches the next one, of each level that has one there. */
-  async prepare(size: number): Promise<void> {
-    if (size % tileWidth !== 0) return
+  /** The tiles in which a tree of this size grows on, in place of the calls of `prepare` up to there. */
+  async resume(size: number): Promise<void> {
+    let width = tileWidth
+    for (let level = 0; level < levelsMax; level++, width *= tileWidth) {
+      const index = Math.floor(size / width)
+      this.levels[level] = { rows: new Peekable(this.source.tiles(level, index)), current: null }
+      // One that begins here is for `prepare`.
+      if (size % width !== 0) await this.open(level, index)
+    }
+  }
+
+  /**
+   * Call it before each leaf: at the border of a tile it fetches the next one, of each level that has one there. Null where
+   * there is nothing to wait for.
+   */
+  prepare(size: number): Promise<void> | null {
+    return size % tileWidth === 0 ? this.openAll(size) : null
+  }
+
+  private async openAll(size: number): Promise<void> {
     for (let level = 0, index = size / tileWidth; level < levelsMax; level++, index /= tileWidth) {
       await this.open(level, index)
       if (index % tileWidth !== 0) return
@@ -48,7 +65,7 @@ export class TileAudit {
 
   private async open(level: number, index: number): Promise<void> {
     const opened = (this.levels[level] ??= {
-      rows: new Peekable(this.source.tiles(level)),
+      rows: new Peekable(this.source.tiles(level, 0)),
       current: null,
     })
     opened.current = null
@@ -109,7 +126,7 @@ export class TileAudit {
     }
     for (const level of await this.source.readTileLevels()) {
       if (level < this.levels.length) continue
-      for await (const row of this.source.tiles(level)) this.addStray(level, row.index)
+      for await (const row of this.source.tiles(level, 0)) this.addStray(level, row.index)
     }
   }
 

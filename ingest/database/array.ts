@@ -56,3 +56,31 @@ function countOf(sent: Buffer): number | null {
   if (dimensions !== 1 || hasNulls || sent.readInt32BE(16) !== 1) return null
   return sent.readInt32BE(12)
 }
+
+/** A float8[] in the memory in which it came. To make an array of it takes as long as to compare it with what was signed. */
+export class Float8Values {
+  private readonly view: DataView
+  private readonly start: number
+  readonly length: number
+
+  /** @param start of what `array_send` gave */
+  constructor(view: DataView, start: number, length: number) {
+    this.view = view
+    this.start = start + headSize + 4
+    this.length = length
+  }
+
+  at(index: number): number {
+    return this.view.getFloat64(this.start + 12 * index)
+  }
+}
+
+/** As `countOf`, and null too where the size is not that of so many numbers. */
+export function countFloat8s(view: DataView, start: number, sizeBytes: number): number | null {
+  const dimensions = view.getInt32(start)
+  if (dimensions === 0) return 0
+  const hasNulls = view.getInt32(start + 4) !== 0
+  if (dimensions !== 1 || hasNulls || view.getInt32(start + 16) !== 1) return null
+  const count = view.getInt32(start + 12)
+  return sizeBytes === headSize + 12 * count ? count : null
+}

@@ -3,13 +3,17 @@
  * read-only transaction, so that they are one consistent picture beside a running service. It judges nothing.
  */
 import type { ClientBase, Pool, QueryResultRow } from "pg"
-import { float8ArrayOf, int2ArrayOf, bytesArrayOf, textArrayOf, plainBytes } from "./array.ts"
+import { plainBytes } from "./array.ts"
+import { StatementPage, entryColumns, seriesColumns, statementColumns, surveyEntries } from "./audit-page.ts"
 import { CopiedRows, copyOut } from "./copy-out.ts"
 
 /** Statements per page: two pages are in memory, of at most 64 KiB and their series each. */
 const pageSize = 500
 /** Rows per fetch of other tables, of which a tile is the largest, 8 KiB. */
 const fetchSize = 500
+
+const minimalSize = 65_536
+type PageTable = "entries" | "statements" | "series"
 
 /** Takes its picture now; `close` ends it. The caller reads the published checkpoint before, or it could be newer. */
 export async function openAuditRows(pool: Pool): Promise<AuditRows> {
@@ -40,6 +44,8 @@ export class AuditRows {
   /** Streams are read beside one another, and a connection takes one query at a time. */
   private last: Promise<unknown>
   private cursors = 0
+  /** Bytes of the last page of each table: about what the next one will have. */
+  private readonly sizes = { entries: minimalSize, statements: minimalSize, series: minimalSize }
 
   /** @param client in a transaction that sees one picture and stays open until `close`, which calls `end` */
   constructor(client: ClientBase, end: () => Promise<void> = () => Promise.resolve()) {
@@ -57,8 +63,10 @@ export class AuditRows {
     await this.end()
   }
 
-  async countEntries(): Promise<number> {
-    const rows = await this.query<{ count: string }>("select count(*)::text as count from entries")
+  async countEntries(after: bigint | null): Promise<number> {
+    const rows = await this.query<{ count: string }>(
+      `select count(*)::text as count from entries ${after === null ? "" : `where id > ${after}`}`,
+    )
     return Number(rows[0]!.count)
   }
 
@@ -97,54 +105,73 @@ export class AuditRows {
     }
   }
 
-  /** The next page is read while the last one is judged. */
-  async *statements() {
-    let next = this.readPage(null)
-    try {
-      for (;;) {
-        const { page, after } = await next
-        if (after !== null) next = this.readPage(after)
-        yield page
-        if (after === null) return
-      }
-    } finally {
-      await next.catch(ignore)
-    }
+  statements({ after, devices }: { after: bigint | null; devices: ReadonlySet<string> | null }) {
+    return readAhead<bigint, StatementPage>(after, (from) => this.readPage(from, devices))
+  }
+
+  chain(device: string) {
+    return readAhead<number, StatementPage>(0, (from) => this.readChainPage(device, from ?? 0))
+  }
+
+  async readStatement(entry: Uint8Array): Promise<Uint8Array | null> {
+    const rows = await this.query<{ bytes: Buffer }>(
+      "select s.bytes from entries e join statements s on s.id = e.id where e.entry = $1 limit 1",
+      [entry],
+    )
+    return rows[0] === undefined ? null : plainBytes(rows[0].bytes)
+  }
+
+  async readHeadBefore(device: string, id: bigint) {
+    const rows = await this.query<HeadColumns>(
+      "select device_id, seq, entry from entries where device_id = $1 and id < $2 order by seq desc limit 1",
+      [device, id.toString()],
+    )
+    return rows[0] === undefined ? null : headOf(rows[0])
   }
 
   /** All rows whose id is above `after` and at most the page's last entry's; on the last page, all above. */
-  private async readPage(after: bigint | null) {
+  private async readPage(after: bigint | null, devices: ReadonlySet<string> | null) {
     const from = (id: string): string => (after === null ? "true" : `${id} > ${after}`)
     const entries = await this.copy(
-      `select id, device_id, seq, entry, received_at, signed_digest, code, fault, readings, starts_at, ends_at
-       from entries where ${from("id")} order by entries.id limit ${pageSize}`,
+      `select ${entryColumns} from entries where ${from("id")} order by entries.id limit ${pageSize}`,
+      "entries",
     )
-    const page = new Page()
-    let count = 0
-    for (; entries.next(); count++) page.addEntry(entries.bigint(), readEntry(entries))
-    const last = count < pageSize ? null : page.lastId
-    const within = (id: string): string => (last === null ? from(id) : `${from(id)} and ${id} <= ${last}`)
-    const statements = await this.copy(
-      `select id, received_at, bytes from statements where ${within("id")} order by statements.id, statements.received_at`,
-    )
-    while (statements.next())
-      page
-        .at(statements.bigint())
-        .statements.push({ receivedAtUs: statements.timeUs(), bytes: statements.view() })
-    const series = await this.copy(
-      `select statement_id, position, received_at, device_id, metric, name, unit, kind, starts_at, ends_at, times, numbers,
-              texts, blobs, period_ms, factor, origin, samples, ahead
-       from series where ${within("statement_id")} order by series.statement_id, series.position, series.received_at`,
-    )
-    while (series.next()) page.at(series.bigint()).series.push(readSeries(series))
-    return { page: page.list(), after: last }
+    const { count, last, whole } = surveyEntries(entries, devices)
+    const next = count < pageSize ? null : last
+    const upTo = (id: string): string => (next === null ? from(id) : `${from(id)} and ${id} <= ${next}`)
+    const rows = await this.readOthers(whole === null ? upTo : (id) => isOneOf(id, whole))
+    return { page: new StatementPage({ entries, ...rows, devices }), next }
   }
 
-  blocks() {
+  private async readChainPage(device: string, after: number) {
+    const entries = await this.copy(
+      `select ${entryColumns} from entries where device_id = ${literalOf(device)} and seq > ${after} order by entries.seq limit ${pageSize}`,
+      "entries",
+    )
+    const { count, whole, lastSeq } = surveyEntries(entries, new Set([device]))
+    const rows = await this.readOthers((id) => isOneOf(id, whole ?? []))
+    const page = new StatementPage({ entries, ...rows, devices: null })
+    return { page, next: count < pageSize ? null : lastSeq }
+  }
+
+  /** Rows of the other tables, of these ids. */
+  private async readOthers(within: (id: string) => string) {
+    const statements = await this.copy(
+      `select ${statementColumns} from statements where ${within("id")} order by statements.id, statements.received_at`,
+      "statements",
+    )
+    const series = await this.copy(
+      `select ${seriesColumns} from series where ${within("statement_id")} order by series.statement_id, series.position, series.received_at`,
+      "series",
+    )
+    return { statements, series }
+  }
+
+  blocks(from: number) {
     return mapRows(
       this
         .read<BlockColumns>(`select height, from_ms, to_ms, first_leaf, size, root, heads_root, blocks_root, arrivals_root, summary, salt,
-              devices, statements, readings, earliest_ms, latest_ms, manifest_id::text from blocks order by height`),
+              devices, statements, readings, earliest_ms, latest_ms, manifest_id::text from blocks where height >= ${Math.trunc(from)} order by height`),
       (row) => ({
         height: row.height,
         fromMs: row.from_ms,
@@ -167,7 +194,7 @@ export class AuditRows {
     )
   }
 
-  checkpoints() {
+  checkpoints(from: number) {
     return mapRows(
       this.read<{
         height: number
@@ -175,7 +202,10 @@ export class AuditRows {
         root: Buffer
         note: string
         receipt_signature: Buffer | null
-      }>("select height, size, root, note, receipt_signature from checkpoints order by height"),
+      }>(
+        `select height, size, root, note, receipt_signature from checkpoints
+         where height >= ${Math.trunc(from)} order by height`,
+      ),
       (row) => ({
         height: row.height,
         size: row.size,
@@ -213,10 +243,10 @@ export class AuditRows {
     )
   }
 
-  leafRuns() {
+  leafRuns(after: bigint | null) {
     return mapRows(
       this.read<{ first_leaf: number; first_id: string; leaf_count: number }>(
-        "select first_leaf, first_id::text, leaf_count from leaf_runs order by leaf_runs.first_id",
+        `select first_leaf, first_id::text, leaf_count from leaf_runs ${after === null ? "" : `where first_id > ${after}`} order by leaf_runs.first_id`,
       ),
       (row) => ({
         firstLeaf: row.first_leaf,
@@ -226,10 +256,10 @@ export class AuditRows {
     )
   }
 
-  arrivalTiles() {
+  arrivalTiles(from: number) {
     return mapRows(
       this.read<{ height: number; level: number; tile_index: number; hashes: Buffer }>(
-        "select height, level, tile_index, hashes from arrival_tiles order by height, level, tile_index",
+        `select height, level, tile_index, hashes from arrival_tiles where height >= ${Math.trunc(from)} order by height, level, tile_index`,
       ),
       (row) => ({
         height: row.height,
@@ -240,18 +270,22 @@ export class AuditRows {
     )
   }
 
-  sealedHeads() {
+  sealedHeads(from: number) {
     return mapRows(
-      this.read<{ device_id: string; height: number; seq: number; entry: Buffer; registry: Buffer }>(
-        "select device_id, height, seq, entry, registry from sealed_heads order by height, device_id",
+      this.read<SealedHeadColumns>(
+        `select device_id, height, seq, entry, registry from sealed_heads where height >= ${Math.trunc(from)} order by height, device_id`,
       ),
-      (row) => ({
-        deviceId: row.device_id,
-        height: row.height,
-        seq: row.seq,
-        entry: plainBytes(row.entry),
-        registry: plainBytes(row.registry),
-      }),
+      sealedHeadOf,
+    )
+  }
+
+  lastSealedHeads(height: number) {
+    return mapRows(
+      this.read<SealedHeadColumns>(
+        `select distinct on (device_id) device_id, height, seq, entry, registry from sealed_heads
+         where height <= ${Math.trunc(height)} order by device_id, height desc`,
+      ),
+      sealedHeadOf,
     )
   }
 
@@ -260,10 +294,10 @@ export class AuditRows {
     return rows.map(({ level }) => level)
   }
 
-  tiles(level: number) {
+  tiles(level: number, from: number) {
     return mapRows(
       this.read<{ tile_index: number; hashes: Buffer }>(
-        `select tile_index, hashes from tiles where level = ${Math.trunc(level)} order by tile_index`,
+        `select tile_index, hashes from tiles where level = ${Math.trunc(level)} and tile_index >= ${Math.trunc(from)} order by tile_index`,
       ),
       (row) => ({
         index: row.tile_index,
@@ -274,14 +308,8 @@ export class AuditRows {
 
   chainHeads() {
     return mapRows(
-      this.read<{ device_id: string; seq: number; entry: Buffer }>(
-        "select device_id, seq, entry from chain_heads order by device_id",
-      ),
-      (row) => ({
-        deviceId: row.device_id,
-        seq: row.seq,
-        entry: plainBytes(row.entry),
-      }),
+      this.read<HeadColumns>("select device_id, seq, entry from chain_heads order by device_id"),
+      headOf,
     )
   }
 
@@ -374,10 +402,12 @@ export class AuditRows {
   }
 
   /** Rows in memory of their own, which views of them keep. */
-  private copy(query: string): Promise<CopiedRows> {
-    const rows = new CopiedRows()
+  private copy(query: string, table: PageTable): Promise<CopiedRows> {
     const result = this.last.then(async () => {
+      const rows = new CopiedRows(this.sizes[table])
       await copyOut(this.client, query, rows)
+      // With some room, since pages differ.
+      this.sizes[table] = Math.max(minimalSize, Math.ceil(1.1 * rows.sizeBytes))
       return rows
     })
     this.last = result.catch(ignore)
@@ -391,44 +421,50 @@ export class AuditRows {
   }
 }
 
-/** The columns behind the id. */
-function readEntry(row: CopiedRows) {
-  return {
-    deviceId: row.text(),
-    seq: row.int8(),
-    entry: row.view(),
-    receivedAtUs: row.timeUs(),
-    signedDigest: row.view(),
-    code: row.int2(),
-    fault: row.isNull() ? null : row.text(),
-    readings: row.int4(),
-    startsAt: row.isNull() ? null : row.float8(),
-    endsAt: row.isNull() ? null : row.float8(),
+/** COPY takes no parameters. */
+function literalOf(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}
+
+function isOneOf(column: string, ids: readonly bigint[]): string {
+  return ids.length === 0 ? "false" : `${column} in (${ids.join(", ")})`
+}
+
+/** Pages from a place on; the next one is read while the last one is used. */
+async function* readAhead<From, Rows>(
+  from: From | null,
+  read: (from: From | null) => Promise<{ readonly page: Rows; readonly next: From | null }>,
+): AsyncGenerator<Rows> {
+  let reading = read(from)
+  try {
+    for (;;) {
+      const { page, next } = await reading
+      if (next !== null) reading = read(next)
+      yield page
+      if (next === null) return
+    }
+  } finally {
+    await reading.catch(ignore)
   }
 }
 
-/** The columns behind the id. */
-function readSeries(row: CopiedRows) {
-  return {
-    position: row.int2(),
-    receivedAtUs: row.timeUs(),
-    deviceId: row.text(),
-    metric: row.text(),
-    name: row.text(),
-    unit: row.isNull() ? null : row.text(),
-    kind: row.text(),
-    startsAt: row.float8(),
-    endsAt: row.float8(),
-    times: row.isNull() ? null : float8ArrayOf(row.field()),
-    numbers: row.isNull() ? null : float8ArrayOf(row.field()),
-    texts: row.isNull() ? null : textArrayOf(row.field()),
-    blobs: row.isNull() ? null : bytesArrayOf(row.field()),
-    periodMs: row.isNull() ? null : row.float8(),
-    factor: row.isNull() ? null : row.float8(),
-    origin: row.isNull() ? null : row.float8(),
-    samples: row.isNull() ? null : int2ArrayOf(row.field()),
-    ahead: row.isNull() ? null : row.boolean(),
-  }
+interface HeadColumns {
+  readonly device_id: string
+  readonly seq: number
+  readonly entry: Buffer
+}
+
+function headOf({ device_id: deviceId, seq, entry }: HeadColumns) {
+  return { deviceId, seq, entry: plainBytes(entry) }
+}
+
+interface SealedHeadColumns extends HeadColumns {
+  readonly height: number
+  readonly registry: Buffer
+}
+
+function sealedHeadOf(row: SealedHeadColumns) {
+  return { ...headOf(row), height: row.height, registry: plainBytes(row.registry) }
 }
 
 interface BlockColumns {
@@ -460,53 +496,6 @@ interface KeyColumns {
   readonly ended_by: string | null
   readonly possession_proven: boolean
   readonly introduced_by: string
-}
-
-/** Rows of several tables under one id. */
-interface Place {
-  readonly id: bigint
-  entry: ReturnType<typeof readEntry> | null
-  readonly statements: { receivedAtUs: number; bytes: Uint8Array }[]
-  readonly series: ReturnType<typeof readSeries>[]
-}
-
-/** Rows come table by table, each in order of ids, entries first. */
-class Page {
-  private readonly places: Place[] = []
-  /** Of ids that have no entry. */
-  private readonly strays = new Map<bigint, Place>()
-  private cursor = 0
-  private cursorId = 0n
-
-  get lastId(): bigint {
-    return this.places.at(-1)!.id
-  }
-
-  addEntry(id: bigint, entry: Place["entry"]): void {
-    // Twice under one id is one place, and one entry too few.
-    if (this.places.at(-1)?.id === id) this.places.pop()
-    this.places.push({ id, entry, statements: [], series: [] })
-  }
-
-  /** For a row of another table. */
-  at(id: bigint): Place {
-    // The next table begins anew.
-    if (id < this.cursorId) this.cursor = 0
-    this.cursorId = id
-    while (this.cursor < this.places.length && this.places[this.cursor]!.id < id) this.cursor += 1
-    const place = this.places[this.cursor]
-    if (place?.id === id) return place
-    const stray = this.strays.get(id) ?? { id, entry: null, statements: [], series: [] }
-    this.strays.set(id, stray)
-    return stray
-  }
-
-  list(): Place[] {
-    if (this.strays.size === 0) return this.places
-    return [...this.places, ...this.strays.values()].toSorted((a, b) =>
-      a.id < b.id ? -1 : a.id > b.id ? 1 : 0,
-    )
-  }
 }
 
 async function* mapRows<Columns, Row>(

@@ -3,6 +3,7 @@
  * columns cost 0.5 s here and 0.8 s in Postgres, where as rows of a query they cost 6 s and 1 s.
  */
 import type { ClientBase, Connection, Submittable } from "pg"
+import { Float8Values, countFloat8s } from "./array.ts"
 
 /** Signature, flags, and an extension that is empty. */
 const headerSize = 19
@@ -18,9 +19,22 @@ const noText = "\0"
  * bytes: nothing that was ever written there.
  */
 export class CopiedRows {
-  private buffer = Buffer.allocUnsafe(65_536)
+  private buffer: Buffer
+  /** Of the same memory: it reads a number in a fifth of the time. */
+  private numbers: DataView
   private length = 0
   private offset = 0
+
+  /** @param sizeBytes about how much there will be: to grow is to copy it again */
+  constructor(sizeBytes = 65_536) {
+    this.buffer = Buffer.allocUnsafeSlow(sizeBytes)
+    this.numbers = viewOf(this.buffer)
+  }
+
+  /** What there is, for who makes another of about this size. */
+  get sizeBytes(): number {
+    return this.length
+  }
 
   /** Begins anew, with the same memory. */
   clear(): void {
@@ -30,9 +44,10 @@ export class CopiedRows {
 
   append(bytes: Uint8Array): void {
     if (this.length + bytes.length > this.buffer.length) {
-      const grown = Buffer.allocUnsafe(Math.max(2 * this.buffer.length, this.length + bytes.length))
+      const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.buffer.length, this.length + bytes.length))
       grown.set(this.buffer.subarray(0, this.length))
       this.buffer = grown
+      this.numbers = viewOf(grown)
     }
     this.buffer.set(bytes, this.length)
     this.length += bytes.length
@@ -43,6 +58,12 @@ export class CopiedRows {
     this.offset = headerSize
   }
 
+  /** Goes behind the next columns. */
+  skip(columns: number): void {
+    for (let left = columns; left > 0; left--)
+      this.offset += 4 + Math.max(this.numbers.getInt32(this.offset), 0)
+  }
+
   /** Goes to the last row, and gives how many there are. */
   seekLast(): number {
     this.rewind()
@@ -50,8 +71,7 @@ export class CopiedRows {
     let count = 0
     for (; this.next(); count++) {
       last = this.offset
-      for (let columns = this.buffer.readInt16BE(last - 2); columns > 0; columns--)
-        this.offset += 4 + Math.max(this.buffer.readInt32BE(this.offset), 0)
+      this.skip(this.numbers.getInt16(last - 2))
     }
     this.offset = last
     return count
@@ -59,31 +79,31 @@ export class CopiedRows {
 
   /** Goes to the next row; false behind the last one. */
   next(): boolean {
-    const columns = this.buffer.readInt16BE(this.offset)
+    const columns = this.numbers.getInt16(this.offset)
     this.offset += 2
     return columns !== -1
   }
 
   int2(): number {
-    return this.enter(2) ? this.buffer.readInt16BE(this.offset - 2) : NaN
+    return this.enter(2) ? this.numbers.getInt16(this.offset - 2) : NaN
   }
 
   int4(): number {
-    return this.enter(4) ? this.buffer.readInt32BE(this.offset - 4) : NaN
+    return this.enter(4) ? this.numbers.getInt32(this.offset - 4) : NaN
   }
 
   /** Rounded beyond 2^53: where anybody may have written it, take `bigint`. */
   int8(): number {
     if (!this.enter(8)) return NaN
-    return this.buffer.readInt32BE(this.offset - 8) * high + this.buffer.readUInt32BE(this.offset - 4)
+    return this.numbers.getInt32(this.offset - 8) * high + this.numbers.getUint32(this.offset - 4)
   }
 
   bigint(): bigint {
-    return this.enter(8) ? this.buffer.readBigInt64BE(this.offset - 8) : -1n
+    return this.enter(8) ? this.numbers.getBigInt64(this.offset - 8) : -1n
   }
 
   float8(): number {
-    return this.enter(8) ? this.buffer.readDoubleBE(this.offset - 8) : NaN
+    return this.enter(8) ? this.numbers.getFloat64(this.offset - 8) : NaN
   }
 
   boolean(): boolean {
@@ -93,11 +113,11 @@ export class CopiedRows {
   /** timestamptz as Unix µs: exact for whole microseconds until the year 2255, and an infinity for one. */
   timeUs(): number {
     if (!this.enter(8)) return NaN
-    const top = this.buffer.readInt32BE(this.offset - 8)
+    const top = this.numbers.getInt32(this.offset - 8)
     // The two ends of 64 bits are Postgres's infinities; nothing else it stores comes near.
     if (top === 0x7fffffff) return Infinity
     if (top === -0x80000000) return -Infinity
-    return top * high + this.buffer.readUInt32BE(this.offset - 4) + postgresEpochUs
+    return top * high + this.numbers.getUint32(this.offset - 4) + postgresEpochUs
   }
 
   /** A copy: the buffer is used again. */
@@ -124,31 +144,67 @@ export class CopiedRows {
 
   text(): string {
     const length = this.enterBytes()
-    return length === 0 && this.buffer.readInt32BE(this.offset - 4) === -1
-      ? noText
-      : this.buffer.toString("utf8", this.offset - length, this.offset)
+    if (length === 0) return this.numbers.getInt32(this.offset - 4) === -1 ? noText : ""
+    return readText(this.buffer, this.offset - length, this.offset)
+  }
+
+  /** Read on demand, from the same memory: good until `clear`. */
+  float8s(): Float8Values | "irregular" {
+    const length = this.enterBytes()
+    const start = this.offset - length
+    const count = countFloat8s(this.numbers, start, length)
+    return count === null ? "irregular" : new Float8Values(this.numbers, start, count)
   }
 
   /** Where the next column is null, goes behind it. */
   isNull(): boolean {
-    if (this.buffer.readInt32BE(this.offset) !== -1) return false
+    if (this.numbers.getInt32(this.offset) !== -1) return false
     this.offset += 4
     return true
   }
 
   /** Goes behind a column of this size; false where it is null. */
   private enter(size: number): boolean {
-    const isThere = this.buffer.readInt32BE(this.offset) !== -1
+    const isThere = this.numbers.getInt32(this.offset) !== -1
     this.offset += isThere ? 4 + size : 4
     return isThere
   }
 
   /** Goes behind a column of any size, and gives its size. */
   private enterBytes(): number {
-    const length = Math.max(this.buffer.readInt32BE(this.offset), 0)
+    const length = Math.max(this.numbers.getInt32(this.offset), 0)
     this.offset += 4 + length
     return length
   }
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, byteLength)
+}
+
+/**
+ * Texts that were read, by what is quickly seen of them. Ids, metrics and units come again and again: to find one here
+ * takes 30 ns, and to make it 200.
+ */
+const textsKnown: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = Array.from({
+  length: 1024,
+})
+const knownLengthMax = 40
+
+function readText(buffer: Buffer, start: number, end: number): string {
+  const length = end - start
+  if (length > knownLengthMax) return buffer.toString("utf8", start, end)
+  let place = length
+  for (let index = start; index < end; index++) place = (place * 31 + buffer[index]!) & 1023
+  const known = textsKnown[place]
+  if (known?.bytes.length === length) {
+    let index = 0
+    while (index < length && known.bytes[index] === buffer[start + index]) index += 1
+    if (index === length) return known.text
+  }
+  const text = buffer.toString("utf8", start, end)
+  textsKnown[place] = { bytes: Uint8Array.from(buffer.subarray(start, end)), text }
+  return text
 }
 
 /** Fills `rows` with what this query gives, in the order of its columns; no parameters. Rejects with Postgres's error. */

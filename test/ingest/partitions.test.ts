@@ -1,7 +1,7 @@
 /** Partitions by week, on plain Postgres: a missing one refuses nothing, and what the default one took finds its place. */
 import type { Pool } from "pg"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { auditDatabase } from "../../cli/verify.ts"
+import { auditDatabase } from "../../cli/audit.ts"
 import { compressSealed, hasHypertables, makePartitions } from "../../ingest/database/migration.ts"
 import { readPublishedNote } from "../verify/log.ts"
 import { type Stand, openStand, send } from "./stand.ts"

@@ -12,7 +12,7 @@ import { contentLost } from "../../chain/statement.ts"
 import { readLastCheckpoint, storeCosignature, storePlan } from "../../ingest/cosignatures.ts"
 import { AuditRows } from "../../ingest/database/audit-rows.ts"
 import { type LogKeys, digestKeyOf } from "../../ingest/log-keys.ts"
-import { hmacNative, sha256Native, verifyNative, verifyNativeAsync } from "../../ingest/native.ts"
+import { hmacNative, sha256Native, verifyNative } from "../../ingest/native.ts"
 import { publishLast } from "../../ingest/publication.ts"
 import { readWitnessPlan } from "../../ingest/witness-plan.ts"
 import { type RegistryChange, changeRegistry, enrolDevices } from "../../ingest/registry.ts"
@@ -22,6 +22,11 @@ import { testKey } from "../vectors/keys.ts"
 
 /** Far ahead of any clock of this service: 2100. */
 const farAhead = 4_102_444_800
+
+interface LogOptions {
+  /** A block more, in front: of the enrolments alone. */
+  readonly isSealedFirst?: boolean
+}
 
 /**
  * Three blocks (the second without a device's statement) and some statements that wait:
@@ -34,7 +39,7 @@ const farAhead = 4_102_444_800
  *
  * The first and the last block are cosigned by the one witness of the policy.
  */
-export async function openWholeLog(): Promise<Stand> {
+export async function openWholeLog({ isSealedFirst = false }: LogOptions = {}): Promise<Stand> {
   const stand = await openStand()
   const { pool, keys } = stand
   const k1 = await stand.enrol("k1", algorithmEd25519)
@@ -45,6 +50,7 @@ export async function openWholeLog(): Promise<Stand> {
   const proof = proveKey(k5.key, keys.origin, "k5", 1, k5.key.publicKey)
   const attributes = new Map([["make", "Tidemark"]])
   await enrolDevices(pool, keys, [{ device: "k5", key: k5.key.publicKey, proof, attributes }])
+  if (isSealedFirst) await stand.seal()
 
   await sendAll(stand, k1, 2)
   await sendAll(stand, k2, 1)
@@ -104,9 +110,10 @@ async function witnessLast({ pool, keys, dataFolder }: Stand): Promise<void> {
 }
 
 /** One block of a tile of arrivals and more: 300 statements of one device. */
-export async function openLongLog(): Promise<Stand> {
+export async function openLongLog({ isSealedFirst = false }: LogOptions = {}): Promise<Stand> {
   const stand = await openStand()
   const device = await stand.enrol("k1", algorithmEd25519)
+  if (isSealedFirst) await stand.seal()
   const place = stand.intake.open(device.id)
   await Promise.all(Array.from({ length: 300 }, () => expectStored(send(place, device.next()))))
   await stand.seal()
@@ -188,8 +195,7 @@ export async function auditThrough(
       published,
       sha256: sha256Native,
       hmac: hmacNative,
-      verify: verifyNativeAsync,
-      verifyNow: verifyNative,
+      verify: verifyNative,
       ...options,
     })
   } finally {

@@ -1,0 +1,174 @@
+/** `tidemark verify` without a file: the operator's audit of what is stored, all of it or a part. */
+import { readFile, rename, rm } from "node:fs/promises"
+import { join } from "node:path"
+import type { Pool } from "pg"
+import { encodeUtf8 } from "../chain/bytes.ts"
+import { openAuditRows } from "../ingest/database/audit-rows.ts"
+import { type LogKeys, digestKeyOf, writeDurable } from "../ingest/log-keys.ts"
+import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
+import { GatheredSignatures, openVerifier } from "../ingest/verifier.ts"
+import {
+  type AuditMemory,
+  type AuditOptions,
+  type AuditProgress,
+  type AuditRange,
+  type AuditResult,
+  audit,
+  describeAudit,
+  formatAudit,
+} from "../verify/audit.ts"
+import { type AuditedPlace, formatAudited, parseAudited } from "../verify/audited.ts"
+import { openExistingLog } from "./data-folder.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
+import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
+
+export interface AuditCommandOptions {
+  readonly data: string
+  readonly json: boolean
+  readonly continue?: boolean
+  readonly sinceBlock?: number
+  readonly blocks?: { readonly from: number; readonly to: number }
+  readonly device?: string
+}
+
+/** Bash gives 128 and the signal's number to whoever a SIGINT ends. */
+const exitStopped = 130
+
+export async function runAudit(options: AuditCommandOptions): Promise<void> {
+  ignoreBrokenPipe()
+  const ways = [options.continue, options.sinceBlock, options.blocks].filter((way) => way !== undefined)
+  if (ways.length > 1) throw new UsageFault("--continue, --since-block and --blocks exclude one another")
+  if (options.continue === true && options.device !== undefined)
+    throw new UsageFault("--continue goes on with everything: --device is for --since-block and --blocks")
+  const { pool, keys, close } = await openExistingLog(options.data)
+  const progress = new Progress()
+  let isStopped = false
+  const stop = (): void => void (isStopped = true)
+  process.once("SIGINT", stop).once("SIGTERM", stop)
+  try {
+    const kept = new AuditedFile(options.data, keys)
+    const range = await chooseRange(options, kept)
+    const isWhole = range.to === null && range.device === null && options.sinceBlock === undefined
+    const result = await auditDatabase(pool, keys, await readPublishedNote(options.data), {
+      range,
+      ...(isWhole ? { memory: kept } : {}),
+      isStopped: () => isStopped,
+      onProgress: auditProgress(progress),
+    })
+    progress.done()
+    print(options.json ? JSON.stringify(describeAudit(result)) : formatAudit(result))
+    if (result.kind === "stopped" && isWhole)
+      say(`tidemark verify --continue goes on behind the last block that was found good`)
+    if (result.kind !== "passed") process.exitCode = result.kind === "stopped" ? exitStopped : 1
+  } finally {
+    process.off("SIGINT", stop).off("SIGTERM", stop)
+    await close()
+  }
+}
+
+async function chooseRange(options: AuditCommandOptions, kept: AuditedFile): Promise<AuditRange> {
+  const { blocks, sinceBlock, device = null } = options
+  if (blocks !== undefined) return { from: blocks.from, to: blocks.to, device }
+  if (sinceBlock !== undefined) return { from: sinceBlock, to: null, device }
+  const behind = options.continue === true ? await kept.read() : null
+  if (behind !== null) return { from: behind.height + 1, to: null, device, behind }
+  if (options.continue === true) say("no earlier audit was kept here: everything is audited")
+  return { from: 0, to: null, device }
+}
+
+/** Not more often: to keep a place waits for the signatures that are being checked. */
+const keptMsMin = 5_000
+
+/** `audited` in the data folder. */
+class AuditedFile implements AuditMemory {
+  readonly #path: string
+  readonly #origin: string
+  readonly #key: Uint8Array
+  #keptAt = performance.now()
+
+  constructor(dataFolder: string, { origin, headsSecret }: LogKeys) {
+    this.#path = join(dataFolder, "audited")
+    this.#origin = origin
+    // Made from a secret that is there, so that one secret fewer must be kept.
+    this.#key = hmacNative(headsSecret, encodeUtf8("tidemark/audited"))
+  }
+
+  async read(): Promise<AuditedPlace | null> {
+    const text = await readFile(this.#path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return null
+      throw error
+    })
+    if (text === null) return null
+    const place = parseAudited(text, this.#origin, this.#key, hmacNative)
+    if (place !== null) return place
+    throw new CommandFault(
+      `${this.#path} was not written by an audit of this log with these keys: somebody changed it`,
+      "tidemark verify audits everything, and writes it anew",
+    )
+  }
+
+  isDue(): boolean {
+    return performance.now() - this.#keptAt >= keptMsMin
+  }
+
+  /** Written beside and renamed: after a kill there is the one before or this one. */
+  async keep(place: AuditedPlace): Promise<void> {
+    await writeDurable(`${this.#path}.new`, formatAudited(place, this.#origin, this.#key, hmacNative))
+    await rename(`${this.#path}.new`, this.#path)
+    this.#keptAt = performance.now()
+  }
+
+  async forget(): Promise<void> {
+    await rm(this.#path, { force: true })
+  }
+}
+
+/** `[####....] 34 %  block 12, 340,000 of 1,000,000 statements, 18,500/s, 36 s left` */
+export function auditProgress(progress: Progress): (now: AuditProgress) => void {
+  const startedAt = performance.now()
+  return ({ done, total, height }) => {
+    const perSecond = (1000 * done) / Math.max(1, performance.now() - startedAt)
+    const left = formatNumber(Math.ceil(Math.max(0, total - done) / perSecond))
+    const at = `block ${formatNumber(height)}, ${formatNumber(done)} of ${formatNumber(total)} statements`
+    const pace = `${formatNumber(Math.round(perSecond))}/s, ${left} s left`
+    progress.update(`${formatBar(done, total)}  ${at}, ${pace}`)
+  }
+}
+
+/** The audit over a database, with the keys of the data folder and native cryptography. */
+export async function auditDatabase(
+  pool: Pool,
+  keys: LogKeys,
+  published: string | null,
+  options: Pick<AuditOptions, "range" | "memory" | "isStopped" | "onProgress"> = {},
+): Promise<AuditResult> {
+  const source = await openAuditRows(pool)
+  const verifier = openVerifier({})
+  try {
+    return await audit({
+      source,
+      logKey: { name: keys.origin, publicKey: keys.log.publicKey },
+      headsSecret: keys.headsSecret,
+      digestKey: digestKeyOf(keys),
+      published,
+      sha256: sha256Native,
+      hmac: hmacNative,
+      verify: verifyNative,
+      signatures: new GatheredSignatures(verifier),
+      nowMs: Date.now,
+      ...options,
+    })
+  } finally {
+    await source.close()
+    await verifier.close()
+  }
+}
+
+export async function readPublishedNote(dataFolder: string): Promise<string | null> {
+  try {
+    return await readFile(join(dataFolder, "log", "checkpoint"), "utf8")
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
+    throw error
+  }
+}
