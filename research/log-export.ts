@@ -9,7 +9,6 @@ import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
 import { parseNote, parseVkey, verifyNote } from "../chain/note.ts"
 import { tileWidth } from "../chain/tile.ts"
 import { type LogPlace, formatTilePath, listPartial, listPlaces, widthOf } from "../chain/tile-path.ts"
-import { formatLogPolicy } from "./log-policy.ts"
 import { type PublishedCheckpoint, type PublishedLog, readPlace } from "./log-published.ts"
 import { encodeReceiptKeys } from "./receipt-keys.ts"
 
@@ -76,7 +75,7 @@ export async function exportLog(
     if (path !== undefined)
       return { kind: "refused", path, rule: "is there and has other bytes than the log" }
   }
-  await writer.replace("policy", encodeUtf8(formatLogPolicy(await log.readIdentity())))
+  await writer.replace("policy", await log.readPolicy())
   await writer.replace(".well-known/scitt-keys", encodeReceiptKeys([receiptKey]))
   // A crash up to here: the folder's checkpoint is the old one, and all that it speaks of is there.
   await writer.sync()

@@ -1,9 +1,11 @@
 /** The published log: the tree of the last checkpoint that has left the house, and the keys that vouch for it. */
 import { parseCheckpoint } from "../chain/checkpoint.ts"
 import { type Sha256, hashSize } from "../chain/hash.ts"
-import { type PublicKey, decodeCoseKey } from "../chain/key.ts"
+import { decodeCoseKey } from "../chain/key.ts"
 import { TiledTree, type TileReader, formatEntries } from "../chain/log-reader.ts"
 import { parseNote } from "../chain/note.ts"
+import { parseTlogPolicy } from "../chain/tlog-policy.ts"
+import { type LogIdentity, formatLogPolicy } from "./log-policy.ts"
 import type { LogPlace } from "../chain/tile-path.ts"
 import { type QueryLog, StoredTiles } from "./log-tiles.ts"
 
@@ -13,14 +15,6 @@ export interface PublishedCheckpoint {
   readonly note: string
   /** What it signs, held against it tile by tile. */
   readonly tree: TiledTree
-}
-
-/** What the log's policy, its first leaf, names. */
-export interface LogIdentity {
-  readonly origin: string
-  readonly vkey: string
-  readonly operatorKey: PublicKey
-  readonly receiptKey: PublicKey
 }
 
 /** The bytes of a tile or bundle, as wide as it is named. */
@@ -76,6 +70,18 @@ export class PublishedLog {
       [sizeBefore, size],
     )
     return rows.map((row) => row.size)
+  }
+
+  /** `policy` under the log's prefix: what a reader's own policy file may say of this log. */
+  async readPolicy(): Promise<Uint8Array> {
+    const [row] = await this.query<{ policy: Uint8Array }>(
+      "select policy from witness_policies order by policy_id desc limit 1",
+      [],
+    )
+    const parsed = row === undefined ? null : parseTlogPolicy(row.policy)
+    if (parsed?.kind === "fault")
+      throw new Error("the policy of witnesses cannot be read: run tidemark verify")
+    return formatLogPolicy(await this.readIdentity(), parsed?.policy ?? null)
   }
 
   async readIdentity(): Promise<LogIdentity> {

@@ -6,7 +6,6 @@ import { createHash } from "node:crypto"
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
 import { type LogPlace, formatTilePath, parseTilePath } from "../chain/tile-path.ts"
 import { tileWidth } from "../chain/tile.ts"
-import { formatLogPolicy } from "./log-policy.ts"
 import { type PublishedLog, readPlace } from "./log-published.ts"
 import { Problem } from "./problem.ts"
 import { encodeReceiptKey, encodeReceiptKeys, isReceiptKid, noSuchKey } from "./receipt-keys.ts"
@@ -45,7 +44,7 @@ export const logRoutes: FastifyPluginAsync<LogRoutesOptions> = async (app, { log
     method,
     url: "/log/policy",
     schema,
-    handler: async (request, reply) => sendText(request, reply, formatLogPolicy(await log.readIdentity())),
+    handler: async (request, reply) => sendText(request, reply, await log.readPolicy()),
   })
 
   app.route<{ Params: { readonly "*": string } }>({
@@ -106,7 +105,7 @@ function pathOf({ raw }: FastifyRequest): string {
   return (raw.url ?? "").split("?")[0]!
 }
 
-function sendText(request: FastifyRequest, reply: FastifyReply, text: string): FastifyReply {
+function sendText(request: FastifyRequest, reply: FastifyReply, text: string | Uint8Array): FastifyReply {
   const etag = `"${createHash("sha256").update(text).digest("hex").slice(0, 32)}"`
   reply.header("cache-control", asked).header("etag", etag)
   if (request.headers["if-none-match"] === etag) return reply.code(304).send()

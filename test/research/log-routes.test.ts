@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { formatBase64url } from "../../chain/bytes.ts"
+import { encodeUtf8, formatBase64url } from "../../chain/bytes.ts"
 import { decodeCbor } from "../../chain/cbor.ts"
 import { parseHash } from "../../chain/hash.ts"
-import { kidOf } from "../../chain/key.ts"
+import { formatCosignerVkey } from "../../chain/cosignature.ts"
+import { algorithmEd25519, kidOf } from "../../chain/key.ts"
 import { TiledTree } from "../../chain/log-reader.ts"
 import { formatTilePath, listPlaces } from "../../chain/tile-path.ts"
 import { parseTlogPolicy, policyOfLog } from "../../chain/tlog-policy.ts"
@@ -11,6 +12,7 @@ import { logVkeyOf } from "../../ingest/log-keys.ts"
 import { sha256Native } from "../../ingest/native.ts"
 import { publishLast } from "../../ingest/publication.ts"
 import { type Stand, type TestDevice, openStand } from "../ingest/stand.ts"
+import { testKey } from "../vectors/keys.ts"
 import { type LogStand, openLogStand, sayMany } from "./log-stand.ts"
 
 let stand: Stand
@@ -110,6 +112,15 @@ test("the log's policy is one that a verifier takes, and the receipts' key is th
   expect(headers.get("content-type")).toBe("text/plain; charset=utf-8")
   const vkey = parseVkey(logVkeyOf(stand.keys))!
   expect(parseTlogPolicy(bytes)).toEqual({ kind: "policy", policy: policyOfLog(vkey) })
+  // With the operator's witnesses, but not where it asks them.
+  const w1 = formatCosignerVkey({ name: "w1.example", publicKey: testKey(algorithmEd25519, "w1").publicKey })
+  const witnesses = `witness w1 ${w1} https://10.0.0.7/w1\nquorum w1\n`
+  await stand.pool.query("insert into witness_policies (policy) values ($1)", [encodeUtf8(witnesses)])
+  const witnessed = parseTlogPolicy((await log.get("/log/policy")).bytes)
+  const quorum = { kind: "witness", name: "w1" }
+  expect(witnessed).toMatchObject({
+    policy: { logs: [vkey], witnesses: [{ vkey: w1, url: null }], quorum },
+  })
   const { publicKey } = stand.keys.receipt
   const kid = kidOf(publicKey)
   const key = new Map<number, number | Uint8Array>([
