@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `tidemark`: exit 0 done, 1 failed, 2 usage. */
+/** `tidemark`: exit 0 done, 1 failed, 2 usage, 3 a scenario that could not run. */
 import { Command, CommanderError } from "commander"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { say } from "./output.ts"
@@ -69,7 +69,7 @@ async function explain(error: unknown): Promise<number> {
   if (error instanceof CommandFault) {
     say(`tidemark: ${error.message}`)
     if (error.hint !== null) say(`  ${error.hint}`)
-    return 1
+    return error.exitCode
   }
   if (await isForeseen(error)) {
     say(`tidemark: ${(error as Error).message}`)

@@ -1,9 +1,7 @@
-import { type Command, InvalidArgumentError, Option } from "commander"
+import { type Command, Option } from "commander"
 import { setMaxListeners } from "node:events"
-import { connect } from "node:net"
 import { resolve } from "node:path"
 import type { Pool } from "pg"
-import { transports } from "../broker/transport.ts"
 import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
 import type { Service as FleetService } from "../devices-sim/connection.ts"
 import { openRecording } from "../devices-sim/recording/open.ts"
@@ -14,18 +12,14 @@ import { enrolDevices, readDevices } from "../ingest/registry.ts"
 import { equalKeys, type PublicKey } from "../chain/key.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
-import { addCommand, dataOption, jsonOption, parseCount, parsePort, readNamedFile } from "./option.ts"
+import { addCommand, dataOption, jsonOption, parseCount, readNamedFile } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
-import { type Receiving, listReceiving, reachable } from "./running.ts"
+import { listReceiving } from "./running.ts"
 import { startService } from "./service.ts"
+import { addScenarios } from "./simulate-scenario.ts"
+import { type TargetOptions, addTargetOptions, checkListening, findUrl } from "./simulate-target.ts"
 
-interface SimulateOptions {
-  readonly data: string
-  readonly host?: string
-  readonly mqtt?: number
-  readonly url?: string
-  readonly tlsCa?: string
-  readonly login?: "jwt"
+interface SimulateOptions extends TargetOptions {
   readonly devices: number
   readonly statements: number
   readonly readings: number
@@ -36,25 +30,14 @@ interface SimulateOptions {
 }
 
 export function addSimulate(program: Command): void {
-  addCommand(
+  const simulateCommand = addCommand(
     program,
     "simulate",
-    "a fleet of devices: enrols them, publishes, waits for every verdict, and reconciles",
+    "a fleet of devices: enrols them, publishes, waits for every verdict, and reconciles; or a scenario with faults and a verdict",
   )
-    .option("-h, --host <host>", "the broker's address (default: of the service that runs on --data)")
-    .option("-p, --mqtt <port>", "the broker's port (default: likewise)", parsePort)
-    .option(
-      "--url <url>",
-      "in place of both: mqtt://, mqtts://, ws:// or wss:// with host and port",
-      parseUrl,
-    )
-    .option("--tls-ca <file>", "CAs that the service's certificate may be of, PEM")
-    .addOption(
-      new Option(
-        "--login <how>",
-        "how the devices log in (default: as the service that runs on --data wants it)",
-      ).choices(["jwt"]),
-    )
+    // What stands behind run, list or show is theirs.
+    .enablePositionalOptions()
+  addTargetOptions(simulateCommand)
     .option("-c, --devices <count>", "how many devices", parseCount(1, 10_000), 10)
     .option("--statements <count>", "per device", parseCount(1, 1_000_000), 20)
     .option("--readings <count>", "per statement", parseCount(1, 5_000), 60)
@@ -81,6 +64,7 @@ export function addSimulate(program: Command): void {
       const report = await simulate(options, recordings)
       if (!report.reconciles) process.exitCode = 1
     })
+  addScenarios(simulateCommand)
 }
 
 export async function openRecordings(paths: readonly string[]): Promise<Recording[]> {
@@ -97,59 +81,6 @@ export async function openRecordings(paths: readonly string[]): Promise<Recordin
     }
   }
   return recordings
-}
-
-/** Where listeners are by custom and by IANA's register. */
-const usualPorts: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 8083, wss: 8084 }
-
-/** A URL of a listener, with its port. */
-function parseUrl(text: string): string {
-  const [, transport, rest] = /^(mqtts?|wss?):\/\/([^/?#]+.*)$/.exec(text) ?? []
-  const usual = transport === undefined ? undefined : usualPorts[transport]
-  // A URL of http keeps its port where that is not 80.
-  const parsed = rest === undefined || !URL.canParse(`http://${rest}`) ? null : new URL(`http://${rest}`)
-  if (usual === undefined || parsed === null || parsed.username !== "")
-    throw new InvalidArgumentError(
-      "It must be such as mqtts://example.org:8883, with mqtt, mqtts, ws or wss.",
-    )
-  const port = /:[0-9]+$/.test(rest!.split("/")[0]!) ? parsed.port || "80" : String(usual)
-  return `${transport}://${parsed.hostname}:${port}${parsed.pathname === "/" ? "" : parsed.pathname}`
-}
-
-/** Where a fleet is to go; null where no service runs. */
-function findUrl({ url, host, mqtt, data }: SimulateOptions, running: Receiving | null): string | null {
-  if (url !== undefined) return url
-  const named = host?.includes(":") === true ? `[${host}]` : host
-  const address = named ?? (running === null ? "127.0.0.1" : reachable(running.host))
-  if (mqtt !== undefined) return `mqtt://${address}:${mqtt}`
-  if (running === null) return host === undefined ? null : `mqtt://${address}:${usualPorts["mqtt"]}`
-  const transport = transports.find((each) => running[each] !== undefined)
-  if (transport === undefined) throw new CommandFault(`the service on ${data} has no listener`)
-  return `${transport}://${address}:${running[transport]}`
-}
-
-/** A device waits for a service that went away; for one that never was, a person would wait without end. */
-async function checkListening(url: string): Promise<void> {
-  const { hostname, port } = new URL(url)
-  const host = hostname.replace(/^\[(.*)\]$/, "$1")
-  const socket = connect({ host, port: Number(port), timeout: 5_000 })
-  try {
-    await new Promise<void>((connected, reject) => {
-      socket.once("connect", () => connected())
-      socket.once("error", reject)
-      socket.once("timeout", () => reject(new Error("no answer in 5 s")))
-    })
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const why = code === "ECONNREFUSED" ? "nobody listens there" : message
-    throw new CommandFault(
-      `no broker was reached on ${host}:${port}: ${why}`,
-      "start tidemark up first, or leave --host and --mqtt out: then simulate starts a service of its own",
-      { cause: error },
-    )
-  } finally {
-    socket.destroy()
-  }
 }
 
 async function simulate(options: SimulateOptions, recordings: readonly Recording[]): Promise<FleetReport> {

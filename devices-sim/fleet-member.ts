@@ -74,7 +74,8 @@ export function enlist(plan: FleetPlan): FleetMember[] {
   })
 }
 
-function drawKey(random: Random, algorithm: Algorithm): PrivateKey {
+/** The same stream gives the same key. */
+export function drawKey(random: Random, algorithm: Algorithm): PrivateKey {
   for (;;) {
     try {
       return makePrivateKey(algorithm, random.bytes(32))

@@ -1,0 +1,237 @@
+/** Runs a scenario against a service and says whether it passed. */
+import { setMaxListeners } from "node:events"
+import { dirname, resolve } from "node:path"
+import { type RunOutcome, runScenario } from "../devices-sim/scenario-run.ts"
+import type { Service } from "../devices-sim/connection.ts"
+import { openRecording } from "../devices-sim/recording/open.ts"
+import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
+import { writeUp } from "../devices-sim/report-run.ts"
+import { formatRunText } from "../devices-sim/report-text.ts"
+import type { RunReport } from "../devices-sim/run-report.ts"
+import type { Scenario } from "../devices-sim/scenario.ts"
+import { makeWallClock } from "../devices-sim/scenario-clock.ts"
+import { ServiceViewError, openHttpView } from "../devices-sim/service-view.ts"
+import { EmbeddedDatabaseError } from "../ingest/database/embedded/fault.ts"
+import { LogMismatch } from "../ingest/log.ts"
+import { LogRolledBack, LogSealedElsewhere, claimPublication } from "../ingest/publication.ts"
+import { seal } from "../ingest/seal.ts"
+import { type OpenedLog, openExistingLog } from "./data-folder.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
+import { readNamedFile } from "./option.ts"
+import { print } from "./output.ts"
+import { type Receiving, type Running, httpOf, listReceiving, listRunning } from "./running.ts"
+import { enrolKnown } from "./simulate-enrol.ts"
+import { OwnService } from "./simulate-host.ts"
+import { LiveView } from "./simulate-live.ts"
+import { proveByEvidence } from "./simulate-proof.ts"
+import { type ReportTarget, writeReports } from "./simulate-report.ts"
+import type { NamedScenario, RunBase, RunOptions } from "./simulate-options.ts"
+import { checkListening, findUrl } from "./simulate-target.ts"
+import { runVirtually } from "./simulate-virtual.ts"
+import { version } from "./version.ts"
+
+/** In k6's manner. */
+export type RunExitCode = 0 | 1 | 2 | 3
+
+export interface RunSettings {
+  readonly reports: readonly ReportTarget[]
+  /** Whether a folder was named: else a service of our own has a throw-away one. */
+  readonly isDataNamed: boolean
+}
+
+export async function runScenarioCommand(
+  { given, path, scenario: written }: NamedScenario,
+  options: RunOptions,
+  settings: RunSettings,
+): Promise<RunExitCode> {
+  const scenario: Scenario = {
+    ...written,
+    seed: options.seed ?? written.seed,
+    speed: options.speed ?? written.speed,
+  }
+  const repeat = repeatOf(given, scenario, options)
+  const startedAt = new Date().toISOString()
+  const view = new LiveView()
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  const interrupt = (): void => {
+    view.say("ending: verdicts are waited for 5 s; once more ends at once")
+    controller.abort()
+    process.once("SIGINT", () => process.exit(130))
+  }
+  process.once("SIGINT", interrupt)
+  process.once("SIGTERM", interrupt)
+  try {
+    const recordings = await openRecordings(scenario, path)
+    view.say(`${scenario.name}, seed ${scenario.seed}: ${scenario.about}`)
+    let before: Parameters<LiveView["show"]>[1] = null
+    const base: RunBase = {
+      scenario,
+      recordings,
+      signal: controller.signal,
+      say: (line) => view.say(line),
+      onSample: (sample, progress) => {
+        view.show(sample, before, progress)
+        before = sample
+      },
+      cost: () => {
+        const { user, system } = process.cpuUsage()
+        return { cpuSeconds: (user + system) / 1e6, memoryBytes: process.memoryUsage.rss() }
+      },
+    }
+    const outcome = options.virtual
+      ? await runVirtually(base, { data: settings.isDataNamed ? options.data : null })
+      : await runForReal(base, options, settings)
+    view.clear()
+    const report = writeUp(scenario, outcome, { repeat, isVirtual: options.virtual, startedAt, version })
+    print(options.json ? JSON.stringify(report) : formatRunText(report))
+    await writeReports(report, settings.reports)
+    return exitCodeOf(report)
+  } catch (error) {
+    view.clear()
+    throw asCouldNotRun(error, repeat)
+  } finally {
+    process.off("SIGINT", interrupt)
+    process.off("SIGTERM", interrupt)
+  }
+}
+
+function exitCodeOf({ verdict }: RunReport): RunExitCode {
+  return verdict === "passed" ? 0 : verdict === "failed" ? 1 : 3
+}
+
+/** The command that does the same once more. */
+function repeatOf(given: string, { seed, speed }: Scenario, { virtual }: RunOptions): string {
+  const name = /^[A-Za-z0-9_./-]+$/.test(given) ? given : `'${given.replaceAll("'", `'\\''`)}'`
+  const paces = virtual ? " --virtual" : speed === 1 ? "" : ` --speed ${speed}`
+  return `npx tidemark simulate run ${name} --seed ${seed}${paces}`
+}
+
+/** What kept a run from being one: exit code 3, and how to try again. */
+function asCouldNotRun(error: unknown, repeat: string): unknown {
+  if (error instanceof UsageFault || error instanceof RangeError) return error
+  const isForeseen = [
+    CommandFault,
+    ServiceViewError,
+    EmbeddedDatabaseError,
+    LogMismatch,
+    LogRolledBack,
+    LogSealedElsewhere,
+  ].some((kind) => error instanceof kind)
+  if (!isForeseen) return error
+  const { message } = error as Error
+  const hint = error instanceof CommandFault ? error.hint : null
+  return new CommandFault(`the scenario could not run: ${message}`, hint ?? `try again: ${repeat}`, {
+    cause: error,
+    exitCode: 3,
+  })
+}
+
+async function openRecordings(
+  { groups }: Scenario,
+  scenarioPath: string,
+): Promise<ReadonlyMap<string, readonly Recording[]>> {
+  const opened = new Map<string, readonly Recording[]>()
+  for (const { name, source } of groups) {
+    if (source.kind !== "recordings") continue
+    const recordings: Recording[] = []
+    for (const path of source.paths) {
+      try {
+        recordings.push(await openRecording(resolve(dirname(scenarioPath), path)))
+      } catch (error) {
+        if (!(error instanceof RecordingError)) throw error
+        throw new UsageFault(
+          `the recording ${path} of the group ${name} cannot be replayed: ${error.message}`,
+        )
+      }
+    }
+    opened.set(name, recordings)
+  }
+  return opened
+}
+
+/** Against a service that runs, or one that is started for this. */
+async function runForReal(base: RunBase, options: RunOptions, settings: RunSettings): Promise<RunOutcome> {
+  const isNamed = options.mqtt !== undefined || options.url !== undefined || options.host !== undefined
+  const isKilled = base.scenario.events.some(({ kind }) => kind !== "seal")
+  const receiving = isNamed ? null : ((await listReceiving(options.data))[0] ?? null)
+  if (isNamed || (receiving !== null && !isKilled)) return runAgainst(base, options, receiving, null)
+  if (receiving !== null && settings.isDataNamed) {
+    throw new CommandFault(
+      `this scenario kills the service, and the one on ${options.data} (process ${receiving.pid}) was not started by it`,
+      "leave --data out: then it starts one of its own in a throw-away folder",
+    )
+  }
+  const dataFolder = settings.isDataNamed ? options.data : null
+  base.say?.(
+    dataFolder === null
+      ? "starting a service of its own in a throw-away folder"
+      : `no service runs on ${dataFolder}: starting one for this run`,
+  )
+  const own = await OwnService.start(dataFolder)
+  try {
+    const { running } = own
+    return await runAgainst(base, { ...options, data: own.dataFolder }, running as Receiving, own)
+  } finally {
+    await own.close()
+  }
+}
+
+async function runAgainst(
+  base: RunBase,
+  options: RunOptions,
+  receiving: Receiving | null,
+  host: OwnService | null,
+): Promise<RunOutcome> {
+  const url = findUrl(options, receiving)
+  if (url === null) throw new CommandFault(`no service runs on ${options.data}`)
+  await checkListening(url)
+  const http = await findHttp(options)
+  const ca = options.tlsCa === undefined ? null : await readNamedFile(options.tlsCa, "the file of CAs")
+  const log = await openExistingLog(options.data)
+  const isLoginWanted = options.login === "jwt" || (receiving !== null && receiving.logins !== "none")
+  const service: Service = {
+    url,
+    ...(ca === null ? {} : { ca }),
+    ...(isLoginWanted ? { jwt: { origin: log.keys.origin } } : {}),
+  }
+  try {
+    return await runScenario({
+      ...base,
+      service,
+      clock: makeWallClock(base.scenario.speed),
+      view: openHttpView(http),
+      host,
+      enrol: (devices) => enrolKnown(log.pool, log.keys, devices),
+      seal: () => sealNow(log, options.data),
+      prove: (id) => proveByEvidence(http, id, log.keys),
+    })
+  } finally {
+    await log.close()
+  }
+}
+
+async function sealNow({ pool, keys }: OpenedLog, dataFolder: string): Promise<void> {
+  await claimPublication(pool, dataFolder)
+  await seal({ pool, keys, dataFolder })
+}
+
+/** Where the API and the counters are. */
+async function findHttp({ http, key, data }: RunOptions) {
+  const access = key === undefined ? {} : { key }
+  if (http !== undefined) {
+    if (!URL.canParse(http) || !/^https?:/.test(http))
+      throw new UsageFault(`--http ${http}: it must be such as http://127.0.0.1:8080`)
+    const base = http.replace(/\/+$/, "")
+    return { api: base, metrics: [base], ...access }
+  }
+  const running = await listRunning(data)
+  const api = running.find(({ kind }) => kind === "up" || kind === "research")
+  const judging: readonly Running[] = running.filter(({ kind }) => kind === "up" || kind === "ingest")
+  if (api === undefined)
+    throw new CommandFault(
+      `no service with an API runs on ${data}, so nobody can say what is stored`,
+      "start tidemark up or tidemark research, or name its address with --http",
+    )
+  return { api: httpOf(api), metrics: judging.map(httpOf), ...access }
+}

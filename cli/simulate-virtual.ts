@@ -1,0 +1,166 @@
+/**
+ * A run that is bound to nothing outside: the judge, the database and the sealer are in this process, the database's clock
+ * is the scenario's, and the log's keys and salts come from the seed. The same seed gives the same blocks.
+ */
+import { chmod, mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Pool } from "pg"
+import { makeRandom } from "../devices-sim/random.ts"
+import { type RunOutcome, runScenario } from "../devices-sim/scenario-run.ts"
+import type { Scenario } from "../devices-sim/scenario.ts"
+import { VirtualClock } from "../devices-sim/scenario-clock.ts"
+import { openHttpView } from "../devices-sim/service-view.ts"
+import { makeVirtualLink } from "../devices-sim/virtual-link.ts"
+import { openPool } from "../ingest/database/pool.ts"
+import { openIntake } from "../ingest/intake.ts"
+import { initLog } from "../ingest/log.ts"
+import { allSecrets } from "../ingest/log-keys.ts"
+import { seal } from "../ingest/seal.ts"
+import { openVerifier } from "../ingest/verifier.ts"
+import { type Database, findKeys, makeDataFolder, openDatabase } from "./data-folder.ts"
+import { CommandFault } from "./fault.ts"
+import { makeIngestMetrics } from "./metrics.ts"
+import { makeLogger } from "./output.ts"
+import { openBase } from "./parts/base.ts"
+import { compose } from "./parts/composition.ts"
+import { startHttp } from "./parts/http.ts"
+import { openResearch } from "./parts/research.ts"
+import { enrolKnown } from "./simulate-enrol.ts"
+import { proveByEvidence } from "./simulate-proof.ts"
+import type { RunBase } from "./simulate-options.ts"
+
+/** @param data null: a throw-away folder */
+export async function runVirtually(
+  base: RunBase,
+  { data }: { readonly data: string | null },
+): Promise<RunOutcome> {
+  const { scenario } = base
+  const strange = scenario.events.find(({ kind }) => kind !== "seal")
+  if (strange !== undefined)
+    throw new CommandFault(`nothing can be killed in a virtual run, and this scenario has ${strange.kind}`)
+  const folder = data === null ? await mkdtemp(join(tmpdir(), "tidemark-virtual-")) : null
+  // Postgres may run as another user.
+  if (folder !== null) await chmod(folder, 0o711)
+  const dataFolder = data ?? join(folder!, "data")
+  try {
+    base.say?.(
+      data === null
+        ? "a virtual run, on a throw-away database"
+        : `a virtual run, on a new log in ${dataFolder}`,
+    )
+    return await runIn(dataFolder, base, folder !== null)
+  } finally {
+    if (folder !== null) await rm(folder, { recursive: true, force: true, maxRetries: 10 })
+  }
+}
+
+async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): Promise<RunOutcome> {
+  const { scenario } = base
+  const random = makeRandom(scenario.seed).fork("log")
+  await makeVirtualLog(dataFolder, scenario)
+  const log = makeLogger("warn")
+  return compose(async (parts) => {
+    const opened = await openBase({ dataFolder, log }, { command: "simulate", needed: allSecrets })
+    parts.add(opened)
+    const { database, keys } = opened
+    const { pool } = database
+    const metrics = makeIngestMetrics(opened.registry)
+    const verifier = parts.add(openVerifier({}))
+    const intake = parts.add(openIntake({ pool, keys, verifier, events: metrics.intake }))
+    const research = parts.add(openResearch(opened))
+    const http = parts.add(
+      await startHttp(opened, { host: "127.0.0.1", port: 0, plugins: [research.plugin] }),
+    )
+    const api = `http://127.0.0.1:${http.port}`
+    const clock = new VirtualClock()
+    const databaseClock = parts.add(await openClock(pool, scenario.startsAt))
+    if (isThrownAway) await forgoDisk(pool)
+    // Sealing takes its salts in turn.
+    const salts = random.fork("salts")
+    const outcome = await runScenario({
+      ...base,
+      service: { url: "mqtt://virtual.invalid:1883" },
+      clock,
+      openLink: makeVirtualLink(clock, (device) => intake.open(device)),
+      onTime: (atMs) => databaseClock.set(atMs),
+      view: openHttpView({ api, metrics: [api] }),
+      enrol: (devices) => enrolKnown(pool, keys, devices),
+      seal: async () => {
+        await seal({ pool, keys, dataFolder, random: (size) => salts.bytes(size) })
+      },
+      prove: (id) => proveByEvidence({ api }, id, keys),
+    })
+    await parts.close()
+    return outcome
+  })
+}
+
+/** On an empty database only: what is there already would stand in the first block. */
+async function makeVirtualLog(dataFolder: string, { seed, name, startsAt }: Scenario): Promise<void> {
+  if (await findKeys(dataFolder))
+    throw new CommandFault(
+      `there is a log in ${dataFolder} already`,
+      "a virtual run begins with an empty folder",
+    )
+  await makeDataFolder(dataFolder)
+  const database = await openDatabase(dataFolder, { create: true })
+  try {
+    await replaceClock(database, startsAt)
+    // Sessions know the path of names from their beginning.
+    const pool = openPool(database.url, 2)
+    try {
+      const secrets = makeRandom(seed).fork("log").fork("keys")
+      await initLog(pool, dataFolder, `tidemark.invalid/simulated/${name}/${seed}`, (size) =>
+        secrets.bytes(size),
+      )
+    } finally {
+      await pool.end()
+    }
+  } finally {
+    await database.close()
+  }
+}
+
+/**
+ * A function of the database's own name is found before the built-in one where the path of names says so. Everything that
+ * ingest and sealing know of the time comes from it.
+ */
+async function replaceClock({ pool }: Database, startsAt: number): Promise<void> {
+  const { rows } = await pool.query<{ count: number }>(
+    "select count(*)::int as count from pg_tables where schemaname = 'public'",
+  )
+  if (rows[0]?.count !== 0)
+    throw new CommandFault("the database is not empty", "a virtual run begins with an empty database")
+  await pool.query(`
+    create unlogged table simulated_clock (at timestamptz not null);
+    insert into simulated_clock values (to_timestamp(${startsAt}));
+    create function clock_timestamp() returns timestamptz language sql volatile
+      as 'select at from public.simulated_clock';
+    do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$;`)
+}
+
+interface DatabaseClock {
+  /** @param atMs of scenario time */
+  set(atMs: number): Promise<void>
+  close(): Promise<void>
+}
+
+async function openClock(pool: Pool, startsAt: number): Promise<DatabaseClock> {
+  const client = await pool.connect()
+  client.on("error", () => {})
+  // It is made anew with the run: no need to wait for the disk.
+  await client.query("set synchronous_commit = off")
+  return {
+    async set(atMs) {
+      await client.query("update simulated_clock set at = to_timestamp($1)", [startsAt + atMs / 1000])
+    },
+    close: () => Promise.resolve(client.release(true)),
+  }
+}
+
+/** What is thrown away need not be on disk: a commit takes 1 ms in place of 10 and more. */
+async function forgoDisk(pool: Pool): Promise<void> {
+  await pool.query("alter system set fsync = off")
+  await pool.query("select pg_reload_conf()")
+}

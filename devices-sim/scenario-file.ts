@@ -1,0 +1,382 @@
+/** A scenario as a YAML file: read strictly, and every fault is named with its line and column. */
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv"
+import { readFileSync } from "node:fs"
+import { type Document, LineCounter, isMap, isNode, isPair, isScalar, parseDocument } from "yaml"
+import { durationRule, parseDuration } from "./duration.ts"
+import {
+  type Scenario,
+  type ScenarioEvent,
+  type ScenarioGroup,
+  type Stage,
+  allSignals,
+  groupDefaults,
+  scenarioDefaults,
+  stagesMs,
+} from "./scenario.ts"
+import type { VitalName } from "./signal/vital.ts"
+import { type Threshold, findThresholdFault } from "./threshold.ts"
+
+export interface ScenarioFault {
+  /** From 1. */
+  readonly line: number
+  /** From 1. */
+  readonly column: number
+  /** Where in the document: `groups[0].devices`; empty: the document itself. */
+  readonly path: string
+  readonly rule: string
+}
+
+export type ParsedScenario =
+  | { readonly kind: "scenario"; readonly scenario: Scenario }
+  | { readonly kind: "faulty"; readonly faults: readonly ScenarioFault[] }
+
+/** The published JSON Schema, draft 7, which editors complete by. */
+export function readScenarioSchema(): string {
+  return readFileSync(new URL("scenarios/scenario.schema.json", import.meta.url), "utf8")
+}
+
+/** The document as its schema has it. */
+interface ScenarioDocument {
+  readonly name: string
+  readonly about: string
+  readonly description?: string
+  readonly seed?: number
+  readonly speed?: number
+  readonly start?: string
+  readonly settle?: string | number
+  readonly groups: readonly GroupDocument[]
+  readonly events?: readonly EventDocument[]
+  readonly thresholds?: Readonly<Record<string, string | readonly string[]>>
+}
+
+interface GroupDocument {
+  readonly name?: string
+  readonly devices: number
+  readonly keys?: ScenarioGroup["keys"]
+  readonly signals?: readonly VitalName[]
+  readonly ecg?: number
+  readonly recordings?: readonly string[]
+  readonly readings?: number
+  readonly every?: string | number
+  readonly statements?: number
+  readonly stages?: readonly StageDocument[]
+}
+
+interface StageDocument {
+  readonly ramp?: number
+  readonly storm?: number
+  readonly over?: string | number
+  readonly hold?: string | number
+  readonly offline?: string | number
+}
+
+interface EventDocument {
+  readonly at: string | number
+  readonly every?: string | number
+  readonly seal?: "now"
+  readonly kill?: "service"
+  readonly stop?: "database"
+  readonly for?: string | number
+}
+
+type Path = readonly (string | number)[]
+
+/** Reads a scenario's text. Throws nothing: whatever is wrong with it is a fault with a place. */
+export function parseScenario(text: string): ParsedScenario {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  if (document.errors.length > 0) {
+    const faults = document.errors.map(({ pos, message }): ScenarioFault => {
+      const { line, col } = lines.linePos(pos[0])
+      return { line, column: col, path: "", rule: message }
+    })
+    return { kind: "faulty", faults }
+  }
+  const places = new Places(document, lines)
+  let value: unknown
+  try {
+    value = document.toJS({ maxAliasCount: 1_000 })
+  } catch (error) {
+    return { kind: "faulty", faults: [places.fault([], (error as Error).message)] }
+  }
+  const validate = (compiled ??= compile())
+  if (!validate(value)) {
+    const faults = (validate.errors ?? []).map((error) => explain(error, places))
+    return { kind: "faulty", faults: faults.toSorted((a, b) => a.line - b.line || a.column - b.column) }
+  }
+  const reading = new Reading(places)
+  const scenario = reading.scenario(value as ScenarioDocument)
+  return reading.faults.length > 0
+    ? { kind: "faulty", faults: reading.faults }
+    : { kind: "scenario", scenario }
+}
+
+let compiled: ValidateFunction | null = null
+
+function compile(): ValidateFunction {
+  const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strict: true })
+  return ajv.compile(JSON.parse(readScenarioSchema()) as object)
+}
+
+/** `file:3:5: groups[0].devices must be …` */
+export function formatScenarioFault(file: string, { line, column, path, rule }: ScenarioFault): string {
+  return `${file}:${line}:${column}: ${path === "" ? "" : `${path}: `}${rule}`
+}
+
+/** Where things stand in the text. */
+class Places {
+  private readonly document: Document
+  private readonly lines: LineCounter
+
+  constructor(document: Document, lines: LineCounter) {
+    this.document = document
+    this.lines = lines
+  }
+
+  /** @param key of a member of what is at `path`: the place of its name */
+  fault(path: Path, rule: string, key: string | null = null): ScenarioFault {
+    const { line, col } = this.lines.linePos(this.offsetOf(path, key))
+    const named = key === null ? path : [...path, key]
+    return { line: Math.max(1, line), column: Math.max(1, col), path: formatPath(named), rule }
+  }
+
+  private offsetOf(path: Path, key: string | null): number {
+    const node = path.length === 0 ? this.document.contents : this.document.getIn(path, true)
+    if (key !== null && isMap(node)) {
+      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === key)
+      if (pair !== undefined && isNode(pair.key) && pair.key.range != null) return pair.key.range[0]
+    }
+    if (isNode(node) && node.range != null) return node.range[0]
+    return path.length === 0 ? 0 : this.offsetOf(path.slice(0, -1), null)
+  }
+}
+
+function formatPath(path: Path): string {
+  return path.map((key, at) => (typeof key === "number" ? `[${key}]` : at === 0 ? key : `.${key}`)).join("")
+}
+
+function pathOf(pointer: string): Path {
+  return pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
+}
+
+/** A fault of the schema, in words of this file. */
+function explain(error: ErrorObject, places: Places): ScenarioFault {
+  const path = pathOf(error.instancePath)
+  if (path.length === 0 && error.keyword === "type")
+    return places.fault(path, "a scenario is a map with name, about and groups")
+  const schema = error.parentSchema as { title?: string; enum?: readonly unknown[]; properties?: object }
+  switch (error.keyword) {
+    case "additionalProperties": {
+      const name = (error.params as { additionalProperty: string }).additionalProperty
+      const known = Object.keys(schema.properties ?? {})
+      const meant = nearestOf(name, known)
+      const hint = meant === null ? `there are ${known.join(", ")}` : `did you mean ${meant}?`
+      return places.fault(path, `is not known here: ${hint}`, name)
+    }
+    case "required":
+      return places.fault(path, `${(error.params as { missingProperty: string }).missingProperty} is missing`)
+    case "enum":
+      return places.fault(path, `must be one of ${(schema.enum ?? []).join(", ")}`)
+    case "const":
+      return places.fault(path, `must be ${String((error.params as { allowedValue: unknown }).allowedValue)}`)
+    case "pattern":
+    case "type":
+    case "maximum":
+      if (schema.title !== undefined) return places.fault(path, `must be ${schema.title}`)
+  }
+  return places.fault(path, error.message ?? "does not fit the schema")
+}
+
+/** The one that was probably meant: at most two letters away. */
+function nearestOf(name: string, known: readonly string[]): string | null {
+  const [nearest] = known
+    .map((one) => ({ one, away: distance(name, one) }))
+    .toSorted((a, b) => a.away - b.away)
+  return nearest !== undefined && nearest.away <= 2 ? nearest.one : null
+}
+
+/** Levenshtein's. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(changed, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+/** What the schema cannot say, and defaults. */
+class Reading {
+  readonly faults: ScenarioFault[] = []
+  private readonly places: Places
+
+  constructor(places: Places) {
+    this.places = places
+  }
+
+  scenario(document: ScenarioDocument): Scenario {
+    const { name, about, description = "" } = document
+    const groups = document.groups.map((group, at) => this.group(group, ["groups", at]))
+    for (const [at, group] of groups.entries()) {
+      if (groups.findIndex((other) => other.name === group.name) !== at)
+        this.fault(["groups", at], `there is a group named ${group.name} already: give it another name`)
+    }
+    const scenario: Scenario = {
+      name,
+      about,
+      description,
+      seed: document.seed ?? scenarioDefaults.seed,
+      speed: document.speed ?? scenarioDefaults.speed,
+      startsAt: this.instant(document.start),
+      groups,
+      events: [],
+      settleMs: this.duration(document.settle, ["settle"]) ?? scenarioDefaults.settleMs,
+      thresholds: this.thresholds(document.thresholds ?? {}),
+    }
+    const lengths = groups.map(({ stages }) => stagesMs(stages) ?? 0)
+    const events = (document.events ?? []).flatMap((event, at) =>
+      this.events(event, ["events", at], Math.max(...lengths)),
+    )
+    return { ...scenario, events: events.toSorted((a, b) => a.atMs - b.atMs) }
+  }
+
+  private group(document: GroupDocument, path: Path): ScenarioGroup {
+    const { name = "device", devices, keys = groupDefaults.keys, statements = null } = document
+    const everyMs = this.duration(document.every, [...path, "every"]) ?? groupDefaults.everyMs
+    const stages = (document.stages ?? []).map((stage, at) => this.stage(stage, [...path, "stages", at]))
+    const { recordings } = document
+    const isReplay = recordings !== undefined
+    if (isReplay) {
+      for (const key of ["signals", "ecg"] as const)
+        if (document[key] !== undefined)
+          this.fault(path, "stands beside recordings, which have their own", key)
+    } else if (statements === null && stages.length === 0) {
+      this.fault(path, "needs statements, stages or recordings: it would never end")
+    }
+    if (stages.length > 0 && everyMs === 0 && !isReplay)
+      this.fault(path, "has stages, so it needs `every`: how much time lies between two statements")
+    return {
+      name,
+      devices,
+      keys,
+      everyMs,
+      statements,
+      stages,
+      source: isReplay
+        ? {
+            kind: "recordings",
+            paths: recordings,
+            readings: document.readings ?? groupDefaults.readings,
+            samples: groupDefaults.samples,
+          }
+        : {
+            kind: "worn",
+            signals: document.signals ?? allSignals,
+            readings: document.readings ?? (everyMs === 0 ? groupDefaults.readings : null),
+            ecgSamples: document.ecg ?? 0,
+          },
+    }
+  }
+
+  private stage(document: StageDocument, path: Path): Stage {
+    const kinds = (["ramp", "storm", "hold", "offline"] as const).filter((key) => document[key] !== undefined)
+    const [kind] = kinds
+    if (kind === undefined || kinds.length > 1) {
+      this.fault(path, "must be one of ramp, hold, storm and offline")
+      return { kind: "hold", durationMs: 0 }
+    }
+    const isOver = kind === "ramp" || kind === "storm"
+    if (isOver !== (document.over !== undefined))
+      this.fault(
+        path,
+        isOver ? `${kind} needs \`over\`` : `${kind} has its duration: \`over\` is for ramp and storm`,
+      )
+    const durationMs =
+      this.duration(isOver ? document.over : document[kind], [...path, isOver ? "over" : kind]) ?? 0
+    if (kind === "ramp") return { kind, to: document.ramp!, durationMs }
+    if (kind === "storm") return { kind, times: document.storm!, durationMs }
+    return { kind, durationMs }
+  }
+
+  /** @param endMs of the stages: what repeats does so until then */
+  private events(document: EventDocument, path: Path, endMs: number): ScenarioEvent[] {
+    const kinds = (["seal", "kill", "stop"] as const).filter((key) => document[key] !== undefined)
+    const [kind] = kinds
+    if (kind === undefined || kinds.length > 1) {
+      this.fault(path, "must be one of seal, kill and stop")
+      return []
+    }
+    if (kind === "seal" && document.for !== undefined) this.fault(path, "is for kill and stop", "for")
+    const firstMs = this.duration(document.at, [...path, "at"]) ?? 0
+    const everyMs = this.duration(document.every, [...path, "every"])
+    if (everyMs !== null && (everyMs <= 0 || endMs === 0)) {
+      this.fault(
+        path,
+        endMs === 0 ? "needs a group with stages, at whose end it ends" : "must be above 0",
+        "every",
+      )
+      return []
+    }
+    const forMs = this.duration(document.for, [...path, "for"]) ?? 1_000
+    const times = everyMs === null ? [firstMs] : stepsFrom(firstMs, everyMs, endMs)
+    if (times.length > eventsMax) this.fault(path, `would happen over ${eventsMax} times`, "every")
+    return times.map((atMs) =>
+      kind === "seal"
+        ? { kind, atMs }
+        : { kind: kind === "kill" ? "kill-service" : "stop-database", atMs, forMs },
+    )
+  }
+
+  private thresholds(document: Readonly<Record<string, string | readonly string[]>>): Threshold[] {
+    return Object.entries(document).flatMap(([metric, expressions]) =>
+      [expressions].flat().map((expression, at): Threshold => {
+        const threshold = { metric, expression: expression.trim() }
+        const rule = findThresholdFault(threshold)
+        if (rule !== null) {
+          const isListed = Array.isArray(expressions)
+          const path = ["thresholds", metric, ...(isListed ? [at] : [])]
+          this.faults.push(
+            rule.startsWith("must be one of")
+              ? this.places.fault(["thresholds"], rule, metric)
+              : this.places.fault(path, rule),
+          )
+        }
+        return threshold
+      }),
+    )
+  }
+
+  private duration(value: string | number | undefined, path: Path): number | null {
+    if (value === undefined) return null
+    const durationMs = parseDuration(String(value))
+    if (durationMs === null) this.fault(path, durationRule)
+    return durationMs
+  }
+
+  private instant(text: string | undefined): number {
+    if (text === undefined) return scenarioDefaults.startsAt
+    const ms = Date.parse(text)
+    if (Number.isNaN(ms) || ms < 2 ** 28 * 1000) this.fault(["start"], "is no instant, or before July 1978")
+    return Math.floor(ms / 1000)
+  }
+
+  private fault(path: Path, rule: string, key: string | null = null): void {
+    this.faults.push(this.places.fault(path, rule, key))
+  }
+}
+
+const eventsMax = 10_000
+
+/** At `firstMs`, and then until `endMs`; one more than may be, where there are too many. */
+function stepsFrom(firstMs: number, stepMs: number, endMs: number): number[] {
+  const count = Math.min(eventsMax + 1, Math.max(1, Math.ceil((endMs - firstMs) / stepMs)))
+  return Array.from({ length: count }, (_, index) => firstMs + index * stepMs)
+}
