@@ -14,6 +14,7 @@ interface BlockRow {
   readonly readings: number
   readonly tree_size: number
   readonly tree_root: Uint8Array
+  readonly witnessed_at: Date | null
 }
 
 export function addBlocks(program: Command): void {
@@ -24,12 +25,15 @@ export function addBlocks(program: Command): void {
       const { pool, close } = await openExistingLog(data)
       try {
         const { rows } = await pool.query<BlockRow>(
-          `select b.height, from_ms, to_ms, devices, statements, readings, c.size as tree_size, c.root as tree_root
+          `select b.height, from_ms, to_ms, devices, statements, readings, c.size as tree_size, c.root as tree_root, witnessed_at(b.height)
            from blocks b join checkpoints c using (height) order by height`,
         )
         if (json) for (const row of rows) print(JSON.stringify(describe(row)))
         else if (rows.length === 0) print("no block yet: tidemark seal makes one now")
-        else print(formatBlocks(rows))
+        else {
+          const { rows: policies } = await pool.query("select from witness_policies limit 1")
+          print(formatBlocks(rows, policies.length > 0))
+        }
       } finally {
         await close()
       }
@@ -46,10 +50,12 @@ function describe(row: BlockRow) {
     readings: row.readings,
     treeSize: row.tree_size,
     root: formatBase64(row.tree_root),
+    witnessed: row.witnessed_at?.toISOString() ?? null,
   }
 }
 
-function formatBlocks(rows: readonly BlockRow[]): string {
+/** @param hasWitnesses whether anybody is asked to cosign */
+function formatBlocks(rows: readonly BlockRow[], hasWitnesses: boolean): string {
   const titles = [
     "height",
     "from (UTC)",
@@ -59,12 +65,14 @@ function formatBlocks(rows: readonly BlockRow[]): string {
     "devices",
     "tree size",
     "root",
+    ...(hasWitnesses ? ["witnessed (UTC)"] : []),
   ]
   return formatTable(
     titles,
     rows.map((row) => {
-      const { height, from, to, statements, readings, devices, treeSize, root } = describe(row)
-      return [height, from, to, statements, readings, devices, treeSize, `${root.slice(0, 12)}…`]
+      const { height, from, to, statements, readings, devices, treeSize, root, witnessed } = describe(row)
+      const cells = [height, from, to, statements, readings, devices, treeSize, `${root.slice(0, 12)}…`]
+      return hasWitnesses ? [...cells, witnessed ?? "not yet"] : cells
     }),
   )
 }

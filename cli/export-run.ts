@@ -147,7 +147,7 @@ async function planExport(
     if (before !== null && (before.asOf.root !== asOf.root || before.log.origin !== origin))
       throw new CommandFault("the export in this folder is of another log", "name another folder with -o")
     const [row] = await snapshot.query<{ note: string; readings: number }>(
-      `select (select note from checkpoints where height = $1) as note,
+      `select cosigned_note($1) as note,
               (select coalesce(sum(readings), 0)::bigint from blocks where height <= $1) as readings`,
       [asOf.height],
     )

@@ -38,6 +38,12 @@ const blockProperties = {
   earliest: { type: ["string", "null"], description: "reading, by the devices' clocks" },
   latest: { type: ["string", "null"] },
   manifest: entrySchema,
+  witnessed: {
+    type: ["string", "null"],
+    format: "date-time",
+    description:
+      "when a quorum of witnesses had cosigned its checkpoint or a later one; null: not yet, or nobody was asked",
+  },
 } as const
 
 const detailProperties = {
@@ -52,7 +58,19 @@ const detailProperties = {
     type: ["string", "null"],
     description: "opens the summary: SHA-256(salt, CBOR of its five numbers)",
   },
-  checkpoint: { type: "string", description: "the signed note, as it was published" },
+  checkpoint: { type: "string", description: "the signed note with its cosignatures, as it is published" },
+  cosignatures: {
+    type: "array",
+    description: "of this checkpoint; a block may be witnessed by those of a later one",
+    items: {
+      type: "object",
+      properties: {
+        witness: { type: "string", description: "the name of its key" },
+        vkey: { type: "string" },
+        at: { type: "string", format: "date-time", description: "as the witness signed it" },
+      },
+    },
+  },
 } as const
 
 interface BlockColumns {
@@ -76,11 +94,13 @@ interface BlockColumns {
   readonly tree_size: number
   readonly tree_root: Buffer
   readonly note: string
+  readonly witnessed_ms: number | null
 }
 
 const select = `select b.height, b.from_ms, b.to_ms, b.first_leaf, b.size, b.root, b.heads_root, b.blocks_root, b.arrivals_root,
     b.summary, b.salt, b.devices, b.statements, b.readings, b.earliest_ms, b.latest_ms, e.entry as manifest,
-    c.size as tree_size, c.root as tree_root, c.note
+    c.size as tree_size, c.root as tree_root, cosigned_note(b.height) as note,
+    (extract(epoch from witnessed_at(b.height)) * 1000)::bigint as witnessed_ms
   from blocks b join checkpoints c using (height) join entries e on e.id = b.manifest_id`
 
 interface ListQuery {
@@ -174,6 +194,7 @@ export const blockRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { de
           summary: formatBase64(row.summary),
           salt: isWhole(request) ? formatBase64(row.salt) : null,
           checkpoint: row.note,
+          cosignatures: await readCosignatures(snapshot, height),
         }
       })
     },
@@ -189,6 +210,16 @@ async function readBlock(snapshot: Snapshot, height: number): Promise<BlockColum
     parameter: "height",
     rule: "must be the height of a sealed block",
   })
+}
+
+async function readCosignatures(snapshot: Snapshot, height: number) {
+  const rows = await snapshot.query<{ vkey: string; at_ms: number }>(
+    `select vkey, (extract(epoch from cosigned_at) * 1000)::bigint as at_ms from cosignatures
+     where height = $1 order by vkey collate "C"`,
+    [height],
+  )
+  // A name has no plus.
+  return rows.map(({ vkey, at_ms }) => ({ witness: vkey.split("+")[0], vkey, at: formatMs(at_ms) }))
 }
 
 /** A block's summary is of all devices: opened for those who may see all of them. */
@@ -210,6 +241,7 @@ function describeBlock(row: BlockColumns, isOpened: boolean) {
     earliest: isOpened ? formatReading(row.earliest_ms) : null,
     latest: isOpened ? formatReading(row.latest_ms) : null,
     manifest: formatHex(row.manifest),
+    witnessed: row.witnessed_ms === null ? null : formatMs(row.witnessed_ms),
   }
 }
 

@@ -29,7 +29,8 @@ const manifestsPerQuery = 200
 export async function openEvidenceRows(options: EvidenceRowsOptions): Promise<EvidenceSource> {
   const { query, height } = options
   const [checkpoint] = await query<{ height: number; size: number; note: string }>(
-    `select height, size, note from checkpoints where $1::bigint is null or height = $1 order by height desc limit 1`,
+    `select height, size, cosigned_note(height) as note from checkpoints
+     where $1::bigint is null or height = $1 order by height desc limit 1`,
     [height ?? null],
   )
   return new EvidenceRows(options, checkpoint ?? null)

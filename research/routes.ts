@@ -14,6 +14,7 @@ import { proofRoutes } from "./proof-routes.ts"
 import { problemSchema } from "./schema.ts"
 import { statementRoutes } from "./statement-routes.ts"
 import { waveformRoutes } from "./waveform-routes.ts"
+import { witnessRoutes } from "./witness-routes.ts"
 import { addGuard } from "./guard.ts"
 
 export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, options) => {
@@ -23,6 +24,7 @@ export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, o
     deviceRoutes,
     metricRoutes,
     blockRoutes,
+    witnessRoutes,
     readingRoutes,
     waveformRoutes,
     statementRoutes,

@@ -1,6 +1,7 @@
 /** One block: what it holds, and the checkpoint over it, checked here. */
 import { formatHex, parseBase64 } from "../../chain/bytes.ts"
 import { parseCheckpoint } from "../../chain/checkpoint.ts"
+import { checkCosignature, parseCosignerVkey } from "../../chain/cosignature.ts"
 import { parseNote, parseVkey, verifyNote } from "../../chain/note.ts"
 import { type AsOf, ask } from "./answer.ts"
 import type { BlockRow } from "./blocks.ts"
@@ -10,6 +11,7 @@ import { formatRoute } from "./route.ts"
 import { readPageFacts } from "./served-verifier.ts"
 import { count, formatCount, formatDuration, formatInstant, parseInstant } from "./time.ts"
 import { type Place, fact, heading, loading, trail } from "./view.ts"
+import { type Witnesses, formatAt, witnessedPill } from "./witnesses.ts"
 
 interface BlockDetail extends BlockRow {
   readonly asOf: AsOf
@@ -18,15 +20,17 @@ interface BlockDetail extends BlockRow {
   readonly blocksRoot: string
   readonly arrivalsRoot: string
   readonly checkpoint: string
+  readonly cosignatures: readonly { readonly witness: string; readonly vkey: string; readonly at: string }[]
 }
 
 export async function showBlock({ root, signal }: Place, height: number): Promise<void> {
   const title = `Block ${formatCount(height)}`
   const way = trail(h("a", { href: "#/blocks" }, "Blocks"), title)
   replaceChildren(root, way, heading(title, loading("the block")))
-  const [block, { vkey }] = await Promise.all([
+  const [block, { vkey }, witnesses] = await Promise.all([
     ask<BlockDetail>(`/v1/blocks/${height}`, {}, signal),
     readPageFacts(),
+    ask<Witnesses>("/v1/witnesses", {}, signal),
   ])
   showAsOf(block.asOf)
   const from = parseInstant(block.from) ?? 0
@@ -47,6 +51,7 @@ export async function showBlock({ root, signal }: Place, height: number): Promis
       fact("Spans", formatDuration(to - from)),
       fact("Leaves", `${formatCount(block.firstLeaf)} to ${formatCount(block.size)}`),
       fact("Tree", count(block.treeSize, "leaf", "leaves")),
+      witnesses.policy !== null && fact("Witnessed (UTC)", witnessedPill(block)),
       fact(
         "Readings by the devices' clocks",
         block.earliest === null || block.latest === null
@@ -68,6 +73,20 @@ export async function showBlock({ root, signal }: Place, height: number): Promis
         "The log's signed word on all of its leaves so far. Keep one elsewhere: whoever changes the past must contradict it.",
       ),
       h("p", { class: "checked" }, h("span", { class: `pill ${good.isGood ? "good" : "bad"}` }, good.text)),
+      block.cosignatures.map((one) => {
+        const isGood = checkCosigned(block.checkpoint, one.vkey)
+        return h(
+          "p",
+          { class: "checked" },
+          h(
+            "span",
+            { class: `pill ${isGood ? "good" : "bad"}` },
+            isGood
+              ? `cosigned by ${one.witness} at ${formatAt(one.at)} UTC, checked in this browser`
+              : `the cosignature of ${one.witness} does not verify`,
+          ),
+        )
+      }),
       h(
         "pre",
         { class: "sheet", tabindex: 0, role: "region", "aria-label": "The checkpoint" },
@@ -79,6 +98,13 @@ export async function showBlock({ root, signal }: Place, height: number): Promis
 
 function neighbour(height: number, text: string): HTMLElement {
   return h("a", { class: "button", href: formatRoute({ view: "block", height }) }, text)
+}
+
+/** Whether a witness has cosigned the note, by the key that is said to be its own. */
+function checkCosigned(checkpoint: string, vkey: string): boolean {
+  const cosigner = parseCosignerVkey(vkey)
+  const note = parseNote(checkpoint)
+  return cosigner !== null && note !== null && checkCosignature(note, cosigner).kind === "good"
 }
 
 /** Whether the note is signed by the log's key, and says what the block says. */

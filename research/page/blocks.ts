@@ -5,6 +5,7 @@ import { showAsOf } from "./fleet.ts"
 import { formatRoute } from "./route.ts"
 import { count, formatCount, formatDuration, formatInstant, parseInstant } from "./time.ts"
 import { type Place, empty, heading, loading } from "./view.ts"
+import { type Witnesses, describeWitnesses, witnessedPill } from "./witnesses.ts"
 
 /** An item of `/v1/blocks`. */
 export interface BlockRow {
@@ -20,6 +21,8 @@ export interface BlockRow {
   readonly earliest: string | null
   readonly latest: string | null
   readonly manifest: string
+  /** ISO time; null: not yet, or nobody is asked. */
+  readonly witnessed: string | null
 }
 
 const perPage = 168
@@ -32,11 +35,10 @@ export async function showBlocks({ root, signal }: Place): Promise<void> {
   let shown: BlockRow[] = []
   let next: string | null = null
   const load = async (): Promise<void> => {
-    const page: Page<BlockRow> = await ask<Page<BlockRow>>(
-      "/v1/blocks",
-      { order: "desc", limit: perPage, cursor: next },
-      signal,
-    )
+    const [page, witnesses]: [Page<BlockRow>, Witnesses] = await Promise.all([
+      ask<Page<BlockRow>>("/v1/blocks", { order: "desc", limit: perPage, cursor: next }, signal),
+      ask<Witnesses>("/v1/witnesses", {}, signal),
+    ])
     showAsOf(page.asOf)
     shown = [...shown, ...page.items]
     next = page.next
@@ -57,11 +59,12 @@ export async function showBlocks({ root, signal }: Place): Promise<void> {
     replaceChildren(
       holder,
       h("div", { class: "sheet timeline" }, timeline(shown.toReversed())),
+      witnesses.policy !== null && describeWitnesses(witnesses),
       h(
         "section",
         { class: "section" },
         h("h2", {}, "All of them, newest first"),
-        table(shown),
+        table(shown, witnesses.policy !== null),
         next !== null && h("p", { class: "section" }, more),
       ),
     )
@@ -128,8 +131,9 @@ function timeline(blocks: readonly BlockRow[]): SVGElement {
   )
 }
 
-function table(blocks: readonly BlockRow[]): HTMLElement {
+function table(blocks: readonly BlockRow[], hasWitnesses: boolean): HTMLElement {
   const head = ["Block", "Sealed (UTC)", "Spans", "Devices", "Statements", "Readings", "Tree", "Root"]
+  if (hasWitnesses) head.push("Witnessed (UTC)")
   return h(
     "div",
     { class: "sheet table-frame cards" },
@@ -173,6 +177,7 @@ function table(blocks: readonly BlockRow[]): HTMLElement {
               { "data-label": "Root" },
               h("code", { title: block.root }, `${block.root.slice(0, 10)}…`),
             ),
+            hasWitnesses && h("td", { class: "when", "data-label": "Witnessed" }, witnessedPill(block)),
           )
         }),
       ),

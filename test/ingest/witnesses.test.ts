@@ -9,6 +9,7 @@ import { encodeUtf8 } from "../../chain/bytes.ts"
 import { checkCosignature, formatCosignerVkey, parseCosignerVkey } from "../../chain/cosignature.ts"
 import { algorithmEd25519 } from "../../chain/key.ts"
 import { formatVkey, parseNote } from "../../chain/note.ts"
+import { parseTlogPolicy } from "../../chain/tlog-policy.ts"
 import { parseAddCheckpoint } from "../../chain/tlog-witness.ts"
 import { readTiles } from "../../cli/parts/witnesses.ts"
 import { type CosignOutcome, cosignLast } from "../../ingest/cosign.ts"
@@ -356,6 +357,27 @@ test("a start on a restored backup is refused by what a witness shows, before an
   const served = parseNote(await ask("/log/checkpoint"))!
   expect(checkCosignature(served, parseCosignerVkey(witness.vkey)!).kind).toBe("good")
   expect(JSON.parse(await ask("/readyz"))).toMatchObject({ status: "ready" })
+  const askJson = async (path: string): Promise<unknown> => JSON.parse(await ask(path)) as unknown
+  const at = expect.stringMatching(/^2\d{3}-.*Z$/) as unknown
+  expect(await askJson("/v1/witnesses")).toMatchObject({
+    quorum: "one",
+    witnesses: [
+      { name: "hostile", height: null, at: null },
+      { name: "one", vkey: witness.vkey, height: 2, at },
+    ],
+    witnessed: { height: 2, at },
+    unwitnessed: 0,
+  })
+  expect(await askJson("/v1/blocks/2")).toMatchObject({
+    witnessed: at,
+    cosignatures: [{ witness: "witness.example/one", vkey: witness.vkey, at }],
+  })
+  expect(await askJson("/v1/blocks")).toMatchObject({
+    items: [{ witnessed: at }, { witnessed: at }, { witnessed: at }],
+  })
+  // Whoever takes the operator's word has a policy that the checkpoint meets.
+  const parsed = parseTlogPolicy(encodeUtf8(await ask("/log/policy")))
+  expect(parsed).toMatchObject({ kind: "policy", policy: { quorum: { kind: "witness", name: "one" } } })
   await service.close()
   await Promise.all([grown.close(), restored.close(), witness.close(), hostile.close()])
 })
