@@ -13,11 +13,13 @@ import { NothingStored } from "./nothing-stored.ts"
 import { QuietAedes } from "./quiet-aedes.ts"
 import { Reconnects } from "./reconnects.ts"
 import { Session } from "./session.ts"
-import type { Submit } from "./submit.ts"
+import type { AnswerSealed, Submit } from "./submit.ts"
 import { findExposureFault } from "./transport.ts"
 
 export interface BrokerOptions {
   readonly submit: Submit
+  /** Without one nobody may ask for sealed receipts. */
+  readonly answerSealed?: AnswerSealed
   /** Any number of them. */
   readonly listeners: readonly ListenerOptions[]
   /** Of the listeners that speak TLS. */
@@ -116,7 +118,14 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         gates.delete(gate)
       },
     })
-    const session = new Session({ gate, submit: options.submit, budget, witness, certificates })
+    const session = new Session({
+      gate,
+      submit: options.submit,
+      ...(options.answerSealed === undefined ? {} : { answerSealed: options.answerSealed }),
+      budget,
+      witness,
+      certificates,
+    })
     gates.set(gate, session)
     aedes.handle(gate)
   }

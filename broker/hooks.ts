@@ -67,7 +67,7 @@ export function listenTo(aedes: Aedes, hooks: Hooks): void {
   aedes.on("clientReady", (client) => withSession(hooks, client, "clientReady", (session) => session.begin()))
   aedes.on("subscribe", (subscriptions, client) =>
     withSession(hooks, client, "subscribe", (session) => {
-      session.subscribe(subscriptions.some((each) => session.maySubscribe(each.topic)))
+      session.subscribe(subscriptions.some((each) => session.isReceipts(each.topic)))
     }),
   )
   aedes.on("unsubscribe", (topics, client) =>

@@ -2,11 +2,11 @@ import type { ConnectPacket, PublishPacket } from "aedes"
 import { encodeUtf8, joinBytes } from "../chain/bytes.ts"
 import type { Budget } from "./budget.ts"
 import type { RefusedReason, Witness } from "./counters.ts"
-import type { Gate } from "./gate.ts"
+import type { Gate, Ticket } from "./gate.ts"
 import type { Login, LoginResult } from "./login.ts"
-import { encodeReceiptPacket } from "./receipt-packet.ts"
-import type { Answer, Message, Place, Submit } from "./submit.ts"
-import { isDeviceId, receiptsTopic, statementsTopic } from "./topic.ts"
+import { encodeReceiptPacket, encodeSealedPacket } from "./receipt-packet.ts"
+import type { Answer, AnswerSealed, Message, Place, Submit } from "./submit.ts"
+import { isDeviceId, receiptsTopic, sealedTopic, statementsTopic } from "./topic.ts"
 
 /** A message that was submitted and waits for its turn to be answered. */
 interface Turn {
@@ -14,7 +14,13 @@ interface Turn {
   readonly asked: boolean
   /** Lets aedes write the PUBACK or PUBREC; or the packet id of a PUBACK that is ours to write. */
   readonly acknowledge: (() => void) | number
-  answer: Answer | null
+  answer: Answer | SealedAnswer | null
+}
+
+/** To a question for a sealed receipt. */
+interface SealedAnswer {
+  readonly kind: "sealed"
+  readonly bytes: Uint8Array
 }
 
 const payloadTaken = Buffer.alloc(0)
@@ -30,6 +36,7 @@ function copyBytes(bytes: Uint8Array): Uint8Array {
 export interface SessionOptions {
   readonly gate: Gate
   readonly submit: Submit
+  readonly answerSealed?: AnswerSealed
   readonly budget: Budget
   readonly witness: Witness
   /** What the client showed in its TLS handshake: DER, its own first. */
@@ -134,6 +141,16 @@ export class Session {
     const ticket = this.#options.gate.takeTicket()
     const payload = packet.payload
     packet.payload = payloadTaken // it is a view of a larger buffer, which aedes would hold until the answer
+    const { answerSealed } = this.#options
+    if (answerSealed !== undefined && this.#isSealedTopic(packet.topic)) {
+      this.#ask(
+        typeof payload === "string" ? encodeUtf8(payload) : payload,
+        ticket,
+        acknowledge,
+        answerSealed,
+      )
+      return
+    }
     if (this.#deviceId === null || packet.topic !== statementsTopic(this.#deviceId)) {
       this.#options.budget.release(ticket.bytes)
       this.#options.gate.refuse("wrong-topic")
@@ -145,12 +162,16 @@ export class Session {
     } else this.#take(typeof payload === "string" ? encodeUtf8(payload) : payload, ticket.bytes, acknowledge)
   }
 
-  /** What a subscription to `topic` is granted: only one's own receipts. */
+  /** What a subscription to `topic` is granted: only one's own receipts, and answers about sealed ones. */
   maySubscribe(topic: string): boolean {
+    return this.isReceipts(topic) || this.#isSealedTopic(topic)
+  }
+
+  isReceipts(topic: string): boolean {
     return this.#deviceId !== null && topic === receiptsTopic(this.#deviceId)
   }
 
-  /** A SUBSCRIBE was answered by SUBACK; `granted` says whether one's own receipts were in it. */
+  /** A SUBSCRIBE was answered by SUBACK; `granted` says whether one's own receipts were in it: that is a question. */
   subscribe(granted: boolean): void {
     this.#options.gate.subscribed()
     if (!granted) {
@@ -162,7 +183,7 @@ export class Session {
   }
 
   unsubscribe(topics: readonly string[]): void {
-    if (topics.some((topic) => this.maySubscribe(topic))) this.#subscribed = false
+    if (topics.some((topic) => this.isReceipts(topic))) this.#subscribed = false
   }
 
   /** The gate is closed. */
@@ -203,6 +224,24 @@ export class Session {
   }
 
   #submit(message: Message, bytes: number, turn: Turn): void {
+    this.#await(bytes, turn, (place) => place.submit(message))
+  }
+
+  #isSealedTopic(topic: string): boolean {
+    const { answerSealed } = this.#options
+    return answerSealed !== undefined && this.#deviceId !== null && topic === sealedTopic(this.#deviceId)
+  }
+
+  /** A question for a sealed receipt. It is answered in its turn, so that acknowledgements keep their order. */
+  #ask(payload: Uint8Array, ticket: Ticket, acknowledge: () => void, answer: AnswerSealed): void {
+    // What was thrown away was no question; nor is this byte, which no CBOR begins with.
+    const question = ticket.sizeDiscarded === null ? copyBytes(payload) : Uint8Array.of(0xff)
+    const device = this.#deviceId!
+    const turn: Turn = { asked: true, acknowledge, answer: null }
+    this.#await(ticket.bytes, turn, async () => ({ kind: "sealed", bytes: await answer(device, question) }))
+  }
+
+  #await(bytes: number, turn: Turn, ask: (place: Place) => Promise<Answer | SealedAnswer>): void {
     const place = this.#place
     if (place === null || this.#ended || this.#refusing) {
       this.#options.budget.release(bytes)
@@ -213,9 +252,9 @@ export class Session {
       this.#options.budget.release(bytes) // not before, even if the connection is gone: the bytes are still held there
       this.guard(where, work)
     }
-    let answered: Promise<Answer>
+    let answered: Promise<Answer | SealedAnswer>
     try {
-      answered = place.submit(message)
+      answered = ask(place)
     } catch (error) {
       answered = Promise.reject(error instanceof Error ? error : new Error("submit threw"))
     }
@@ -242,6 +281,10 @@ export class Session {
         return
       }
       this.#turns.shift()
+      if (turn.answer.kind === "sealed") {
+        this.#acknowledge(turn, encodeSealedPacket(this.#deviceId ?? "", turn.answer.bytes))
+        continue
+      }
       if (turn.answer.refused) this.#refuse(turn.answer.receipt)
       else this.#accept(turn, turn.answer.receipt)
       if (turn.answer.closes === true) this.#closeBehindAck()
@@ -249,9 +292,13 @@ export class Session {
   }
 
   #accept(turn: Turn, receipt: Uint8Array): void {
-    const { gate } = this.#options
     // The receipt before the acknowledgement (PROTOCOL §5).
-    const packet = turn.asked || this.#subscribed ? this.#encodeReceipt(receipt) : null
+    this.#acknowledge(turn, turn.asked || this.#subscribed ? this.#encodeReceipt(receipt) : null)
+  }
+
+  /** Writes the packet, and behind it the acknowledgement. */
+  #acknowledge(turn: Turn, packet: Uint8Array | null): void {
+    const { gate } = this.#options
     if (typeof turn.acknowledge === "number") {
       if (packet !== null) gate.send(packet)
       gate.send(puback(turn.acknowledge))

@@ -7,6 +7,12 @@ export interface Submit {
   open(deviceId: string): Place
 }
 
+/**
+ * Answers a device that asks for the receipt of a sealed statement, with the bytes to be sent. It never rejects. What it
+ * tells concerns no head, so that it needs no place in front of the fence.
+ */
+export type AnswerSealed = (deviceId: string, question: Uint8Array) => Promise<Uint8Array>
+
 /** One connection's place in front of the fence (PROTOCOL §5). */
 export interface Place {
   /**

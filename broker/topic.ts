@@ -14,3 +14,8 @@ export function statementsTopic(deviceId: string): string {
 export function receiptsTopic(deviceId: string): string {
   return `v1/${deviceId}/receipts`
 }
+
+/** Where a device asks for the receipt of a sealed statement, and hears it. */
+export function sealedTopic(deviceId: string): string {
+  return `v1/${deviceId}/sealed`
+}

@@ -8,7 +8,7 @@ import type { BrokerCounters, BrokerEvent } from "../broker/counters.ts"
 import type { BrokerLimits } from "../broker/limits.ts"
 import type { ListenerOptions } from "../broker/listener.ts"
 import type { Login } from "../broker/login.ts"
-import type { Submit } from "../broker/submit.ts"
+import type { AnswerSealed, Submit } from "../broker/submit.ts"
 import { type Transport, findExposureFault, transports } from "../broker/transport.ts"
 import type { IngestKeys } from "../ingest/log-keys.ts"
 import { makeLogin } from "../ingest/login.ts"
@@ -45,6 +45,7 @@ export interface ConnectionsNeeds {
   readonly pool: Pool
   readonly keys: IngestKeys
   readonly submit: Submit
+  readonly answerSealed: AnswerSealed
   readonly limits: Partial<BrokerLimits>
   readonly counters: BrokerCounters
   readonly certificateNotAfter: (seconds: number) => void
@@ -92,6 +93,7 @@ export async function openConnections(connecting: Connecting, needs: Connections
   const logins = loginsOf(connecting)
   const broker = await startBroker({
     submit: needs.submit,
+    answerSealed: needs.answerSealed,
     listeners,
     ...(current === null ? {} : { tls: current.tls }),
     ...(logins === "none"

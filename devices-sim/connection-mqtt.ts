@@ -26,6 +26,8 @@ export interface Service {
 export interface LinkListener {
   connected(): void
   receipt(payload: Uint8Array): void
+  /** The answer to a question for a sealed receipt. */
+  sealed?(payload: Uint8Array): void
   /** PUBACK of the publish with this number. */
   acknowledged(number: number): void
   /** Called once, whoever closed. `reason` is for a log. */
@@ -36,6 +38,8 @@ export interface Link {
   subscribe(): void
   /** QoS 1, without waiting for those before. */
   publish(number: number, bytes: Uint8Array): void
+  /** Asks for a sealed receipt; the answers come in the order of the questions. */
+  askSealed?(question: Uint8Array): void
   /** Bytes as they are, also such as are no MQTT. */
   write(bytes: Uint8Array): void
   /** Sends DISCONNECT and resolves when the socket is closed, at the latest after a second. */
@@ -73,6 +77,8 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
     connectTimeout: service.connectMsMax ?? 10_000,
     ...(password === undefined ? {} : { username: deviceId, password }),
   })
+  const sealedTopic = `v1/${deviceId}/sealed`
+  let hasAskedSealed = false
   let isClosed = false
   let reason: string | null = null
 
@@ -87,7 +93,9 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
     if (!isClosed) listener.connected()
   })
   client.on("message", (topic, payload) => {
-    if (!isClosed && topic === `v1/${deviceId}/receipts`) listener.receipt(new Uint8Array(payload))
+    if (isClosed) return
+    if (topic === `v1/${deviceId}/receipts`) listener.receipt(new Uint8Array(payload))
+    if (topic === sealedTopic) listener.sealed?.(new Uint8Array(payload))
   })
   // Behind every error comes `close`; without a listener it would end the process.
   client.on("error", (error) => {
@@ -112,6 +120,13 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
         // mqtt.js calls back with null for PUBACK, and with an error where the connection ended first.
         if (error === null || error === undefined) listener.acknowledged(number)
       })
+    },
+    askSealed(question) {
+      if (isClosed) return
+      // Whoever never asks never hears of this topic: a service without it would not grant it.
+      if (!hasAskedSealed) client.subscribe(sealedTopic, { qos: 0 })
+      hasAskedSealed = true
+      client.publish(sealedTopic, Buffer.from(question), { qos: 1 })
     },
     write(bytes) {
       if (!isClosed) client.stream.write(bytes)

@@ -14,6 +14,7 @@
  */
 import { FormatFault } from "../chain/cbor.ts"
 import { type Receipt, decodeReceipt } from "../chain/receipt.ts"
+import { type SealedAnswer, decodeSealedAnswer, encodeSealedQuestion } from "../chain/sealed-answer.ts"
 import { countPackReadings, encodePack } from "../chain/senml.ts"
 import type { Series } from "../chain/series.ts"
 import { type Content, contentSenml, devicePattern } from "../chain/statement.ts"
@@ -119,6 +120,11 @@ interface Pending {
   readonly reject: (error: unknown) => void
 }
 
+interface SealedAsked {
+  readonly resolve: (answer: SealedAnswer) => void
+  readonly reject: (error: unknown) => void
+}
+
 interface Queued {
   readonly event: DeviceEvent
   readonly pending?: Pending
@@ -152,6 +158,8 @@ export class Device {
   private link: Link | null = null
   private linkCount = 0
   private isRotating = false
+  /** Questions for sealed receipts, in the order in which they are answered. */
+  private sealedAsked: SealedAsked[] = []
   private cancelTimer: (() => void) | null = null
   private readonly pending = new Map<number, Pending>()
   /** When what is in flight was published. */
@@ -259,6 +267,23 @@ export class Device {
     } finally {
       this.isRotating = false
     }
+  }
+
+  /**
+   * Asks for the COSE Receipt of a sealed statement: of this seq, or of the newest that is sealed. Whoever keeps it beside
+   * the statement can show that it is in the log, without the service.
+   *
+   * @returns the answer; its `receipt` is null where the next block has yet to be sealed
+   * @throws Error without a connection, or where it is lost before the answer (rejects): ask again
+   */
+  async askSealed(seq?: number): Promise<SealedAnswer> {
+    const { link } = this
+    if (link?.askSealed === undefined || this.head === null)
+      throw new Error(`device ${this.id}: there is no connection to ask over`)
+    return new Promise((resolve, reject) => {
+      this.sealedAsked.push({ resolve, reject })
+      link.askSealed?.(encodeSealedQuestion(seq === undefined ? { kind: "newest" } : { kind: "seq", seq }))
+    })
   }
 
   /** Closes the connection and the outbox. What was not acknowledged resolves as `kept`. */
@@ -375,9 +400,12 @@ export class Device {
     const link: Link = open(this.id, this.options.service, key, {
       connected: () => void this.tell({ kind: "connected" }),
       receipt: (payload) => this.takeReceipt(payload),
+      sealed: (payload) => this.takeSealed(payload),
       acknowledged: (number) => this.takePuback(number),
       closed: (reason) => {
         if (this.link === link) this.link = null
+        for (const { reject } of this.sealedAsked.splice(0))
+          reject(new Error(`device ${this.id}: the connection was lost before the answer: ask again`))
         this.sentAtMs.clear()
         for (const [number, outcome] of this.told) this.deliver(number, outcome)
         listener?.disconnected?.(reason)
@@ -400,6 +428,15 @@ export class Device {
     if (verdict !== null) this.counters.receipts[verdict] = (this.counters.receipts[verdict] ?? 0) + 1
     this.options.listener?.receipt?.(receipt)
     void this.tell({ kind: "receipt", receipt })
+  }
+
+  private takeSealed(payload: Uint8Array): void {
+    const asked = this.sealedAsked.shift()
+    try {
+      asked?.resolve(decodeSealedAnswer(payload))
+    } catch (error) {
+      asked?.reject(error)
+    }
   }
 
   private takePuback(number: number): void {

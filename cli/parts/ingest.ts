@@ -1,12 +1,17 @@
 /** The part that devices talk to: broker and intake. */
 import type { Logger } from "pino"
 import type { BrokerLimits } from "../../broker/limits.ts"
+import type { AnswerSealed } from "../../broker/submit.ts"
 import type { Transport } from "../../broker/transport.ts"
+import { decodeSealedQuestion, encodeSealedAnswer } from "../../chain/sealed-answer.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type IntakeEvents, openIntake } from "../../ingest/intake.ts"
 import type { IngestKeys } from "../../ingest/log-keys.ts"
-import { sodiumMissing } from "../../ingest/native.ts"
+import { sha256Native, sodiumMissing } from "../../ingest/native.ts"
 import { type Verifier, openVerifier } from "../../ingest/verifier.ts"
+import { PublishedLog } from "../../research/log-published.ts"
+import type { QueryLog } from "../../research/log-tiles.ts"
+import { answerSealed } from "../../research/sealed-answer.ts"
 import { type Connecting, openConnections } from "../connecting.ts"
 import { makeIngestMetrics } from "../metrics.ts"
 import type { Readiness } from "../readiness.ts"
@@ -48,12 +53,14 @@ export async function startIngest(
     events: joinEvents(metrics.intake, logEvents(log), watchDatabase(readiness)),
   })
   const feed = new ReceiptFeed()
+  const sealed = openSealedReceipts(url, log)
   // An enrolment by certificate waits while a block is made: never on a connection that statements need.
   const logins = openPool(url, loginConnectionsMax)
   const connections = await openConnections(connecting, {
     pool: logins,
     keys,
     submit: feed.watch(intake),
+    answerSealed: sealed.answer,
     limits,
     counters: metrics.broker,
     certificateNotAfter: (seconds) => metrics.certificateNotAfter(seconds),
@@ -62,6 +69,7 @@ export async function startIngest(
     await intake.close()
     await verifier.close()
     await logins.end()
+    await sealed.close()
     throw error
   })
   return {
@@ -73,7 +81,36 @@ export async function startIngest(
       await intake.close()
       await verifier.close()
       await logins.end()
+      await sealed.close()
     },
+  }
+}
+
+/** One connection is enough: a device asks for few of these, and none may take what statements need. */
+const sealedConnectionsMax = 1
+
+/** Receipts of sealed statements, for the devices that made them. They are signed already: no key is needed. */
+function openSealedReceipts(
+  url: string,
+  log: Logger,
+): { readonly answer: AnswerSealed; close(): Promise<void> } {
+  const pool = openPool(url, sealedConnectionsMax)
+  const query: QueryLog = async (sql, values) => (await pool.query(sql, [...values])).rows
+  const published = new PublishedLog(query, sha256Native)
+  return {
+    answer: async (device, bytes) => {
+      const question = decodeSealedQuestion(bytes)
+      if (question === null) return encodeSealedAnswer({ seq: null, receipt: null })
+      try {
+        return encodeSealedAnswer(await answerSealed(query, published, device, question))
+      } catch (error) {
+        // The database is away, or its tiles were changed: the device asks again.
+        log.warn({ device, error: (error as Error).message }, "a receipt could not be made")
+        const seq = question.kind === "seq" ? question.seq : null
+        return encodeSealedAnswer({ seq, receipt: null })
+      }
+    },
+    close: () => pool.end(),
   }
 }
 
