@@ -75,6 +75,10 @@ test("every section that a vector names is one of FORMAT.md", () => {
     "proofs/invalid",
     "receipts/valid",
     "receipts/invalid",
+    "tiles/valid",
+    "tiles/invalid",
+    "checkpoints/valid",
+    "checkpoints/invalid",
   ].flatMap((part) =>
     readdirSync(folder + part).map(
       (file) => (JSON.parse(readFileSync(`${folder}${part}/${file}`, "utf8")) as { rule: string }).rule,

@@ -1,12 +1,13 @@
 /**
- * Writes `statements/`, `chains/`, `registry/`, `evidence/` and `splits/`: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them
- * again in memory and compares. The keys are test keys: see keys.ts.
+ * Writes the folders beside it: `npx tsx test/vectors/generate.ts`. The files are committed, and a test makes them again in
+ * memory and compares. The keys are test keys: see keys.ts.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { acceptedVectors } from "./accepted.ts"
 import { chainVectors } from "./chains.ts"
+import { checkpointVectors } from "./checkpoints.ts"
 import { malformedVectors } from "./malformed.ts"
 import { evidenceVectors } from "./evidence.ts"
 import { proofVectors } from "./proofs.ts"
@@ -14,6 +15,7 @@ import { receiptVectors } from "./receipts.ts"
 import { registryVectors } from "./registry.ts"
 import { refusedVectors } from "./refused.ts"
 import { splitVectors } from "./splits.ts"
+import { tilesVectors } from "./tiles.ts"
 import { aheadVectors, unreadVectors } from "./unread.ts"
 
 /** A member a line, so that a change shows in a diff and a pack of 10,000 records is still one line. */
@@ -68,9 +70,16 @@ export function makeProofFiles(): Map<string, string> {
   return new Map(vectors.map(([path, vector]) => [path, formatVector(vector)]))
 }
 
+/** The files of `tiles/` and `checkpoints/`, likewise. */
+export function makePublishedFiles(): Map<string, string> {
+  const vectors = [...tilesVectors(), ...checkpointVectors()]
+  return new Map(vectors.map(([path, vector]) => [path, formatVector(vector)]))
+}
+
 async function writeVectorFiles(folder: string): Promise<void> {
-  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts"]) rmSync(join(folder, old), { recursive: true, force: true })
-  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles(), ...makeProofFiles()]) {
+  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts", "tiles", "checkpoints"])
+    rmSync(join(folder, old), { recursive: true, force: true })
+  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles(), ...makeProofFiles(), ...makePublishedFiles()]) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
   }
