@@ -17,7 +17,7 @@ import { packageRoot } from "./package-root.ts"
 import { formatSeal } from "./seal.ts"
 import { type Service, startService } from "./service.ts"
 import { countStored, enrolFleet, openRecordings } from "./simulate.ts"
-import { waitForSignal } from "./up.ts"
+import { waitForSignal } from "./signal.ts"
 import { auditDatabase, auditProgress, readPublishedNote } from "./audit.ts"
 
 interface DemoOptions {

@@ -13,7 +13,7 @@ import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, jsonOption, parseCount, parseHost, parsePort } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
 import { formatHttp } from "./listening.ts"
-import { waitForSignal } from "./up.ts"
+import { waitForSignal } from "./signal.ts"
 import { readGivenPolicy } from "./verify-evidence.ts"
 
 interface FollowCommandOptions {

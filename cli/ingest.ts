@@ -21,7 +21,7 @@ import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
 import { announcePresence } from "./parts/presence.ts"
 import { followPublished } from "./parts/published.ts"
-import { waitForSignal } from "./up.ts"
+import { waitForSignal } from "./signal.ts"
 
 interface IngestOptions extends ListeningOptions, HttpOptions {
   readonly data: string

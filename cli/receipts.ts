@@ -7,7 +7,7 @@ import { ignoreBrokenPipe, print, say } from "./output.ts"
 import type { ReceiptTold } from "./receipt-feed.ts"
 import type { ReceiptLine } from "./receipt-stream.ts"
 import { type Running, httpOf, listReceiving } from "./running.ts"
-import { waitForSignal } from "./up.ts"
+import { waitForSignal } from "./signal.ts"
 
 interface ReceiptsOptions {
   readonly data: string

@@ -9,7 +9,7 @@ import { httpHostOf, startHttp } from "./parts/http.ts"
 import { makePage } from "./parts/page.ts"
 import { announcePresence } from "./parts/presence.ts"
 import { openResearch } from "./parts/research.ts"
-import { waitForSignal } from "./up.ts"
+import { waitForSignal } from "./signal.ts"
 
 interface ResearchOptions extends HttpOptions {
   readonly data: string

@@ -25,7 +25,7 @@ import {
   readWitnessFile,
   startWitnesses,
 } from "./parts/witnesses.ts"
-import { waitForSignal } from "./up.ts"
+import { waitForSignal } from "./signal.ts"
 
 interface SealCommandOptions extends HttpOptions {
   readonly data: string

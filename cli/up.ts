@@ -1,5 +1,4 @@
 import type { Command } from "commander"
-import { once } from "node:events"
 import { findOriginFault } from "../chain/policy.ts"
 import { checkSchedule } from "../ingest/schedule.ts"
 import { UsageFault } from "./fault.ts"
@@ -18,6 +17,7 @@ import { addCommand, dataOption, witnessesOption } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger, print } from "./output.ts"
 import { readWitnessFile } from "./parts/witnesses.ts"
 import { startService } from "./service.ts"
+import { waitForSignal } from "./signal.ts"
 
 interface UpOptions extends ListeningOptions, HttpOptions {
   readonly data: string
@@ -82,19 +82,4 @@ async function runUp(options: UpOptions, command: Command): Promise<void> {
   log.info({ signal: await stopping }, "stopping")
   await service.close()
   log.info("stopped: everything acknowledged is on disk")
-}
-
-/** The first SIGINT or SIGTERM; a second one ends the process at once. */
-export async function waitForSignal(): Promise<string> {
-  const controller = new AbortController()
-  const { signal } = controller
-  const name = await Promise.race(
-    (["SIGINT", "SIGTERM"] as const).map(async (one) => {
-      await once(process, one, { signal })
-      return one
-    }),
-  )
-  controller.abort()
-  for (const one of ["SIGINT", "SIGTERM"] as const) process.once(one, () => process.exit(130))
-  return name
 }
