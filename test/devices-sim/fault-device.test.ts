@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { type Algorithm, algorithmEd25519, algorithmEsp256, makePrivateKey } from "../../chain/key.ts"
 import { openWireLink } from "../../devices-sim/connection-wire.ts"
 import { makeSigner, signNatively } from "../../devices-sim/device-sign.ts"
 import type { Account } from "../../devices-sim/fault-account.ts"
 import { FaultyDevice, type Operator } from "../../devices-sim/fault-device.ts"
 import { type Fault, disconnectSteps, planFaults } from "../../devices-sim/fault.ts"
+import { openNetwork } from "../../devices-sim/network-proxy.ts"
 import { makeRandom } from "../../devices-sim/random.ts"
 import { changeRegistry, enrolDevices } from "../../ingest/registry.ts"
 import { type ServiceStand, openServiceStand } from "../ingest/service-stand.ts"
@@ -46,6 +47,7 @@ async function run(
   seed = "seed",
   count = statements,
   id = `faulty-${++deviceCount}`,
+  port = stand.service.mqtt,
 ): Promise<Run> {
   const random = makeRandom(seed).fork(id)
   const key = makePrivateKey(algorithm, random.fork("key").bytes(32))
@@ -54,7 +56,7 @@ async function run(
   const device = new FaultyDevice({
     id,
     signer: makeSigner(key, signNatively),
-    service: { url: `mqtt://127.0.0.1:${stand.service.mqtt}` },
+    service: { url: `mqtt://127.0.0.1:${port}` },
     origin: stand.service.keys.origin,
     openLink: openWireLink,
     rules: hurried,
@@ -238,4 +240,42 @@ test("many faults to one device: each has its own answer, and the chain is whole
   const { device, accounts, alarms } = await run(many, algorithmEsp256, "many", 24)
   expect(device.findings.filter(({ result }) => result !== "met")).toEqual([])
   expect([device.surprises, alarms, endsOf(accounts)]).toEqual([[], [], ["stored"]])
+})
+
+test("behind a network that delays, slices, cuts and resets, faults get no other verdicts, and nothing is lost", async () => {
+  const startedAtMs = performance.now()
+  const network = await openNetwork({
+    host: "127.0.0.1",
+    port: stand.service.mqtt,
+    rules: [
+      { toxic: { kind: "latency", latencyMs: 4, jitterMs: 4 }, stream: "upstream", toxicity: 0.5 },
+      { toxic: { kind: "latency", latencyMs: 4, jitterMs: 4 }, toxicity: 0.5 },
+      {
+        toxic: { kind: "slicer", averageSizeBytes: 50, sizeVariationBytes: 40, delayUs: 200 },
+        toxicity: 0.5,
+      },
+      { toxic: { kind: "limit_data", bytes: 900 }, stream: "upstream", toxicity: 0.3 },
+      { toxic: { kind: "limit_data", bytes: 70 }, toxicity: 0.3 },
+      { toxic: { kind: "reset_peer", timeoutMs: 25 }, toxicity: 0.3 },
+    ],
+    random: makeRandom("network"),
+    now: () => performance.now() - startedAtMs,
+  })
+  onTestFinished(() => network.close())
+  const faults: readonly Fault[] = [
+    { kind: "duplicate" },
+    { kind: "gap", skip: 3 },
+    { kind: "fork" },
+    { kind: "lost-memory" },
+  ]
+  const runs = await Promise.all(
+    Array.from({ length: 6 }, (_, index) =>
+      run(faults, algorithmEd25519, "network", statements, `behind-${index}`, network.port),
+    ),
+  )
+  for (const { device, accounts, alarms, stored } of runs) {
+    expect(device.findings.filter(({ result }) => result === "unmet")).toEqual([])
+    expect([device.surprises, alarms, endsOf(accounts), stored]).toEqual([[], [], ["stored"], statements])
+  }
+  expect(network.counts.connections).toBeGreaterThan(24)
 })
