@@ -49,7 +49,9 @@ export function verifyTlogProof(bytes: Uint8Array, trust: EvidenceTrust, options
     const subject = findSubject(extra, origin, options)
     const proven = rootOfPath(hashLeaf(subject.entry, options.sha256), leafIndex, size, path, options.sha256)
     if (proven === null || !equalBytes(proven, root)) throw notInTree("the checkpoint's root")
-    const [signer] = verifyNote(note, trust.policy.logs, options.verify) ?? []
+    // Of its own log only, as above: what another one signed here is not this log's.
+    const keys = trust.policy.logs.filter(({ name }) => name === origin)
+    const [signer] = verifyNote(note, keys, options.verify) ?? []
     return {
       kind: "verified",
       form: "proof",

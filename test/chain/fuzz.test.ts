@@ -8,6 +8,12 @@ import { type Manifest, decodeManifest, encodeManifest } from "../../chain/block
 import { encodeUtf8, equalBytes, formatHex, joinBytes } from "../../chain/bytes.ts"
 import { type CborInput, FormatFault, encodeCbor } from "../../chain/cbor.ts"
 import { formatCheckpoint, parseCheckpoint } from "../../chain/checkpoint.ts"
+import {
+  attachReceipts,
+  decodeCoseReceipt,
+  detachReceipts,
+  encodeCoseReceipt,
+} from "../../chain/cose-receipt.ts"
 import { parseHash, sha256, zeroHash } from "../../chain/hash.ts"
 import {
   algorithmEd25519,
@@ -21,6 +27,7 @@ import { formatNote, formatVkey, parseNote, parseVkey, signNote } from "../../ch
 import { decodePolicy, encodePolicy } from "../../chain/policy.ts"
 import { decodeReceipt, encodeReceipt } from "../../chain/receipt.ts"
 import { type Registry, decodeRegistry, encodeRegistry, proveKey } from "../../chain/registry.ts"
+import { decodeSealedAnswer, encodeSealedAnswer } from "../../chain/sealed-answer.ts"
 import { decodePack, encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
 import {
@@ -32,6 +39,7 @@ import {
   signStatement,
   signedBytesOf,
 } from "../../chain/statement.ts"
+import { type TlogProof, formatTlogProof, parseTlogProof } from "../../chain/tlog-proof.ts"
 import { decodeWaveform, encodeWaveform } from "../../chain/waveform.ts"
 import { type Random, makeRandom } from "../../devices-sim/random.ts"
 
@@ -187,6 +195,17 @@ const logKey = { name: origin, publicKey: log.publicKey }
 const checkpoint = formatCheckpoint({ origin, size: 70_001, root: hash })
 const note = signNote(checkpoint, origin, log)
 
+const receiptParts = {
+  origin,
+  kid: hash.slice(0, 8),
+  size: 2,
+  index: 1,
+  path: [hash],
+  signature: new Uint8Array(64).fill(7),
+}
+const coseReceipt = encodeCoseReceipt(receiptParts)
+const proof: TlogProof = { extra: null, index: 300, path: [hash, zeroHash], checkpoint: formatNote(note) }
+
 interface Format {
   readonly reprint: Reprint
   readonly valid: readonly Uint8Array[]
@@ -290,6 +309,37 @@ const formats: Readonly<Record<string, Format>> = {
       return key === null ? null : formatVkey(key)
     }),
     valid: [encodeUtf8(formatVkey(logKey))],
+  },
+  "COSE Receipt": {
+    reprint: strict((input) => encodeCoseReceipt(decodeCoseReceipt(input))),
+    valid: [
+      coseReceipt,
+      encodeCoseReceipt({ ...receiptParts, size: 70_001, index: 300, path: [hash, hash] }),
+    ],
+  },
+  "Transparent Statement": {
+    reprint: strict((input) => {
+      const { statement, receipts } = detachReceipts(input)
+      return attachReceipts(statement, receipts)
+    }),
+    valid: [attachReceipts(signStatement(claims, device).bytes, [coseReceipt, hash])],
+  },
+  "tlog-proof": {
+    reprint: (input) => {
+      const parsed = parseTlogProof(input)
+      return parsed.kind === "fault" ? null : encodeUtf8(formatTlogProof(parsed.proof))
+    },
+    valid: [
+      { ...proof, extra: Uint8Array.of(1, 2, 3) },
+      { ...proof, path: [] },
+    ].map((one) => encodeUtf8(formatTlogProof(one))),
+  },
+  "sealed answer": {
+    reprint: strict((input) => encodeSealedAnswer(decodeSealedAnswer(input))),
+    valid: [
+      encodeSealedAnswer({ seq: 300, receipt: coseReceipt }),
+      encodeSealedAnswer({ seq: null, receipt: null }),
+    ],
   },
   checkpoint: {
     reprint: text((input) => {

@@ -5,6 +5,7 @@ import { encodeUtf8, formatBase64, parseHex } from "../../chain/bytes.ts"
 import { sortSign1 } from "../../chain/cose-receipt.ts"
 import { parseHash } from "../../chain/hash.ts"
 import { type PublicKey, decodeCoseKey } from "../../chain/key.ts"
+import { formatNote, formatVkey, noteKeyHash, parseNote } from "../../chain/note.ts"
 import { isTlogProof } from "../../chain/tlog-proof.ts"
 import { parseTlogPolicy } from "../../chain/tlog-policy.ts"
 import { sha256Native, verifyNative } from "../../ingest/native.ts"
@@ -21,6 +22,7 @@ import {
 } from "../../verify/proof.ts"
 import { policyAlone } from "../vectors/evidence-scene.ts"
 import { makeProofFiles } from "../vectors/generate.ts"
+import { strangerKey } from "../vectors/keys.ts"
 import { type ProofVector, draftProof, proofLog } from "../vectors/proof-scene.ts"
 import { simulatedReceiptKey } from "./simulated-log.ts"
 
@@ -78,6 +80,25 @@ test.each(invalid)("%s is refused, and what is wrong is named", (path) => {
   expect(result).toMatchObject({ kind: "refused", code, what: names })
   expect(formatProof(result)).toMatch(/^refused: /)
   expect(describeProof(result)).toEqual(result)
+})
+
+test("what stands under the checkpoint in the name of another log that the reader trusts changes nothing", () => {
+  const other = { name: "other.example/log", publicKey: strangerKey.publicKey }
+  const note = parseNote(proofLog.note())!
+  const forged = { name: other.name, keyHash: noteKeyHash(other), signature: new Uint8Array(64) }
+  for (const signatures of [
+    [forged, ...note.signatures],
+    [...note.signatures, forged],
+  ]) {
+    const file = draftProof({ note: formatNote({ ...note, signatures }) })
+    const policy = `log ${formatVkey(other)}\n${policyAlone}`
+    const result = verifyTlogProof(encodeUtf8(file), trustOf(policy), {
+      given: null,
+      signerKeys: [],
+      ...native,
+    })
+    expect(describeProof(result)).toMatchObject({ kind: "verified", log: formatVkey(proofLog.vkey) })
+  }
 })
 
 test("a proof of the log's first leaf gives the key of its receipts to whoever trusts the log's key", () => {
