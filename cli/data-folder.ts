@@ -16,6 +16,7 @@ import {
   secretFiles,
 } from "../ingest/log-keys.ts"
 import { CommandFault } from "./fault.ts"
+import { readGivenSecrets } from "./given-secrets.ts"
 
 export interface Database {
   readonly pool: Pool
@@ -48,7 +49,7 @@ export async function findKeys(
   needed: readonly SecretName[] = allSecrets,
 ): Promise<boolean> {
   try {
-    return await hasLogKeys(dataFolder, needed)
+    return await hasLogKeys(dataFolder, needed, await readGivenSecrets())
   } catch (error) {
     throw new CommandFault((error as Error).message, null, { cause: error })
   }
@@ -123,7 +124,7 @@ const noLogHint = "run `tidemark up` or `tidemark log init` first, or name the r
 export function openExistingLog(dataFolder: string, say?: (line: string) => void): Promise<OpenedLog> {
   return openLogWith(
     dataFolder,
-    (pool) => openLog(pool, dataFolder),
+    async (pool) => openLog(pool, dataFolder, allSecrets, await readGivenSecrets()),
     allSecrets,
     say === undefined ? {} : { say },
   )
@@ -145,7 +146,8 @@ export async function openExistingLogWith<Name extends SecretName>(
   { command, needed, ...options }: NeededKeys<Name>,
 ): Promise<OpenedLog<SomeKeys<Name> & CheckpointSigner>> {
   const folder = join(dataFolder, "keys")
-  const missing = await findMissingSecrets(folder, needed)
+  const given = await readGivenSecrets()
+  const missing = await findMissingSecrets(folder, needed, given)
   if (missing.length > 0) {
     const files = needed.map((name) => secretFiles[name])
     throw new CommandFault(
@@ -153,7 +155,7 @@ export async function openExistingLogWith<Name extends SecretName>(
       `tidemark ${command} needs of the log's keys ${["origin", ...files.slice(0, -1)].join(", ")} and ${files.at(-1)}: copy them from the folder where the log was made`,
     )
   }
-  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder, needed), needed, options)
+  return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder, needed, given), needed, options)
 }
 
 async function openLogWith<Keys>(

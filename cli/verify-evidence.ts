@@ -10,6 +10,7 @@ import { readLogKeys } from "../ingest/log-keys.ts"
 import { sha256Native, verifyNative } from "../ingest/native.ts"
 import { type EvidenceResult, type EvidenceTrust, EvidenceVerifier } from "../verify/evidence.ts"
 import { findKeys } from "./data-folder.ts"
+import { readGivenSecrets } from "./given-secrets.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { gunzip } from "./gzip.ts"
 import { readPublicKey } from "./key-file.ts"
@@ -79,7 +80,9 @@ export async function readTrust({ data, deviceKey, since, ...given }: TrustOptio
 async function readPolicy(data: string, given: PolicyOptions): Promise<TlogPolicy> {
   const policy = await readGivenPolicy(given)
   if (policy !== null) return policy
-  const keys = (await findKeys(data, ["log"])) ? await readLogKeys(join(data, "keys"), ["log"]) : null
+  const keys = (await findKeys(data, ["log"]))
+    ? await readLogKeys(join(data, "keys"), ["log"], await readGivenSecrets())
+    : null
   if (keys !== null) return policyOfLog({ name: keys.origin, publicKey: keys.log.publicKey })
   throw new UsageFault(
     "nothing is trusted yet: name the log's key, as its operator published it, with --log-key, or a C2SP tlog-policy with --policy; a key from the file itself would prove nothing",

@@ -20,6 +20,7 @@ import {
   verifyTransparent,
 } from "../verify/proof.ts"
 import { findKeys } from "./data-folder.ts"
+import { readGivenSecrets } from "./given-secrets.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { readPublicKey } from "./key-file.ts"
 import { readNamedFile } from "./option.ts"
@@ -115,7 +116,7 @@ async function readReceiptKey(options: ProofFileOptions): Promise<FoundKey> {
   const { receiptKey: given, data } = options
   if (given === undefined) {
     const keys = (await findKeys(data, ["receipt"]))
-      ? await readLogKeys(join(data, "keys"), ["receipt"])
+      ? await readLogKeys(join(data, "keys"), ["receipt"], await readGivenSecrets())
       : null
     if (keys !== null) return { kind: "key", key: keys.receipt.publicKey }
     throw new UsageFault(

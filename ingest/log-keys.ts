@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { formatHex, parseHex } from "../chain/bytes.ts"
+import { equalBytes, formatHex, parseHex } from "../chain/bytes.ts"
 import { type PrivateKey, type PublicKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
 import { formatVkey } from "../chain/note.ts"
 import { type Policy, protocolVersion } from "../chain/policy.ts"
@@ -30,6 +30,9 @@ export const secretFiles = {
 
 export type SecretName = keyof typeof secretFiles
 
+/** Secrets, 32 bytes each, that a person gave another way: they are used in place of the folder's files, and never written. */
+export type GivenSecrets = Readonly<Partial<Record<SecretName, Uint8Array>>>
+
 /** The keys of a process that does not need all of them. */
 export type SomeKeys<Name extends SecretName> = Pick<LogKeys, Name | "origin">
 
@@ -53,9 +56,39 @@ export interface CheckpointSigner {
   readonly log: { readonly publicKey: PublicKey }
 }
 
-export function makeLogKeys(origin: string, random: (size: number) => Uint8Array = randomBytes): LogKeys {
-  const key = (): PrivateKey => makePrivateKey(algorithmEd25519, random(32))
-  return { origin, log: key(), operator: key(), receipt: key(), headsSecret: random(32) }
+/** New secrets, but for those that are given. */
+export function makeLogKeys(
+  origin: string,
+  random: (size: number) => Uint8Array = randomBytes,
+  given: GivenSecrets = {},
+): LogKeys {
+  const key = (name: SecretName): PrivateKey => makePrivateKey(algorithmEd25519, given[name] ?? random(32))
+  return {
+    origin,
+    log: key("log"),
+    operator: key("operator"),
+    receipt: key("receipt"),
+    headsSecret: given.headsSecret ?? random(32),
+  }
+}
+
+/** Two secrets that are the same, by the names of their files; null where all differ, as they must. */
+export function findSharedSecret(keys: LogKeys): readonly [string, string] | null {
+  const secrets = secretsOf(keys)
+  for (const [place, name] of allSecrets.entries()) {
+    const other = allSecrets.slice(place + 1).find((one) => equalBytes(secrets[one], secrets[name]))
+    if (other !== undefined) return [secretFiles[name], secretFiles[other]]
+  }
+  return null
+}
+
+function secretsOf({
+  log,
+  operator,
+  receipt,
+  headsSecret,
+}: LogKeys): Readonly<Record<SecretName, Uint8Array>> {
+  return { log: log.secret, operator: operator.secret, receipt: receipt.secret, headsSecret }
 }
 
 export function policyOf(keys: LogKeys): Policy {
@@ -78,15 +111,14 @@ export function digestKeyOf(keys: Pick<LogKeys, "headsSecret">): Uint8Array {
   return hmacNative(keys.headsSecret, new TextEncoder().encode("tidemark/signed-bytes"))
 }
 
-/** Writes the keys into a folder that is there whole or not at all. */
-export async function writeLogKeys(folder: string, keys: LogKeys): Promise<void> {
-  const { log, operator, receipt, headsSecret } = keys
-  const secrets = { log: log.secret, operator: operator.secret, receipt: receipt.secret, headsSecret }
+/** Writes the keys into a folder that is there whole or not at all: its origin, and those that were not given. */
+export async function writeLogKeys(folder: string, keys: LogKeys, given: GivenSecrets = {}): Promise<void> {
+  const secrets = secretsOf(keys)
   const temporary = `${folder}.making`
   await rm(temporary, { recursive: true, force: true })
   await mkdir(temporary, { recursive: true, mode: 0o700 })
   await chmod(temporary, 0o700)
-  for (const name of allSecrets)
+  for (const name of allSecrets.filter((one) => given[one] === undefined))
     await writeDurable(join(temporary, secretFiles[name]), `${formatHex(secrets[name])}\n`)
   await writeDurable(join(temporary, "origin"), `${keys.origin}\n`)
   await syncFolder(temporary)
@@ -97,39 +129,61 @@ export async function writeLogKeys(folder: string, keys: LogKeys): Promise<void>
 /**
  * The keys of a folder, of all secrets those that are needed; null where there is none. Throws an Error that names the
  * file and never its content.
+ *
+ * @param given in place of files
  */
 export async function readLogKeys(folder: string): Promise<LogKeys | null>
 export async function readLogKeys<Name extends SecretName>(
   folder: string,
   needed: readonly Name[],
+  given?: GivenSecrets,
 ): Promise<SomeKeys<Name> | null>
 export async function readLogKeys(
   folder: string,
   needed: readonly SecretName[] = allSecrets,
+  given: GivenSecrets = {},
 ): Promise<Partial<LogKeys> | null> {
   const origin = await readText(join(folder, "origin"))
   if (origin === null) return null
-  const keys: Record<string, PrivateKey | Uint8Array> = {}
+  const secrets: Partial<Record<SecretName, Uint8Array>> = { ...given }
   for (const name of needed) {
+    if (given[name] !== undefined) continue
     const file = secretFiles[name]
     const text = await readText(join(folder, file))
     const secret = text === null ? null : parseHex(text.trim())
     if (secret?.length !== 32)
       throw new Error(`the log's key ${file} is missing or damaged in ${folder}: restore it from a backup`)
+    secrets[name] = secret
+  }
+  return pickLogKeys(origin.trim(), needed, secrets)
+}
+
+/** The keys that are needed, of secrets that are given; null where one is not among them. */
+export function pickLogKeys(
+  origin: string,
+  needed: readonly SecretName[],
+  given: GivenSecrets,
+): (Partial<LogKeys> & Pick<LogKeys, "origin">) | null {
+  const keys: Record<string, PrivateKey | Uint8Array> = {}
+  for (const name of needed) {
+    const secret = given[name]
+    if (secret === undefined) return null
     keys[name] = name === "headsSecret" ? secret : makePrivateKey(algorithmEd25519, secret)
   }
-  return { origin: origin.trim(), ...keys }
+  return { origin, ...keys }
 }
 
 /** Names of files that this folder of a log's keys lacks; none where it is no such folder. */
 export async function findMissingSecrets(
   folder: string,
   needed: readonly SecretName[],
+  given: GivenSecrets = {},
 ): Promise<readonly string[]> {
   if ((await readText(join(folder, "origin"))) === null) return []
   const missing: string[] = []
   for (const name of needed) {
-    if ((await readText(join(folder, secretFiles[name]))) === null) missing.push(secretFiles[name])
+    if (given[name] === undefined && (await readText(join(folder, secretFiles[name]))) === null)
+      missing.push(secretFiles[name])
   }
   return missing
 }

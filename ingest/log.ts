@@ -12,11 +12,14 @@ import { migrate } from "./database/migration.ts"
 import { inTransaction } from "./database/pool.ts"
 import {
   type CheckpointSigner,
+  type GivenSecrets,
   type LogKeys,
   type SecretName,
   type SomeKeys,
   allSecrets,
+  findSharedSecret,
   makeLogKeys,
+  pickLogKeys,
   policyOf,
   readLogKeys,
   syncFolder,
@@ -38,22 +41,29 @@ const newKeysFolder = (dataFolder: string): string => join(dataFolder, "keys.new
  * Makes the keys and commits the policy as the first statement of the operator's chain. Refuses where a log is.
  *
  * @param random 32 byte secrets; the simulator passes a seeded one
+ * @param given secrets that are neither made nor written
  */
 export async function initLog(
   pool: Pool,
   dataFolder: string,
   origin: string,
   random?: (size: number) => Uint8Array,
+  given: GivenSecrets = {},
 ): Promise<LogKeys> {
   const fault = findOriginFault(origin)
   if (fault !== null) throw new RangeError(`${origin} cannot be a log's origin: ${fault}`)
-  if ((await readLogKeys(keysFolder(dataFolder))) !== null)
+  if ((await readLogKeys(keysFolder(dataFolder), [])) !== null)
     throw new LogMismatch(`${dataFolder} holds a log's keys already`)
+  const keys = makeLogKeys(origin, random, given)
+  const shared = findSharedSecret(keys)
+  if (shared !== null)
+    throw new LogMismatch(
+      `the log's secrets ${shared[0]} and ${shared[1]} are the same: each must be another`,
+    )
   await migrate(pool)
   // A crash after this line leaves keys that no database knows, and the next try writes over them.
-  const keys = makeLogKeys(origin, random)
   await rm(newKeysFolder(dataFolder), { recursive: true, force: true })
-  await writeLogKeys(newKeysFolder(dataFolder), keys)
+  await writeLogKeys(newKeysFolder(dataFolder), keys, given)
   await commitPolicy(pool, keys)
   // A crash here leaves a database whose keys are still called new: openLog finishes the rename.
   await adoptNewKeys(dataFolder)
@@ -92,8 +102,12 @@ async function adoptNewKeys(dataFolder: string): Promise<void> {
 }
 
 /** Whether this folder holds a log's keys. Rejects where one that is needed is missing or damaged. */
-export async function hasLogKeys(dataFolder: string, needed: readonly SecretName[]): Promise<boolean> {
-  return (await readLogKeys(keysFolder(dataFolder), needed)) !== null
+export async function hasLogKeys(
+  dataFolder: string,
+  needed: readonly SecretName[],
+  given: GivenSecrets = {},
+): Promise<boolean> {
+  return (await readLogKeys(keysFolder(dataFolder), needed, given)) !== null
 }
 
 /**
@@ -107,21 +121,25 @@ export async function openLog<Name extends SecretName>(
   pool: Pool,
   dataFolder: string,
   needed: readonly Name[],
+  given?: GivenSecrets,
 ): Promise<(SomeKeys<Name> & CheckpointSigner) | null>
 export async function openLog(
   pool: Pool,
   dataFolder: string,
   needed: readonly SecretName[] = allSecrets,
+  given: GivenSecrets = {},
 ): Promise<(Omit<HeldKeys, "log"> & CheckpointSigner) | null> {
   const stored = await readLogRow(pool)
-  let keys: HeldKeys | null = await readLogKeys(keysFolder(dataFolder), needed)
+  let keys: HeldKeys | null = await readLogKeys(keysFolder(dataFolder), needed, given)
   if (keys === null && stored !== null) {
-    const made = await readLogKeys(newKeysFolder(dataFolder))
+    const made = await readLogKeys(newKeysFolder(dataFolder), allSecrets, given)
     if (made !== null && isSameLog(made, stored)) {
       await adoptNewKeys(dataFolder)
       keys = made
     }
   }
+  // A process that was given all that it needs has no folder of keys; whose log they are of is looked at below.
+  if (keys === null && stored !== null && needed.length > 0) keys = pickLogKeys(stored.origin, needed, given)
   if (keys === null && stored === null) return null
   if (keys === null) {
     throw new LogMismatch(

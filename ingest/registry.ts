@@ -5,7 +5,8 @@ import { equalBytes } from "../chain/bytes.ts"
 import { FormatFault } from "../chain/cbor.ts"
 import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
 import { type Hash, zeroHash } from "../chain/hash.ts"
-import { type PublicKey, equalKeys } from "../chain/key.ts"
+import { type PublicKey, decodeEnrolledKey, equalKeys } from "../chain/key.ts"
+import { parseVkey } from "../chain/note.ts"
 import { type Registry, type RegistryAction, decodeRegistry, encodeRegistry } from "../chain/registry.ts"
 import { contentRegistry } from "../chain/statement.ts"
 import { inTransaction } from "./database/pool.ts"
@@ -71,9 +72,10 @@ export async function changeRegistry(
     const heads = await lockHeads(client, devices)
     const known = await readDevices(client, devices)
     const authorities = await readAuthorities(client)
+    const ownKeys = await readOwnKeys(client)
     const receivedAtMs = await readClock(client)
     const ids = await takeIds(client, changes.length)
-    const batch = new RegistryBatch(keys.origin, heads, known, authorities)
+    const batch = new RegistryBatch({ origin: keys.origin, ownKeys }, heads, known, authorities)
     const results = changes.map((change, index): ChangeResult => {
       const { action, device } = change
       const registry = batch.registryOf(change)
@@ -92,6 +94,17 @@ export async function changeRegistry(
     await operator.store(client)
     await batch.store(client)
     return results
+  })
+}
+
+/** The log's three keys, as its policy has them. */
+async function readOwnKeys(client: PoolClient): Promise<PublicKey[]> {
+  const { rows } = await client.query<{ vkey: string; operator_key: Uint8Array; receipt_key: Uint8Array }>(
+    "select vkey, operator_key, receipt_key from log",
+  )
+  return rows.flatMap(({ vkey, operator_key: operator, receipt_key: receipt }) => {
+    const log = parseVkey(vkey)?.publicKey
+    return [...(log === undefined ? [] : [log]), decodeEnrolledKey(operator), decodeEnrolledKey(receipt)]
   })
 }
 
@@ -120,7 +133,7 @@ function findFormatFault(registry: Registry): string | null {
 
 /** The registry as the changes so far leave it. */
 class RegistryBatch {
-  private readonly origin: string
+  private readonly log: { readonly origin: string; readonly ownKeys: readonly PublicKey[] }
   private readonly heads: ReadonlyMap<string, { readonly seq: number }>
   private readonly known: ReadonlyMap<string, DeviceRecord>
   private readonly authorities: Map<string, AuthorityRecord>
@@ -137,12 +150,12 @@ class RegistryBatch {
     | null = null
 
   constructor(
-    origin: string,
+    log: RegistryBatch["log"],
     heads: ReadonlyMap<string, { readonly seq: number }>,
     known: ReadonlyMap<string, DeviceRecord>,
     authorities: Map<string, AuthorityRecord>,
   ) {
-    this.origin = origin
+    this.log = log
     this.heads = heads
     this.known = known
     this.authorities = authorities
@@ -168,6 +181,10 @@ class RegistryBatch {
   judge(registry: Registry, certificate: Uint8Array | undefined): string | null {
     const fault = findFormatFault(registry)
     if (fault !== null) return fault
+    const { key } = registry
+    // Who holds a device's key could sign as the log then, and the other way round.
+    if (key !== undefined && this.log.ownKeys.some((own) => equalKeys(own, key)))
+      return "the key is one of the log's own, and a device has another"
     // The entry is known once it is signed, and it is signed once it is judged.
     const entry = zeroHash
     if (isOfAuthority(registry)) {
@@ -181,7 +198,7 @@ class RegistryBatch {
       return null
     }
     const outcome = applyRegistry(this.find(registry.device), registry, {
-      origin: this.origin,
+      origin: this.log.origin,
       entry,
       headSeq: this.heads.get(registry.device)?.seq ?? 0,
       isTrustedAuthority: (digest) => findTrustedAuthority(this.authorities, digest) !== null,

@@ -4,7 +4,13 @@ import type { Logger } from "pino"
 import type { Registry } from "prom-client"
 import { migrate } from "../../ingest/database/migration.ts"
 import { initLog, openLog } from "../../ingest/log.ts"
-import { type CheckpointSigner, type LogKeys, type SecretName, type SomeKeys } from "../../ingest/log-keys.ts"
+import {
+  type CheckpointSigner,
+  type LogKeys,
+  type SecretName,
+  type SomeKeys,
+  allSecrets,
+} from "../../ingest/log-keys.ts"
 import { checkPublished } from "../../ingest/publication.ts"
 import {
   type Database,
@@ -15,6 +21,7 @@ import {
   openExistingLogWith,
 } from "../data-folder.ts"
 import { CommandFault } from "../fault.ts"
+import { readGivenSecrets } from "../given-secrets.ts"
 import { makeRegistry } from "../metrics.ts"
 import { Readiness } from "../readiness.ts"
 
@@ -94,10 +101,11 @@ async function openOrInitLog(
   database: Database,
   { dataFolder, origin, say }: NewLogOptions,
 ): Promise<LogKeys> {
-  const keys = await openLog(database.pool, dataFolder)
+  const given = await readGivenSecrets()
+  const keys = await openLog(database.pool, dataFolder, allSecrets, given)
   if (keys === null) {
     const made = origin ?? `tidemark.invalid/${randomBytes(4).toString("hex")}`
-    const fresh = await initLog(database.pool, dataFolder, made)
+    const fresh = await initLog(database.pool, dataFolder, made, undefined, given)
     say(
       `made a new log, ${made}${origin === undefined ? " (name your own with --origin)" : ""}; its keys are in ${dataFolder}/keys: keep a copy`,
     )
