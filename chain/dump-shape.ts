@@ -137,6 +137,12 @@ export const coseReceiptShape: Shape = {
     ][index] ?? nothing,
 }
 
+/** `[seq, receipt]` (FORMAT.md §5). */
+export const sealedAnswerShape: Shape = {
+  name: "an answer",
+  items: (index) => [named("seq"), { name: "receipt", inside: () => coseReceiptShape }][index] ?? nothing,
+}
+
 /** Of a Transparent Statement. */
 const receipts: Shape = {
   name: "receipts",

@@ -1,11 +1,12 @@
 /** A statement, a receipt, a COSE Receipt or a Transparent Statement explained to a person: every byte, what it says, and the first wrong one. */
-import { CborReader, FormatFault } from "./cbor.ts"
+import { CborReader, FormatFault, readInside } from "./cbor.ts"
 import { type CoseReceipt, decodeCoseReceipt, detachReceipts, sortSign1 } from "./cose-receipt.ts"
 import { type DumpLine, dumpCbor } from "./dump.ts"
-import { coseReceiptShape, receiptShape, statementShape } from "./dump-shape.ts"
+import { coseReceiptShape, receiptShape, sealedAnswerShape, statementShape } from "./dump-shape.ts"
 import type { Hash } from "./hash.ts"
 import { type Payload, readPayload } from "./payload.ts"
 import { type Receipt, decodeReceipt } from "./receipt.ts"
+import { decodeSealedAnswer, isSealedAnswer } from "./sealed-answer.ts"
 import { type Statement, decodeStatement, entryOf, statementSizeMax } from "./statement.ts"
 
 /** Where bytes leave the format. `offset` is that of the first wrong byte in what was inspected. */
@@ -29,6 +30,13 @@ export type Inspection =
   | { readonly kind: "receipt"; readonly lines: readonly DumpLine[]; readonly receipt: Receipt }
   | { readonly kind: "no-receipt"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
   | { readonly kind: "cose-receipt"; readonly lines: readonly DumpLine[]; readonly receipt: CoseReceipt }
+  /** To a device that asked for a sealed receipt: null where there was none. */
+  | {
+      readonly kind: "sealed-answer"
+      readonly lines: readonly DumpLine[]
+      readonly seq: number | null
+      readonly receipt: CoseReceipt | null
+    }
   | { readonly kind: "no-cose-receipt"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
   | {
       readonly kind: "transparent"
@@ -43,16 +51,31 @@ export type Inspection =
   | { readonly kind: "no-transparent"; readonly lines: readonly DumpLine[]; readonly wrong: Wrong }
 
 /**
- * Explains bytes. What begins with an array of five is taken for a receipt of MQTT, a COSE_Sign1 with proofs or receipts in
+ * Explains bytes. What begins with an array of five is taken for a receipt of MQTT, with one of two for the answer to a device
+ * that asked for a sealed one, a COSE_Sign1 with proofs or receipts in
  * its unprotected header for one of those, anything else for a statement.
  *
  * @param origin the log's origin where a statement of its operator may stand; null where only devices speak
  */
 export function inspect(bytes: Uint8Array, origin: string | null = null): Inspection {
   if (bytes[0] === 0x85) return inspectReceipt(bytes)
+  if (isSealedAnswer(bytes)) return inspectSealedAnswer(bytes)
   const kind = sortSign1(bytes)
   if (kind === "receipt") return inspectCoseReceipt(bytes)
   return kind === "transparent" ? inspectTransparent(bytes, origin) : inspectStatement(bytes, origin)
+}
+
+function inspectSealedAnswer(bytes: Uint8Array): Inspection {
+  const lines = dumpCbor(bytes, sealedAnswerShape)
+  try {
+    const { seq, receipt } = decodeSealedAnswer(bytes)
+    if (receipt === null) return { kind: "sealed-answer", lines, seq, receipt }
+    const start = receipt.byteOffset - bytes.byteOffset
+    const decoded = readInside(start, () => decodeCoseReceipt(receipt))
+    return { kind: "sealed-answer", lines, seq, receipt: decoded }
+  } catch (error) {
+    return { kind: "no-cose-receipt", lines, wrong: wrongOf(error) }
+  }
 }
 
 function inspectCoseReceipt(bytes: Uint8Array): Inspection {

@@ -34,6 +34,11 @@ export function decodeSealedQuestion(bytes: Uint8Array): SealedQuestion | null {
   }
 }
 
+/** Whether some bytes begin as an answer does: no other file here begins with an array of two. */
+export function isSealedAnswer(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x82
+}
+
 export function encodeSealedAnswer({ seq, receipt }: SealedAnswer): Uint8Array {
   return encodeCbor([seq, receipt])
 }

@@ -147,6 +147,14 @@ function describe(inspection: Inspection, bytes: Uint8Array, signature: Signatur
       return [...lines, `no receipt     ${bytes.length} bytes`, formatWrong(inspection.wrong)]
     case "no-transparent":
       return [...lines, `no statement with receipts   ${bytes.length} bytes`, formatWrong(inspection.wrong)]
+    case "sealed-answer": {
+      const { seq, receipt } = inspection
+      return [
+        ...lines,
+        `sealed         ${seq === null ? "nothing of the device" : `statement ${seq}`}${receipt === null ? ": there was no receipt; ask again after the next block" : ""}`,
+        ...(receipt === null ? [] : [describeReceipt(receipt)]),
+      ]
+    }
     case "cose-receipt":
       return [
         ...lines,

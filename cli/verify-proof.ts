@@ -7,6 +7,7 @@ import { parseHash } from "../chain/hash.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { KeyFault, parsePublicKey } from "../chain/keyfile.ts"
 import { decodeKeySet } from "../chain/key-set.ts"
+import { decodeSealedAnswer, isSealedAnswer } from "../chain/sealed-answer.ts"
 import { isTlogProof, tlogProofSizeMax } from "../chain/tlog-proof.ts"
 import { readLogKeys } from "../ingest/log-keys.ts"
 import { sha256Native, verifyNative } from "../ingest/native.ts"
@@ -46,11 +47,29 @@ export async function readProofFile(path: string): Promise<ProofFile | null> {
   let file: Uint8Array = new Uint8Array(0)
   for await (const piece of readPieces(path)) {
     file = joinBytes(file, piece)
-    if (file.length >= headSize && sortFile(file) === null) return null
+    if (file.length >= headSize && !isSealedAnswer(file) && sortFile(file) === null) return null
     if (file.length > sizeMax) break
   }
+  const receipt = readAnswer(file)
+  if (receipt !== null) return { kind: "receipt", bytes: receipt }
   const kind = sortFile(file)
   return kind === null ? null : { kind, bytes: file }
+}
+
+/** The receipt in an answer of MQTT, kept as it came; null for anything else. */
+function readAnswer(bytes: Uint8Array): Uint8Array | null {
+  if (!isSealedAnswer(bytes)) return null
+  try {
+    const { seq, receipt } = decodeSealedAnswer(bytes)
+    if (receipt !== null) return receipt
+    throw new CommandFault(
+      `the service had no receipt${seq === null ? "" : ` of statement ${seq}`} when it was asked`,
+      "ask again after the next block",
+    )
+  } catch (error) {
+    if (error instanceof FormatFault) return null
+    throw error
+  }
 }
 
 function sortFile(bytes: Uint8Array): ProofFile["kind"] | null {

@@ -157,7 +157,11 @@ function describeRegistry(registry: Registry): Record<string, unknown> {
     ...(request === undefined ? {} : { request: formatHex(request) }),
     ...(caDigest === undefined ? {} : { caDigest: formatHex(caDigest) }),
     ...(attributes === undefined ? {} : { attributes: Object.fromEntries(attributes) }),
-    provenByNewKey: registry.proofOfNew !== undefined,
-    provenByOldKey: registry.proofOfOld !== undefined,
+    ...(key === undefined
+      ? {}
+      : {
+          provenByNewKey: registry.proofOfNew !== undefined,
+          provenByOldKey: registry.proofOfOld !== undefined,
+        }),
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from "vitest"
 import { encodeUtf8, formatHex, joinBytes, parseHex } from "../../chain/bytes.ts"
 import { findLine, inspect } from "../../chain/inspect.ts"
 import { formatInspectedProof, inspectProof } from "../../cli/inspect-proof.ts"
+import { encodeSealedAnswer } from "../../chain/sealed-answer.ts"
 import { vectorOrigin } from "../vectors/keys.ts"
 import {
   draftProof,
@@ -52,6 +53,16 @@ test("what a receipt says is told, and what leaves its format is named at its by
     "receipts/invalid/payload-attached.json": "3. payload: a byte string of 32",
     "receipts/invalid/sub-of-the-statement.json": '2 sub: "k7"',
   })
+})
+
+test("the answer to a device that asked is explained, with a receipt and without", () => {
+  const answer = encodeSealedAnswer({ seq: 1, receipt: draftReceipt() })
+  expect(inspect(answer)).toMatchObject({ kind: "sealed-answer", seq: 1, receipt: { index: leafIndex } })
+  expect(inspect(encodeSealedAnswer({ seq: 1, receipt: null }))).toMatchObject({ seq: 1, receipt: null })
+  const broken = encodeSealedAnswer({ seq: 1, receipt: draftReceipt({ index: treeSize }) })
+  const inspection = inspect(broken)
+  if (inspection.kind !== "no-cose-receipt") throw new Error(inspection.kind)
+  expect(findLine(inspection.lines, inspection.wrong.offset)?.text).toBe("index of the leaf: 6")
 })
 
 test("a Transparent Statement is explained as its statement, with its receipts", () => {

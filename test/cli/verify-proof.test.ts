@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { formatBase64, formatHex, joinBytes } from "../../chain/bytes.ts"
 import { encodeCoseKey } from "../../chain/key.ts"
 import { formatJwk } from "../../chain/keyfile.ts"
+import { encodeSealedAnswer } from "../../chain/sealed-answer.ts"
 import { CommandFault, UsageFault } from "../../cli/fault.ts"
 import { type ProofFileOptions, readProofFile, verifyProofFile } from "../../cli/verify-proof.ts"
 import { encodeReceiptKeys } from "../../research/receipt-keys.ts"
@@ -32,6 +33,8 @@ beforeAll(async () => {
     "k7.tlog-proof": draftProof(),
     "k7.receipt": draftReceipt(),
     "k7.scitt": draftTransparent([draftReceipt()]),
+    "k7.answer": encodeSealedAnswer({ seq: 1, receipt: draftReceipt() }),
+    "none.answer": encodeSealedAnswer({ seq: 1, receipt: null }),
     "k7.cose": statementBytes,
     "k7.jwk": formatJwk(edKey.publicKey),
     "trust.policy": policyAlone,
@@ -91,6 +94,12 @@ test("the receipt key is read as a set, a COSE_Key, hex, a JWK, or from a proof 
   })
   await expect(verify("k7.scitt", { receiptKey: path("two.cbor") })).rejects.toThrow(/a set of 2 keys/)
   await expect(verify("k7.scitt", { receiptKey: path("k7.cose") })).rejects.toThrow(CommandFault)
+})
+
+test("what a device was answered over MQTT is taken as it came", async () => {
+  const options = { receiptKey: path("keys.cbor"), statement: path("k7.cose") }
+  expect(await verify("k7.answer", options)).toMatchObject({ kind: "verified", form: "receipt" })
+  await expect(readProofFile(path("none.answer"))).rejects.toThrow(/no receipt of statement 1/)
 })
 
 test("the signer's key is checked where it is named, and what is not known is said", async () => {
