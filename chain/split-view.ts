@@ -4,7 +4,7 @@
  * of a given size is all that a tree can have, so two of them are two trees.
  */
 import { encodeUtf8, equalBytes, formatBase64, parseBase64 } from "./bytes.ts"
-import { type Checkpoint, parseCheckpoint } from "./checkpoint.ts"
+import { type Checkpoint, parseExtendedCheckpoint } from "./checkpoint.ts"
 import { type Hash, type Sha256, parseHash, sha256 } from "./hash.ts"
 import { checkConsistency } from "./merkle.ts"
 import { type Note, type NoteKey, formatNote, parseNote, verifyNote } from "./note.ts"
@@ -38,31 +38,77 @@ export function isSplitView(bytes: Uint8Array): boolean {
   return equalBytes(bytes.subarray(0, mark.length), mark)
 }
 
-/** Takes exactly what `formatSplitView` makes of two checkpoints; null for anything else. */
-export function parseSplitView(text: string): SplitView | null {
-  if (text.length > splitViewSizeMax) return null
-  const head = text.indexOf("\n\n")
-  if (head < 0) return null
-  const [first, rootLine, ...proofLines] = text.slice(0, head).split("\n")
-  if (first !== magic || !rootLine?.startsWith("root ") || proofLines.length > proofHashesMax) return null
-  const rootThere = parseHashLine(rootLine.slice("root ".length))
-  const proof = proofLines.map(parseHashLine)
-  // Text, empty line, signatures, empty line: neither a checkpoint's text nor its signatures have an empty line.
-  const notes = text.slice(head + 2)
-  const signatures = notes.indexOf("\n\n") + 2
-  const end = signatures < 2 ? -1 : notes.indexOf("\n\n", signatures)
-  if (rootThere === null || end < 0) return null
-  const [one, other] = [parseNote(notes.slice(0, end + 1)), parseNote(notes.slice(end + 2))]
-  if (one === null || other === null) return null
-  if (parseCheckpoint(one.text) === null || parseCheckpoint(other.text) === null) return null
-  const hashes = proof.filter((hash) => hash !== null)
-  const view: SplitView = { first: one, second: other, rootThere, proof: hashes }
-  return hashes.length === proof.length && formatSplitView(view) === text ? view : null
+export type ParsedSplitView =
+  | { readonly kind: "view"; readonly view: SplitView }
+  /** `line` is from 1. */
+  | { readonly kind: "fault"; readonly line: number; readonly rule: string }
+
+class LineFault extends Error {
+  readonly line: number
+
+  constructor(line: number, rule: string) {
+    super(rule)
+    this.line = line
+  }
 }
 
-function parseHashLine(line: string): Hash | null {
+/** Takes exactly what `formatSplitView` makes of two checkpoints, in UTF-8. */
+export function parseSplitView(bytes: Uint8Array): ParsedSplitView {
+  try {
+    return { kind: "view", view: readSplitView(bytes) }
+  } catch (error) {
+    if (!(error instanceof LineFault)) throw error
+    return { kind: "fault", line: error.line, rule: error.message }
+  }
+}
+
+function readSplitView(bytes: Uint8Array): SplitView {
+  if (bytes.length > splitViewSizeMax)
+    throw new LineFault(1, `a split view has at most ${splitViewSizeMax} bytes`)
+  const lines = decodeUtf8(bytes).split("\n")
+  if (lines[0] !== magic) throw new LineFault(1, `the first line is ${magic}`)
+  const rootLine = lines[1] ?? ""
+  if (!rootLine.startsWith("root ")) throw new LineFault(2, "root, a space, and a root in base64")
+  const rootThere = parseHashLine(rootLine.slice("root ".length), 2)
+  const end = findEmpty(lines, 2)
+  if (end - 2 > proofHashesMax)
+    throw new LineFault(3 + proofHashesMax, `a proof has at most ${proofHashesMax} hashes`)
+  const proof = lines.slice(2, end).map((line, at) => parseHashLine(line, 3 + at))
+  // Text, empty line, signatures: no line of a checkpoint's text is empty, and none of its signatures.
+  const secondStart = findEmpty(lines, findEmpty(lines, end + 1) + 1) + 1
+  const first = readNote(lines.slice(end + 1, secondStart), end + 2)
+  const second = readNote(lines.slice(secondStart), secondStart + 1)
+  return { first, second, rootThere, proof }
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new LineFault(1, "a split view is UTF-8")
+  }
+}
+
+/** The next empty line; the last of a file that ends with a line feed is none. */
+function findEmpty(lines: readonly string[], from: number): number {
+  const at = lines.indexOf("", from)
+  if (at < 0 || at === lines.length - 1) throw new LineFault(lines.length, "the file ends too early")
+  return at
+}
+
+function parseHashLine(line: string, number: number): Hash {
   const bytes = parseBase64(line)
-  return bytes?.length === 32 ? parseHash(bytes) : null
+  if (bytes?.length !== 32) throw new LineFault(number, "a hash of 32 bytes in base64")
+  return parseHash(bytes)
+}
+
+/** @param lines with the empty one behind it, or what follows the last line feed */
+function readNote(lines: readonly string[], number: number): Note {
+  const text = lines.join("\n")
+  const note = lines.at(-1) === "" ? parseNote(text) : null
+  if (note === null || formatNote(note) !== text) throw new LineFault(number, "a signed note begins here")
+  if (parseExtendedCheckpoint(note.text) === null) throw new LineFault(number, "the note is no checkpoint")
+  return note
 }
 
 export type SplitFinding =
@@ -84,7 +130,7 @@ export function checkSplitView(
   verify: VerifyEquation = verifyEquation,
   hash: Sha256 = sha256,
 ): SplitFinding {
-  const [one, other] = [parseCheckpoint(first.text), parseCheckpoint(second.text)]
+  const [one, other] = [parseExtendedCheckpoint(first.text), parseExtendedCheckpoint(second.text)]
   if (one === null || other === null) throw new RangeError("a split view is of two checkpoints")
   for (const [note, checkpoint, what] of [
     [first, one, "the first checkpoint"],

@@ -23,10 +23,14 @@ export interface FollowerOptions {
   readonly compare: readonly string[]
   readonly growthMax: number
   readonly limits: SourceLimits
+  /** Unix ms. */
+  readonly nowMs: () => number
   readonly onProgress?: (done: number, total: number) => void
 }
 
 export interface Pass {
+  /** When the log was last seen to grow, Unix ms; null where it never was. */
+  readonly grownAtMs: number | null
   readonly followed: Followed
   readonly compared: readonly { readonly where: string; readonly followed: Followed }[]
 }
@@ -56,11 +60,7 @@ export class Follower {
    */
   static async open(options: FollowerOptions): Promise<Follower> {
     const { url, folder, limits } = options
-    if (await isThere(join(folder, "keys")))
-      throw new CommandFault(
-        `${folder} is the folder of a log's operator`,
-        "name another with --data: a follower is somebody else",
-      )
+    await checkFollowFolder(folder)
     const mirror = new Mirror(folder)
     let found: Promise<HttpLog> | null = null
     const find = (): Promise<HttpLog> => {
@@ -78,11 +78,12 @@ export class Follower {
   }
 
   async pass(): Promise<Pass> {
-    const { growthMax, onProgress, compare } = this.options
+    const { growthMax, nowMs, onProgress, compare } = this.options
     const options: FollowOptions = {
       mirror: this.mirror,
       log: this.log,
       growthMax,
+      nowMs,
       verify: verifyNative,
       sha256: sha256Native,
       ...(onProgress === undefined ? {} : { onProgress }),
@@ -95,7 +96,7 @@ export class Follower {
     }
     const compared: { where: string; followed: Followed }[] = []
     for (const where of compare) compared.push({ where, followed: await this.compare(where, options) })
-    return { followed, compared }
+    return { grownAtMs: await this.mirror.readGrownAtMs(), followed, compared }
   }
 
   private async compare(where: string, options: FollowOptions): Promise<Followed> {
@@ -112,6 +113,15 @@ export class Follower {
       throw error
     }
   }
+}
+
+/** A follower's folder is not that of a log's operator, who would follow itself into its own files. */
+export async function checkFollowFolder(folder: string): Promise<void> {
+  if (await isThere(join(folder, "keys")))
+    throw new CommandFault(
+      `${folder} is the folder of a log's operator`,
+      "name another with --data: a follower is somebody else",
+    )
 }
 
 /** A log that is looked for when it is first asked. */

@@ -2,11 +2,11 @@
 import { setTimeout as pause } from "node:timers/promises"
 import type { Command } from "commander"
 import { formatVkey } from "../chain/note.ts"
-import { type Followed } from "../verify/follow.ts"
-import { describeFollowed, formatFollowed, isWell } from "../verify/follow-report.ts"
 import { LogAway } from "../verify/follow-source.ts"
 import { MirrorFault } from "../verify/mirror.ts"
-import { Follower, type Pass } from "./follow-run.ts"
+import { Follower, checkFollowFolder } from "./follow-run.ts"
+import { lockFolder } from "./folder-lock.ts"
+import { Show } from "./follow-show.ts"
 import { type FollowServer, startFollowServer } from "./follow-server.ts"
 import { explainPort } from "./connecting.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
@@ -23,6 +23,7 @@ interface FollowCommandOptions {
   readonly once?: true
   readonly every: number
   readonly compare: readonly string[]
+  readonly stale?: number
   readonly serve?: number
   readonly host: string
   readonly growth: number
@@ -53,6 +54,11 @@ export function addFollow(program: Command): void {
       (place: string, places: readonly string[]) => [...places, place],
       [],
     )
+    .option(
+      "--stale <hours>",
+      "it is wrong if the log has not grown for so long; this one grows with each block, also an empty one",
+      parseCount(1, 100_000),
+    )
     .option("--serve <port>", "show the copy to others over HTTP; 0 takes a free port", parsePort)
     .option("--host <host>", "where it is shown", parseHost, "127.0.0.1")
     .option("--growth <leaves>", "the most that is copied at once", parseCount(1, 2 ** 40), growthMax)
@@ -64,9 +70,17 @@ async function runFollow(url: string, options: FollowCommandOptions): Promise<vo
   const { data, once, every, serve, host, json } = options
   if (!/^https?:\/\/[^\s]+$/.test(url)) throw new UsageFault(`${url}: a log has a URL, http:// or https://`)
   ignoreBrokenPipe()
+  await checkFollowFolder(data)
+  const release = await lockFolder(data)
   const stopping = new AbortController()
   if (once === undefined) void waitForSignal().then(() => stopping.abort())
-  const show = new Show(json, once === undefined)
+  const show = new Show({
+    isJson: json,
+    isTimed: once === undefined,
+    staleMs: staleMsOf(options),
+    print,
+    nowMs: Date.now,
+  })
   const open = openFollower(url, options)
   let server: FollowServer | null = null
   try {
@@ -90,7 +104,12 @@ async function runFollow(url: string, options: FollowCommandOptions): Promise<vo
     }
   } finally {
     await server?.close()
+    await release()
   }
+}
+
+function staleMsOf({ stale }: FollowCommandOptions): number {
+  return stale === undefined ? Number.POSITIVE_INFINITY : stale * 3_600_000
 }
 
 type Open = () => Promise<Follower>
@@ -106,6 +125,7 @@ function openFollower(url: string, options: FollowCommandOptions): Open {
       trust: await readGivenPolicy(options),
       compare: options.compare,
       growthMax: options.growth,
+      nowMs: Date.now,
       limits: { timeoutMs, waitsMs, wait: (ms) => pause(ms) },
       onProgress: (done, total) => {
         if (done < total)
@@ -144,56 +164,5 @@ async function rest(seconds: number, signal: AbortSignal): Promise<boolean> {
   } catch (error) {
     if (signal.aborted) return false
     throw error
-  }
-}
-
-/** Says what has changed since the last look, and keeps what is said of it to others. */
-class Show {
-  private readonly isJson: boolean
-  private readonly isTimed: boolean
-  private last = ""
-  private current: { isWell: boolean; said: Record<string, unknown> } = { isWell: false, said: {} }
-  isSplit = false
-
-  /** @param isTimed whether each line says when: of a process that stays */
-  constructor(isJson: boolean, isTimed: boolean) {
-    this.isJson = isJson
-    this.isTimed = isTimed
-  }
-
-  get status(): { readonly isWell: boolean; readonly said: Readonly<Record<string, unknown>> } {
-    return this.current
-  }
-
-  pass({ policy }: Follower, { followed, compared }: Pass): void {
-    const all: readonly Followed[] = [followed, ...compared.map((one) => one.followed)]
-    const wasSaid = this.isSplit && all.every(({ kind }) => kind === "was-split")
-    this.isSplit = all.some(({ kind }) => kind === "split" || kind === "was-split")
-    const said = {
-      ...describeFollowed(followed, policy),
-      compared: compared.map((one) => ({ where: one.where, ...describeFollowed(one.followed, policy) })),
-    }
-    const lines = [
-      ...formatFollowed(followed, policy),
-      ...compared.flatMap((one) =>
-        formatFollowed(one.followed, policy).map((line) => `${one.where}: ${line}`),
-      ),
-    ]
-    this.say(all.every(isWell), said, wasSaid ? null : lines)
-  }
-
-  away(error: LogAway): void {
-    this.say(false, { kind: "away", rule: error.message }, [`the log is away: ${error.message}`])
-  }
-
-  /** @param lines null: it has been said */
-  private say(isAllWell: boolean, said: Record<string, unknown>, lines: readonly string[] | null): void {
-    this.current = { isWell: isAllWell, said }
-    const printed = this.isJson ? JSON.stringify(said) : (lines ?? []).join("\n")
-    if (lines === null || printed === this.last) return
-    this.last = printed
-    const at = new Date().toISOString()
-    if (this.isJson) print(this.isTimed ? JSON.stringify({ at, ...said }) : printed)
-    else for (const line of lines) print(this.isTimed ? `${at.slice(0, 19)}Z  ${line}` : line)
   }
 }

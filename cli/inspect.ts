@@ -11,6 +11,7 @@ import type { Payload } from "../chain/payload.ts"
 import { findOriginFault } from "../chain/policy.ts"
 import { type Series, countReadings, timesOf } from "../chain/series.ts"
 import { checkSignature } from "../chain/signature.ts"
+import { isSplitView } from "../chain/split-view.ts"
 import { type Content, type Statement, contentSenml, signedBytesOf } from "../chain/statement.ts"
 import { isTlogProof } from "../chain/tlog-proof.ts"
 import { parseVerdictCode, verdictAdvice } from "../chain/verdict.ts"
@@ -18,6 +19,7 @@ import { readPublicKey } from "./key-file.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { dumpEvidenceItem, formatInspectedEvidence, inspectEvidence } from "./inspect-evidence.ts"
 import { formatInspectedProof, inspectProof } from "./inspect-proof.ts"
+import { formatInspectedSplit, inspectSplit } from "./inspect-split.ts"
 import { addCommand, jsonOption, parseCount, readNamedFile } from "./option.ts"
 import { ignoreBrokenPipe, print } from "./output.ts"
 
@@ -32,7 +34,7 @@ export function addInspect(program: Command): void {
   addCommand(
     program,
     "inspect",
-    "explain a statement, a receipt, a proof or evidence: byte by byte, and the first wrong one named",
+    "explain a statement, a receipt, a proof, evidence or a split view: byte by byte, and the first wrong one named",
   )
     .argument("<file>", "the bytes or their hex; - is standard input")
     .option("--item <number>", "of evidence: this item byte by byte", parseCount(1, 2 ** 31))
@@ -62,6 +64,13 @@ async function runInspect(path: string, options: InspectOptions): Promise<void> 
     const inspected = inspectProof(given)
     if (json) print(JSON.stringify(inspected))
     else for (const line of formatInspectedProof(given, inspected)) print(line)
+    if (inspected.wrong !== null) process.exitCode = 1
+    return
+  }
+  if (isSplitView(given)) {
+    const inspected = inspectSplit(given)
+    if (json) print(JSON.stringify(inspected))
+    else for (const line of formatInspectedSplit(inspected)) print(line)
     if (inspected.wrong !== null) process.exitCode = 1
     return
   }

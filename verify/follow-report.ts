@@ -49,7 +49,7 @@ export function formatFollowed(followed: Followed, policy: TlogPolicy): string[]
             ]),
       ]
     default:
-      return [`the log is away: ${followed.rule}`]
+      return [`not to be reached: ${followed.rule}`]
   }
 }
 

@@ -6,7 +6,7 @@
  * and the copy's checkpoint only after all that it covers.
  */
 import { equalBytes } from "../chain/bytes.ts"
-import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
+import { type Checkpoint, parseExtendedCheckpoint } from "../chain/checkpoint.ts"
 import { type Sha256, sha256 } from "../chain/hash.ts"
 import { LogFault, type TileReader, TiledTree } from "../chain/log-reader.ts"
 import { type Note, type NoteKey, formatNote, parseNote, verifyNote } from "../chain/note.ts"
@@ -22,6 +22,8 @@ export interface FollowOptions {
   readonly log: NoteKey
   /** Most leaves by which the log may grow at once: a log that lies could give without end. */
   readonly growthMax: number
+  /** Unix ms. */
+  readonly nowMs: () => number
   readonly verify?: VerifyEquation
   readonly sha256?: Sha256
   /** Leaves that are copied, of all. */
@@ -132,6 +134,7 @@ async function compareNewer(
     return proveSplit(latest, checkpoint, tree, options)
   // From here on the log is held to this one, also if we stop before it is copied.
   await options.mirror.writeLatest(formatNote(checkpoint.note))
+  await options.mirror.writeGrownAtMs(options.nowMs())
   return { kind: "same", checkpoint }
 }
 
@@ -220,7 +223,7 @@ async function copy(
 /** What the log answered. Throws a LogFault on what is no checkpoint that this log's key has signed. */
 function openNote(bytes: Uint8Array, { log, verify = verifyEquation }: FollowOptions): SignedCheckpoint {
   const note = decodeNote(bytes)
-  const checkpoint = note === null ? null : parseCheckpoint(note.text)
+  const checkpoint = note === null ? null : parseExtendedCheckpoint(note.text)
   if (note === null || checkpoint === null)
     throw new LogFault("checkpoint", "is no signed checkpoint of a log")
   if (checkpoint.origin !== log.name)

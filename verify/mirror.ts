@@ -4,6 +4,7 @@
  *
  *     log.vkey         the key that the log is held to
  *     latest           the last checkpoint that goes on from all before: the log must go on from it
+ *     grown-at         when it last was another one than before, Unix ms by our clock
  *     log/checkpoint   the last one of which all is here; log/ is a log by C2SP tlog-tiles that any server can publish
  *     log/tile/…
  *     split-views/     proof that the log has signed two histories
@@ -54,6 +55,16 @@ export class Mirror implements TileReader {
 
   writeLatest(note: string): Promise<void> {
     return this.write("latest", note)
+  }
+
+  /** Unix ms; null where it never has. */
+  async readGrownAtMs(): Promise<number | null> {
+    const text = await this.readText("grown-at")
+    return text !== null && /^[0-9]{1,15}\n$/.test(text) ? Number(text) : null
+  }
+
+  writeGrownAtMs(atMs: number): Promise<void> {
+    return this.write("grown-at", `${Math.floor(atMs)}\n`)
   }
 
   readMirrored(): Promise<string | null> {

@@ -1,10 +1,10 @@
 /** The check of a split-view file (FORMAT.md, "Two histories"): does it prove that a log which the reader knows has signed two histories? */
 import { formatBase64 } from "../chain/bytes.ts"
-import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
+import { type Checkpoint, parseExtendedCheckpoint } from "../chain/checkpoint.ts"
 import { checkCosignature } from "../chain/cosignature.ts"
 import { type Note, formatVkey } from "../chain/note.ts"
 import type { VerifyEquation } from "../chain/signature.ts"
-import { type SplitFinding, checkSplitView, parseSplitView, splitViewSizeMax } from "../chain/split-view.ts"
+import { type SplitFinding, checkSplitView, parseSplitView } from "../chain/split-view.ts"
 import type { TlogPolicy } from "../chain/tlog-policy.ts"
 
 /** Why a file proves nothing, for programs. */
@@ -36,15 +36,16 @@ export type SplitResult =
 
 /** Of the reader's policy the logs count, and of its witnesses it is told who cosigned; a quorum is not asked for. */
 export function verifySplitView(file: Uint8Array, policy: TlogPolicy, verify?: VerifyEquation): SplitResult {
-  const view = file.length > splitViewSizeMax ? null : readSplitView(file)
-  if (view === null)
+  const parsed = parseSplitView(file)
+  if (parsed.kind === "fault")
     return {
       kind: "refused",
       code: "format",
-      what: "the file",
-      rule: "is not as the format of a split view has it: it was changed, or cut off",
+      what: `line ${parsed.line}`,
+      rule: `is not as the format has it: ${parsed.rule}`,
     }
-  const { origin } = parseCheckpoint(view.first.text)!
+  const { view } = parsed
+  const { origin } = parseExtendedCheckpoint(view.first.text)!
   const keys = policy.logs.filter(({ name }) => name === origin)
   const findings = keys.map((key) => ({ key, finding: checkSplitView(view, key, verify) }))
   const found = findings.find(({ finding }) => finding.kind === "split") ?? findings[0]
@@ -67,14 +68,6 @@ export function verifySplitView(file: Uint8Array, policy: TlogPolicy, verify?: V
     first: { ...finding.first, witnesses: listWitnesses(view.first, policy, verify) },
     second: { ...finding.second, witnesses: listWitnesses(view.second, policy, verify) },
     rootThere: view.rootThere,
-  }
-}
-
-function readSplitView(file: Uint8Array): ReturnType<typeof parseSplitView> {
-  try {
-    return parseSplitView(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(file))
-  } catch {
-    return null
   }
 }
 

@@ -6,6 +6,9 @@ import { formatVkey } from "../../chain/note.ts"
 import { type TlogPolicy, policyOfLog } from "../../chain/tlog-policy.ts"
 import { Follower, type FollowerOptions } from "../../cli/follow-run.ts"
 import { startFollowServer } from "../../cli/follow-server.ts"
+import { Show } from "../../cli/follow-show.ts"
+import { formatInspectedSplit, inspectSplit } from "../../cli/inspect-split.ts"
+import { lockFolder } from "../../cli/folder-lock.ts"
 import { LogServer, grow, growElsewhere, servedLog, servedVkey } from "../verify/log-server.ts"
 import { strangerKey, vectorOrigin } from "../vectors/keys.ts"
 import { tidemark } from "./command.ts"
@@ -31,14 +34,15 @@ const open = (options: Partial<FollowerOptions> = {}): Promise<Follower> =>
     trust: null,
     compare: [],
     growthMax: 10_000,
+    nowMs: Date.now,
     limits: { timeoutMs: 5_000, waitsMs: [], wait: async () => {} },
     ...options,
   })
 const passOf = async (options: Partial<FollowerOptions> = {}) => (await open(options)).pass()
 
-test("tidemark follow copies a log and exits 0; shown another history it exits 1, and anybody can check the proof", async () => {
+test("tidemark follow copies a log; shown another history it exits 1, and tidemark verify checks the proof anywhere", async () => {
   const copy = join(folder, "copy")
-  const follow = () => tidemark(["follow", log.url, "--data", copy, "--once"])
+  const follow = (...more: string[]) => tidemark(["follow", log.url, "--data", copy, "--once", ...more])
   const first = await follow()
   expect(first).toMatchObject({
     code: 0,
@@ -48,16 +52,16 @@ test("tidemark follow copies a log and exits 0; shown another history it exits 1
   expect(first.stderr).toContain("the log has named this key itself")
   log.published = other
   log.size = 500
-  const second = await follow()
+  const second = await follow("--json")
   expect(second.code).toBe(1)
-  expect(second.stdout).toMatch(/^THE LOG HAS SIGNED TWO HISTORIES/)
   expect(second.stderr).not.toContain("itself")
-  const [, path, vkey] = /tidemark verify (\S+) --log-key (\S+)/.exec(second.stdout)!
-  const checked = await tidemark(["verify", path!, "--log-key", vkey!])
-  expect(checked).toMatchObject({
-    code: 0,
-    stdout: expect.stringContaining(`the log ${vectorOrigin} has signed two histories`) as string,
-  })
+  const { kind, paths } = JSON.parse(second.stdout) as { kind: string; paths: string[] }
+  expect([kind, paths.length]).toEqual(["split", 1])
+  const checked = await tidemark(["verify", paths[0]!, "--log-key", servedVkey])
+  const says = `the log ${vectorOrigin} has signed two histories`
+  expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining(says) as string })
+  const inspected = formatInspectedSplit(inspectSplit(await readFile(paths[0]!)))
+  expect(inspected.join("\n")).toContain("300 leaves of tidemark.example/vectors")
 })
 
 test("a copy is shown as a log, which others can follow and be compared with", async () => {
@@ -151,4 +155,51 @@ test("a log that says nothing of its key must be named one, and an operator's ow
   await expect(open()).rejects.toThrow(/does not name its key/)
   await mkdir(join(folder, "copy/keys"), { recursive: true })
   await expect(open()).rejects.toThrow(/is the folder of a log's operator/)
+})
+
+test("of two processes one has the folder, and what a killed one left is in nobody's way", async () => {
+  const copy = join(folder, "copy")
+  const release = await lockFolder(copy)
+  await expect(lockFolder(copy)).rejects.toThrow(`process ${process.pid} works on ${copy} already`)
+  await release()
+  // No system gives such a number.
+  await writeFile(join(copy, "pid"), "999999999\n")
+  await (
+    await lockFolder(copy)
+  )()
+  await writeFile(join(folder, "file"), "")
+  await expect(lockFolder(join(folder, "file"))).rejects.toThrow(/a file is in its way/)
+})
+
+test("what has changed is said, once, and a log that has not grown for too long is said to be stale", async () => {
+  const said: string[] = []
+  let nowMs = 1_795_000_000_000
+  const show = new Show({
+    isJson: false,
+    isTimed: true,
+    staleMs: 7_200_000,
+    print: (line) => said.push(line),
+    nowMs: () => nowMs,
+  })
+  const follower = await open({ nowMs: () => nowMs })
+  const look = async (): Promise<string[]> => {
+    said.length = 0
+    show.pass(follower, await follower.pass())
+    return said.map((line) => line.slice(0, 50))
+  }
+  expect(await look()).toEqual(["2026-11-18T11:06:40Z  copied 300 leaves; the log h"])
+  expect(await look()).toEqual(["2026-11-18T11:06:40Z  nothing new; the log has 300"])
+  nowMs += 7_199_999
+  expect(await look()).toEqual([])
+  expect(show.status.isWell).toBe(true)
+  nowMs += 1
+  expect((await look())[1]).toBe("2026-11-18T13:06:40Z  the log is stale: it has not")
+  expect(show.status).toMatchObject({ isWell: false, said: { kind: "same", isStale: true } })
+  log.size = 400
+  expect(await look()).toHaveLength(1)
+  expect(show.status.isWell).toBe(true)
+  log.published = other
+  expect((await look())[0]).toContain("THE LOG HAS SIGNED TWO HIST")
+  expect(await look()).toEqual([])
+  expect(show.status).toMatchObject({ isWell: false, said: { kind: "was-split" } })
 })

@@ -83,6 +83,7 @@ const follow = (service: Service, folder: string, compare: readonly string[] = [
     trust: policy,
     compare,
     growthMax: 1_000,
+    nowMs: Date.now,
     limits: { timeoutMs: 5_000, waitsMs: [], wait: async () => {} },
   })
 

@@ -111,6 +111,10 @@ function validCases(): Record<string, Valid> {
       policy: witnessedPolicy,
       witnesses: [[], ["w1"]],
     },
+    "extension-line": {
+      description: "a checkpoint with a line more: this log has none of those, and others may",
+      view: { ...plain, first: signNote(`${plain.first.text}more\n`, vectorOrigin, logKey) },
+    },
     "bad-cosignature": {
       description: "a cosignature that does not verify takes nothing from what the log signed",
       view: {
@@ -242,11 +246,11 @@ function invalidCases(): Record<string, Invalid> {
       "no empty line stands between the notes",
       text.replace(`\n${formatNote(view.second)}`, formatNote(view.second)),
     ),
-    "extension-line": format(
-      "a checkpoint has a line more: this log has none of those",
+    "empty-extension-line": format(
+      "an empty line in the text of a checkpoint",
       formatSplitView({
         ...view,
-        first: signNote(`${one.note(5).text}more\n`, vectorOrigin, logKey),
+        first: signNote(`${one.note(5).text}\nmore\n`, vectorOrigin, logKey),
       }),
     ),
     "leading-zero": format(

@@ -31,7 +31,14 @@ beforeEach(async () => {
   log = await LogServer.open(honest, 200)
   folder = await mkdtemp(join(tmpdir(), "tidemark-follow-"))
   mirror = new Mirror(folder)
-  options = { mirror, log: servedLog, growthMax: 100_000, verify: verifyNative, sha256: sha256Native }
+  options = {
+    mirror,
+    log: servedLog,
+    growthMax: 100_000,
+    nowMs: () => 1_795_000_000_000,
+    verify: verifyNative,
+    sha256: sha256Native,
+  }
 })
 
 afterEach(async () => {
@@ -84,6 +91,7 @@ test("a log that grows over the borders of its tiles is copied, and the copy is 
     from = size
   }
   await checkCopy(66_000)
+  expect(await mirror.readGrownAtMs()).toBe(1_795_000_000_000)
   log.asked.length = 0
   expect(await follow()).toMatchObject({ kind: "same", checkpoint: { size: 66_000 } })
   expect(log.asked).toEqual(["checkpoint"])
