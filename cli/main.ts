@@ -41,6 +41,8 @@ const program = new Command("tidemark")
   // In MQTT tools -h is the host.
   .helpOption("--help", "show help")
   .helpCommand(false)
+  // `simulate` has options and so has `simulate run`: each takes those behind its own name.
+  .enablePositionalOptions()
   .showHelpAfterError("(--help shows what there is)")
   .configureOutput({ writeErr: (text) => process.stderr.write(text) })
   .exitOverride()

@@ -2,7 +2,8 @@
 import type { Pool } from "pg"
 import { type PublicKey, equalKeys } from "../chain/key.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
-import { enrolDevices, readDevices } from "../ingest/registry.ts"
+import { changeRegistry, enrolDevices, readDevices } from "../ingest/registry.ts"
+import type { Operator } from "../devices-sim/fault-device.ts"
 import { CommandFault } from "./fault.ts"
 
 /** So many in a transaction: the operator's chain is held meanwhile, and a seal waits for it. */
@@ -42,4 +43,16 @@ export async function enrolKnown(
         throw new CommandFault(`${result.device} was not enrolled: ${result.rule}`)
   }
   return new Set(known.keys())
+}
+
+/** What an operator does to single devices while a fleet runs. */
+export function makeOperator(pool: Pool, keys: LogKeys): Operator {
+  const change =
+    (action: "revoke" | "suspend" | "resume") =>
+    async (device: string): Promise<void> => {
+      const [result] = await changeRegistry(pool, keys, [{ action, device, reason: "simulated" }])
+      if (result?.kind === "refused")
+        throw new CommandFault(`${action} of ${device} was refused: ${result.rule}`)
+    }
+  return { revoke: change("revoke"), suspend: change("suspend"), resume: change("resume") }
 }

@@ -1,7 +1,8 @@
 /** Runs a scenario against a service and says whether it passed. */
 import { setMaxListeners } from "node:events"
 import { dirname, resolve } from "node:path"
-import { type RunOutcome, runScenario } from "../devices-sim/scenario-run.ts"
+import type { RunOutcome } from "../devices-sim/run-judge.ts"
+import { runScenario } from "../devices-sim/scenario-run.ts"
 import type { Service } from "../devices-sim/connection.ts"
 import { openRecording } from "../devices-sim/recording/open.ts"
 import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
@@ -20,7 +21,7 @@ import { CommandFault, UsageFault } from "./fault.ts"
 import { readNamedFile } from "./option.ts"
 import { print } from "./output.ts"
 import { type Receiving, type Running, httpOf, listReceiving, listRunning } from "./running.ts"
-import { enrolKnown } from "./simulate-enrol.ts"
+import { enrolKnown, makeOperator } from "./simulate-enrol.ts"
 import { OwnService } from "./simulate-host.ts"
 import { LiveView } from "./simulate-live.ts"
 import { proveByEvidence } from "./simulate-proof.ts"
@@ -153,7 +154,7 @@ async function openRecordings(
 /** Against a service that runs, or one that is started for this. */
 async function runForReal(base: RunBase, options: RunOptions, settings: RunSettings): Promise<RunOutcome> {
   const isNamed = options.mqtt !== undefined || options.url !== undefined || options.host !== undefined
-  const isKilled = base.scenario.events.some(({ kind }) => kind !== "seal")
+  const isKilled = base.scenario.serviceFaults.length > 0
   const receiving = isNamed ? null : ((await listReceiving(options.data))[0] ?? null)
   if (isNamed || (receiving !== null && !isKilled)) return runAgainst(base, options, receiving, null)
   if (receiving !== null && settings.isDataNamed) {
@@ -202,6 +203,8 @@ async function runAgainst(
       clock: makeWallClock(base.scenario.speed),
       view: openHttpView(http),
       host,
+      origin: log.keys.origin,
+      operator: makeOperator(log.pool, log.keys),
       enrol: (devices) => enrolKnown(log.pool, log.keys, devices),
       seal: () => sealNow(log, options.data),
       prove: (id) => proveByEvidence(http, id, log.keys),

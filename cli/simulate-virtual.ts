@@ -7,7 +7,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Pool } from "pg"
 import { makeRandom } from "../devices-sim/random.ts"
-import { type RunOutcome, runScenario } from "../devices-sim/scenario-run.ts"
+import type { RunOutcome } from "../devices-sim/run-judge.ts"
+import { runScenario } from "../devices-sim/scenario-run.ts"
 import type { Scenario } from "../devices-sim/scenario.ts"
 import { VirtualClock } from "../devices-sim/scenario-clock.ts"
 import { openHttpView } from "../devices-sim/service-view.ts"
@@ -19,14 +20,14 @@ import { allSecrets } from "../ingest/log-keys.ts"
 import { seal } from "../ingest/seal.ts"
 import { openVerifier } from "../ingest/verifier.ts"
 import { type Database, findKeys, makeDataFolder, openDatabase } from "./data-folder.ts"
-import { CommandFault } from "./fault.ts"
+import { CommandFault, UsageFault } from "./fault.ts"
 import { makeIngestMetrics } from "./metrics.ts"
 import { makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { startHttp } from "./parts/http.ts"
 import { openResearch } from "./parts/research.ts"
-import { enrolKnown } from "./simulate-enrol.ts"
+import { enrolKnown, makeOperator } from "./simulate-enrol.ts"
 import { proveByEvidence } from "./simulate-proof.ts"
 import type { RunBase } from "./simulate-options.ts"
 
@@ -36,9 +37,12 @@ export async function runVirtually(
   { data }: { readonly data: string | null },
 ): Promise<RunOutcome> {
   const { scenario } = base
-  const strange = scenario.events.find(({ kind }) => kind !== "seal")
-  if (strange !== undefined)
-    throw new CommandFault(`nothing can be killed in a virtual run, and this scenario has ${strange.kind}`)
+  if (scenario.serviceFaults.length > 0)
+    throw new UsageFault(
+      "nothing can be killed in a virtual run, and this scenario kills: leave --virtual out",
+    )
+  if (scenario.network.length > 0)
+    throw new UsageFault("a virtual run has no network, and this scenario has toxics: leave --virtual out")
   const folder = data === null ? await mkdtemp(join(tmpdir(), "tidemark-virtual-")) : null
   // Postgres may run as another user.
   if (folder !== null) await chmod(folder, 0o711)
@@ -85,6 +89,8 @@ async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): 
       openLink: makeVirtualLink(clock, (device) => intake.open(device)),
       onTime: (atMs) => databaseClock.set(atMs),
       view: openHttpView({ api, metrics: [api] }),
+      origin: keys.origin,
+      operator: makeOperator(pool, keys),
       enrol: (devices) => enrolKnown(pool, keys, devices),
       seal: async () => {
         await seal({ pool, keys, dataFolder, random: (size) => salts.bytes(size) })

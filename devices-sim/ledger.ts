@@ -12,10 +12,12 @@ const placesMax = 1_024
 
 /** An outbox that remembers the last places of what was forgotten. */
 export class Ledger implements Outbox {
-  private readonly inner: Outbox
+  private inner: Outbox
   /** By number, what waits; a place may change until it is forgotten. */
   private readonly waiting = new Map<number, SignedPlace>()
   private readonly entries = new Map<number, Hash>()
+  /** Signed, and lost before it was known to be stored. */
+  private readonly lost = new Map<number, Hash>()
   private highest = 0
 
   constructor(inner: Outbox = makeMemoryOutbox()) {
@@ -49,6 +51,13 @@ export class Ledger implements Outbox {
     return this.inner.close()
   }
 
+  /** What was in it is gone; which statements were signed, is still known here. */
+  lose(): void {
+    this.inner = makeMemoryOutbox()
+    for (const { seq, entry } of this.waiting.values()) this.lost.set(seq, entry)
+    this.waiting.clear()
+  }
+
   /** The highest place that the device knows to be stored, and what it signed for it; null: none. */
   get last(): SignedPlace | null {
     const entry = this.entries.get(this.highest)
@@ -60,6 +69,6 @@ export class Ledger implements Outbox {
     const stored = this.entries.get(seq)
     if (stored !== undefined) return stored
     for (const place of this.waiting.values()) if (place.seq === seq) return place.entry
-    return null
+    return this.lost.get(seq) ?? null
   }
 }

@@ -91,6 +91,11 @@ export class Measures {
     this.counters.set(key, (this.counters.get(key) ?? 0) + count)
   }
 
+  /** To at least so many. */
+  raise(name: MeasureName, count: number): void {
+    this.counters.set(name, Math.max(this.count(name), count))
+  }
+
   time(name: "puback_ms", ms: number, part: string): void {
     this.trend(name).add(ms)
     this.trend(`${name}{${part}}`).add(ms)

@@ -3,7 +3,7 @@ import type { Measures } from "./measure.ts"
 import type { GroupReport, RunReport } from "./run-report.ts"
 import { percentilesOf } from "./sampler.ts"
 import type { Scenario } from "./scenario.ts"
-import type { RunOutcome } from "./scenario-run.ts"
+import type { RunOutcome } from "./run-judge.ts"
 
 export interface RunFacts {
   readonly repeat: string

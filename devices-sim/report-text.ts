@@ -84,13 +84,15 @@ function formatRows(rows: readonly (readonly string[])[]): string {
 function formatMeasured(report: RunReport): string {
   const { counts, ackMs, wallMs, scenarioMs, speed, isVirtual, generator, block } = report
   const seconds = Math.max(1, wallMs) / 1000
-  const pace = isVirtual ? "virtual" : speed === 1 ? "at the wall's pace" : `at speed ${formatCount(speed)}`
+  const pace = isVirtual ? "virtual" : `at speed ${formatCount(speed)}`
+  const devices =
+    speed === 1 && !isVirtual ? "" : ` for ${formatDuration(scenarioMs)} of the devices' (${pace})`
   const perStatement =
     generator.cpuMicrosPerStatement === null
       ? ""
       : `, ${formatCount(Math.round(generator.cpuMicrosPerStatement))} µs a statement`
   return [
-    `time       ${formatDuration(wallMs)} of wall time, ${formatDuration(scenarioMs)} of the devices' (${pace})`,
+    `time       ${formatDuration(wallMs)}${devices}`,
     `rate       ${formatCount(Math.round(counts.acknowledged / seconds))} statements/s, ${formatCount(Math.round(counts.readings / seconds))} readings/s`,
     `PUBACK     ${formatPercentiles(ackMs)}`,
     `verdicts   ${formatVerdicts(counts.receipts)}`,

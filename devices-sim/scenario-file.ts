@@ -5,7 +5,6 @@ import { type Document, LineCounter, isMap, isNode, isPair, isScalar, parseDocum
 import { durationRule, parseDuration } from "./duration.ts"
 import {
   type Scenario,
-  type ScenarioEvent,
   type ScenarioGroup,
   type Stage,
   allSignals,
@@ -13,6 +12,8 @@ import {
   scenarioDefaults,
   stagesMs,
 } from "./scenario.ts"
+import { type FaultDocument, type ToxicDocument, readFaultRule, readToxicRule } from "./scenario-trouble.ts"
+import type { ServiceFaultRule } from "./service-fault.ts"
 import type { VitalName } from "./signal/vital.ts"
 import { type Threshold, findThresholdFault } from "./threshold.ts"
 
@@ -45,6 +46,7 @@ interface ScenarioDocument {
   readonly start?: string
   readonly settle?: string | number
   readonly groups: readonly GroupDocument[]
+  readonly network?: readonly ToxicDocument[]
   readonly events?: readonly EventDocument[]
   readonly thresholds?: Readonly<Record<string, string | readonly string[]>>
 }
@@ -60,6 +62,7 @@ interface GroupDocument {
   readonly every?: string | number
   readonly statements?: number
   readonly stages?: readonly StageDocument[]
+  readonly faults?: readonly FaultDocument[]
 }
 
 interface StageDocument {
@@ -77,6 +80,12 @@ interface EventDocument {
   readonly kill?: "service"
   readonly stop?: "database"
   readonly for?: string | number
+  readonly jitter?: string | number
+}
+
+interface Events {
+  readonly sealsAtMs: number[]
+  readonly serviceFaults: ServiceFaultRule[]
 }
 
 type Path = readonly (string | number)[]
@@ -229,7 +238,11 @@ class Reading {
       if (groups.findIndex((other) => other.name === group.name) !== at)
         this.fault(["groups", at], `there is a group named ${group.name} already: give it another name`)
     }
-    const scenario: Scenario = {
+    const lengths = groups.map(({ stages }) => stagesMs(stages) ?? 0)
+    const events: Events = { sealsAtMs: [], serviceFaults: [] }
+    for (const [at, event] of (document.events ?? []).entries())
+      this.event(event, ["events", at], Math.max(...lengths), events)
+    return {
       name,
       about,
       description,
@@ -237,15 +250,14 @@ class Reading {
       speed: document.speed ?? scenarioDefaults.speed,
       startsAt: this.instant(document.start),
       groups,
-      events: [],
+      sealsAtMs: events.sealsAtMs.toSorted((a, b) => a - b),
+      serviceFaults: events.serviceFaults,
+      network: (document.network ?? []).map((toxic, at) =>
+        readToxicRule(toxic, (key, rule) => this.fault(["network", at], rule, key)),
+      ),
       settleMs: this.duration(document.settle, ["settle"]) ?? scenarioDefaults.settleMs,
       thresholds: this.thresholds(document.thresholds ?? {}),
     }
-    const lengths = groups.map(({ stages }) => stagesMs(stages) ?? 0)
-    const events = (document.events ?? []).flatMap((event, at) =>
-      this.events(event, ["events", at], Math.max(...lengths)),
-    )
-    return { ...scenario, events: events.toSorted((a, b) => a.atMs - b.atMs) }
   }
 
   private group(document: GroupDocument, path: Path): ScenarioGroup {
@@ -263,6 +275,11 @@ class Reading {
     }
     if (stages.length > 0 && everyMs === 0 && !isReplay)
       this.fault(path, "has stages, so it needs `every`: how much time lies between two statements")
+    if (document.faults !== undefined && statements === null && !isReplay)
+      this.fault(path, "needs `statements`: the seed chooses among them", "faults")
+    const faults = (document.faults ?? []).map((fault, at) =>
+      readFaultRule(fault, (key, rule) => this.fault([...path, "faults", at], rule, key)),
+    )
     return {
       name,
       devices,
@@ -270,6 +287,7 @@ class Reading {
       everyMs,
       statements,
       stages,
+      faults,
       source: isReplay
         ? {
             kind: "recordings",
@@ -307,32 +325,39 @@ class Reading {
   }
 
   /** @param endMs of the stages: what repeats does so until then */
-  private events(document: EventDocument, path: Path, endMs: number): ScenarioEvent[] {
+  private event(document: EventDocument, path: Path, endMs: number, events: Events): void {
     const kinds = (["seal", "kill", "stop"] as const).filter((key) => document[key] !== undefined)
     const [kind] = kinds
     if (kind === undefined || kinds.length > 1) {
       this.fault(path, "must be one of seal, kill and stop")
-      return []
+      return
     }
-    if (kind === "seal" && document.for !== undefined) this.fault(path, "is for kill and stop", "for")
-    const firstMs = this.duration(document.at, [...path, "at"]) ?? 0
+    for (const key of ["for", "jitter"] as const)
+      if (kind === "seal" && document[key] !== undefined) this.fault(path, "is for kill and stop", key)
+    const atMs = this.duration(document.at, [...path, "at"]) ?? 0
     const everyMs = this.duration(document.every, [...path, "every"])
     if (everyMs !== null && (everyMs <= 0 || endMs === 0)) {
-      this.fault(
-        path,
-        endMs === 0 ? "needs a group with stages, at whose end it ends" : "must be above 0",
-        "every",
-      )
-      return []
+      const rule = endMs === 0 ? "needs a group with stages, at whose end it ends" : "must be above 0"
+      this.fault(path, rule, "every")
+      return
     }
-    const forMs = this.duration(document.for, [...path, "for"]) ?? 1_000
-    const times = everyMs === null ? [firstMs] : stepsFrom(firstMs, everyMs, endMs)
-    if (times.length > eventsMax) this.fault(path, `would happen over ${eventsMax} times`, "every")
-    return times.map((atMs) =>
-      kind === "seal"
-        ? { kind, atMs }
-        : { kind: kind === "kill" ? "kill-service" : "stop-database", atMs, forMs },
-    )
+    const times = everyMs === null ? 1 : Math.max(1, Math.ceil((endMs - atMs) / everyMs))
+    if (times > eventsMax) {
+      this.fault(path, `would happen over ${eventsMax} times`, "every")
+      return
+    }
+    if (kind === "seal") {
+      for (let time = 0; time < times; time++) events.sealsAtMs.push(atMs + time * (everyMs ?? 0))
+      return
+    }
+    const downMs = this.duration(document.for, [...path, "for"]) ?? 1_000
+    events.serviceFaults.push({
+      fault: { kind: kind === "kill" ? "kill-service" : "stop-database", downMs },
+      atMs,
+      jitterMs: Math.floor(this.duration(document.jitter, [...path, "jitter"]) ?? 0),
+      times,
+      everyMs: everyMs ?? 0,
+    })
   }
 
   private thresholds(document: Readonly<Record<string, string | readonly string[]>>): Threshold[] {
@@ -374,9 +399,3 @@ class Reading {
 }
 
 const eventsMax = 10_000
-
-/** At `firstMs`, and then until `endMs`; one more than may be, where there are too many. */
-function stepsFrom(firstMs: number, stepMs: number, endMs: number): number[] {
-  const count = Math.min(eventsMax + 1, Math.max(1, Math.ceil((endMs - firstMs) / stepMs)))
-  return Array.from({ length: count }, (_, index) => firstMs + index * stepMs)
-}

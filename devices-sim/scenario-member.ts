@@ -4,6 +4,7 @@ import { algorithmEd25519, algorithmEsp256 } from "../chain/key.ts"
 import { countPackReadings, latestOf } from "../chain/senml.ts"
 import type { Series } from "../chain/series.ts"
 import { devicePattern } from "../chain/statement.ts"
+import { type PlannedFault, planFaults } from "./fault.ts"
 import { type FleetPack, drawKey } from "./fleet-member.ts"
 import { type Random, makeRandom } from "./random.ts"
 import { packRecording } from "./recording/pack.ts"
@@ -21,6 +22,10 @@ export interface ScenarioMember {
   readonly random: Random
   /** Between two statements the first one comes so long after it was switched on, ms of scenario time. */
   readonly phaseMs: number
+  /** What goes wrong at it, by the seed. */
+  readonly faults: readonly PlannedFault[]
+  /** The id of another device. */
+  readonly neighbour: string
   /** How many it has to say; null: until its stages end. */
   readonly statements: number | null
   /** Begins anew at each call. */
@@ -47,8 +52,10 @@ export function enlistScenario(
   const random = makeRandom(scenario.seed)
   return scenario.groups.flatMap((group) => {
     const replayed = recordings.get(group.name) ?? []
+    const idOf = (index: number): string =>
+      `${group.name}-${scenario.seed}-${String(index + 1).padStart(4, "0")}`
     return Array.from({ length: group.devices }, (_, index): ScenarioMember => {
-      const id = `${group.name}-${scenario.seed}-${String(index + 1).padStart(4, "0")}`
+      const id = idOf(index)
       if (!devicePattern.test(id))
         throw new RangeError(`${id} is no device id: it must match ${devicePattern.source}`)
       const own = random.fork(id)
@@ -57,16 +64,20 @@ export function enlistScenario(
         recording === undefined
           ? () => wornSpeech(own, group, scenario.startsAt)
           : () => replaySpeech(recording, group)
+      const algorithm = algorithmOf(group, index)
+      const statements = recording === undefined ? group.statements : countOf(speech(), group.statements)
       return {
         id,
         group,
         index,
-        privateKey: drawKey(own.fork("key"), algorithmOf(group, index)),
+        privateKey: drawKey(own.fork("key"), algorithm),
         random: own,
         // Whole seconds, so that times are short; and less than half a period: the first statement has readings.
         phaseMs:
           group.everyMs === 0 ? 0 : Math.floor((own.fork("phase").float() * group.everyMs) / 1000) * 1000,
-        statements: recording === undefined ? group.statements : countOf(speech(), group.statements),
+        statements,
+        faults: planFaults(own.fork("faults"), group.faults, { statements: statements ?? 0, algorithm }),
+        neighbour: idOf((index + 1) % group.devices || group.devices),
         speech,
       }
     })

@@ -1,23 +1,23 @@
 /** Runs a scenario: devices that play their parts, trouble at its times, and at the end the two sides of the truth. */
-import { createHash } from "node:crypto"
 import { setMaxListeners } from "node:events"
 import type { PrivateKey, PublicKey } from "../chain/key.ts"
-import { type Verdict, isRefusal } from "../chain/verdict.ts"
 import type { DeviceRules, OpenLink, Service } from "./connection.ts"
-import { openLink } from "./connection-mqtt.ts"
+import { openWireLink } from "./connection-wire.ts"
+import type { Operator } from "./fault-device.ts"
 import { Measures } from "./measure.ts"
 import { type PlayContext, type PlayedDevice, Player } from "./player.ts"
 import type { Recording } from "./recording/recording.ts"
-import type { FaultTally, GeneratorCost, RunCounts, Sample, Truth } from "./run-report.ts"
-import { makeTruth } from "./run-report.ts"
+import { type ProcessCost, type RunOutcome, detailsMax, judgeRun } from "./run-judge.ts"
+import type { Sample } from "./run-report.ts"
 import { Sampler } from "./sampler.ts"
-import { type Scenario, type ScenarioEvent, type ScenarioGroup, troubleTimes } from "./scenario.ts"
+import { type Network, openNetwork } from "./network-proxy.ts"
+import { makeRandom } from "./random.ts"
+import { type Scenario, type ScenarioGroup, networkOf, troubleTimes } from "./scenario.ts"
 import { type ScenarioClock, VirtualClock, sleep } from "./scenario-clock.ts"
 import { Gate } from "./scenario-gate.ts"
 import { type ScenarioMember, enlistScenario } from "./scenario-member.ts"
-import type { SealedBlock, ServiceMetrics, ServiceView, StoredDetail, StoredDevice } from "./service-view.ts"
-import { type ThresholdResult, checkThreshold } from "./threshold.ts"
-import { type Allowance, type DeviceAccount, accountOf, counterFaults, honest } from "./truth.ts"
+import type { ServiceMetrics, ServiceView, StoredDetail, StoredDevice } from "./service-view.ts"
+import { type PlannedServiceFault, type ServiceHost, planServiceFaults } from "./service-fault.ts"
 
 /** Makes the devices known to the service. @returns those that it knew already */
 export type Enrol = (
@@ -28,19 +28,15 @@ export type Enrol = (
   }[],
 ) => Promise<ReadonlySet<string>>
 
-/** A service in a process of its own, and its database, that this run has started. */
-export interface ServiceHost {
-  killService(): Promise<void>
-  startService(): Promise<void>
-  stopDatabase(): Promise<void>
-  startDatabase(): Promise<void>
-}
-
 export interface ScenarioRunOptions {
   readonly scenario: Scenario
   /** By the names of groups. */
   readonly recordings: ReadonlyMap<string, readonly Recording[]>
   readonly service: Service
+  /** The log's. */
+  readonly origin: string
+  /** Who can revoke and suspend devices. */
+  readonly operator: Operator
   readonly clock: ScenarioClock
   /** By MQTT where it is left out. */
   readonly openLink?: OpenLink
@@ -60,7 +56,7 @@ export interface ScenarioRunOptions {
   /** For a person: what happens now. */
   readonly say?: (line: string) => void
   /** Of this process so far. */
-  readonly cost: () => { readonly cpuSeconds: number; readonly memoryBytes: number }
+  readonly cost: () => ProcessCost
 }
 
 export interface RunProgress {
@@ -73,30 +69,8 @@ export interface RunProgress {
   readonly endMs: number | null
 }
 
-/** What a run came to, before it is written up. */
-export interface RunOutcome {
-  readonly isCut: boolean
-  readonly accounts: readonly DeviceAccount[]
-  readonly counts: RunCounts
-  readonly measures: Measures
-  readonly thresholds: readonly ThresholdResult[]
-  readonly truths: readonly Truth[]
-  readonly faults: readonly FaultTally[]
-  readonly samples: readonly Sample[]
-  readonly block: SealedBlock | null
-  readonly generator: GeneratorCost
-  readonly wallMs: number
-  readonly scenarioMs: number
-  /** SHA-256 over the last entry of each device, hex: two runs of one seed on empty chains have the same. */
-  readonly fingerprint: string
-}
-
 /** How long verdicts are still waited for when a user has ended the run, wall time. */
 const graceMs = 5_000
-/** Devices that are asked for one by one at the end, beside those that were told anything but good. */
-const detailsMax = 200
-const provenMax = 3
-
 /** A simulated fleet is tried for minutes: its devices come back sooner than one that saves its battery. */
 const simulatedRules: Partial<DeviceRules> = {
   backoffMsMax: 5_000,
@@ -121,6 +95,7 @@ class ScenarioRun {
   private metricsBefore: ServiceMetrics | null = null
   private memoryBytesMax = 0
   private isKilled = false
+  private strikes = 0
   private isCut = false
   private readonly troubles: string[] = []
 
@@ -132,7 +107,7 @@ class ScenarioRun {
   }
 
   async run(): Promise<RunOutcome> {
-    const { clock, view, enrol, cost } = this.options
+    const { clock, view, enrol, cost, scenario, prove } = this.options
     this.known = await enrol(
       this.members.map(({ id, privateKey }) => ({ id, publicKey: privateKey.publicKey, privateKey })),
     )
@@ -140,13 +115,34 @@ class ScenarioRun {
     this.metricsBefore = await view.metrics()
     const costBefore = cost()
     clock.begin()
-    const players = await this.play()
+    const played = await this.play()
     const wallMs = clock.wallMs()
-    const scenarioMs = clock.nowMs()
+    // It goes on while the last verdicts are waited for, which is nothing of the scenario's.
+    const scenarioMs = Math.min(clock.nowMs(), endOf(scenario) ?? Infinity)
     this.sampler.take()
     const costAfter = cost()
     const isSealed = await this.sealAll()
-    return this.judge(players, { wallMs, scenarioMs, costBefore, costAfter, isSealed })
+    return judgeRun({
+      scenario,
+      view,
+      prove,
+      measures: this.measures,
+      samples: this.sampler.samples,
+      played,
+      known: this.known,
+      before: this.before,
+      detailsBefore: this.detailsBefore,
+      metricsBefore: this.isKilled ? null : this.metricsBefore,
+      isCut: this.isCut,
+      isSealed,
+      troubles: this.troubles,
+      strikes: this.strikes,
+      wallMs,
+      scenarioMs,
+      costBefore,
+      costAfter,
+      memoryBytesMax: this.memoryBytesMax,
+    })
   }
 
   /** Devices of this seed that said something before go on from there. */
@@ -160,9 +156,10 @@ class ScenarioRun {
 
   private async play(): Promise<readonly PlayedDevice[]> {
     const { clock, scenario, signal } = this.options
+    const network = await this.openNetwork()
     const gates = new Map(scenario.groups.map((group) => [group.name, this.makeGate()]))
     const players = this.members.map(
-      (member) => new Player(member, this.contextOf(gates.get(member.group.name)!)),
+      (member) => new Player(member, this.contextOf(gates.get(member.group.name)!, network)),
     )
     const cut = (): void => {
       this.isCut = true
@@ -173,9 +170,10 @@ class ScenarioRun {
     if (signal?.aborted === true) cut()
     const troubles = [
       ...scenario.groups.map((group) => this.trouble(group, gates.get(group.name)!)),
-      ...scenario.events.map((event) => this.happen(event)),
+      ...scenario.sealsAtMs.map((atMs) => this.sealAt(atMs)),
+      this.strikeAll(),
     ]
-    const sampling = setInterval(() => this.look(), 100)
+    const sampling = setInterval(() => this.look(players), 100)
     const all = Promise.all(players.map((player) => player.play())).finally(() => this.ending.abort())
     try {
       await (clock instanceof VirtualClock
@@ -185,24 +183,42 @@ class ScenarioRun {
     } finally {
       clearInterval(sampling)
       signal?.removeEventListener("abort", cut)
+      await network?.close()
     }
     return players.map((player) => player.report())
   }
 
+  /** What stands between the devices and the service; null: nothing. */
+  private async openNetwork(): Promise<Network | null> {
+    const { clock, scenario, service } = this.options
+    if (scenario.network.length === 0) return null
+    const { hostname, port } = new URL(service.url)
+    return openNetwork({
+      host: hostname.replace(/^\[(.*)\]$/, "$1"),
+      port: Number(port),
+      rules: networkOf(scenario),
+      random: makeRandom(scenario.seed).fork("network"),
+      now: () => clock.wallMs(),
+    })
+  }
+
   private makeGate(): Gate {
-    return new Gate(this.options.openLink ?? openLink, {
+    return new Gate(this.options.openLink ?? openWireLink, {
       connected: () => (this.sampler.connected += 1),
       disconnected: () => (this.sampler.connected -= 1),
     })
   }
 
-  private contextOf(gate: Gate): PlayContext {
-    const { clock, scenario, service, rules } = this.options
+  private contextOf(gate: Gate, network: Network | null): PlayContext {
+    const { clock, scenario, rules } = this.options
+    const service = network === null ? this.options.service : throughNetwork(this.options.service, network)
     return {
       clock,
       startsAt: scenario.startsAt,
       isVirtual: clock instanceof VirtualClock,
       service,
+      origin: this.options.origin,
+      operator: this.options.operator,
       openLink: gate.open,
       rules: { ...simulatedRules, ...rules },
       settleMs: scenario.settleMs,
@@ -235,28 +251,36 @@ class ScenarioRun {
     gate.reopen()
   }
 
-  private async happen(event: ScenarioEvent): Promise<void> {
-    const { clock, seal, host } = this.options
-    await clock.sleepUntil(event.atMs, this.ending.signal)
-    if (this.ending.signal.aborted) return
-    try {
-      if (event.kind === "seal") await this.during(seal?.() ?? Promise.resolve())
-      else if (host != null) await this.strike(event, host)
-    } catch (error) {
-      this.troubles.push(`${event.kind}: ${(error as Error).message}`)
+  private async sealAt(atMs: number): Promise<void> {
+    const { clock, seal } = this.options
+    await clock.sleepUntil(atMs, this.ending.signal)
+    if (this.ending.signal.aborted || seal === null) return
+    await this.during(seal()).catch((error: unknown) => {
+      this.troubles.push(`a seal failed: ${(error as Error).message}`)
+    })
+  }
+
+  /** One after the other: a service that is down cannot be killed again. */
+  private async strikeAll(): Promise<void> {
+    const { clock, scenario, host } = this.options
+    const random = makeRandom(scenario.seed).fork("service")
+    for (const planned of planServiceFaults(random, scenario.serviceFaults)) {
+      await clock.sleepUntil(planned.atMs, this.ending.signal)
+      if (this.ending.signal.aborted || host == null) return
+      await this.strike(planned, host).catch((error: unknown) => {
+        this.troubles.push(`${planned.fault.kind}: ${(error as Error).message}`)
+      })
     }
   }
 
-  private async strike(
-    { kind, forMs }: Exclude<ScenarioEvent, { kind: "seal" }>,
-    host: ServiceHost,
-  ): Promise<void> {
-    const isService = kind === "kill-service"
+  private async strike({ fault }: PlannedServiceFault, host: ServiceHost): Promise<void> {
+    const isService = fault.kind === "kill-service"
     this.options.say?.(isService ? "the service is killed" : "the database is stopped")
+    this.strikes += 1
     // Counters of a process begin at 0.
     this.isKilled ||= isService
     await (isService ? host.killService() : host.stopDatabase())
-    await sleep(forMs)
+    await sleep(fault.downMs)
     await (isService ? host.startService() : host.startDatabase())
     this.options.say?.(isService ? "the service is back" : "the database is back")
   }
@@ -266,10 +290,14 @@ class ScenarioRun {
     return clock instanceof VirtualClock ? clock.during(work) : work
   }
 
-  private look(): void {
+  private look(players: readonly Player[]): void {
     const { clock, onSample, cost, scenario } = this.options
     this.memoryBytesMax = Math.max(this.memoryBytesMax, cost().memoryBytes)
     if (!this.sampler.isDue) return
+    this.measures.raise(
+      "faults",
+      players.reduce((sum, { faultCount }) => sum + faultCount, this.strikes),
+    )
     const planned = this.members.map(({ statements }) => statements)
     onSample?.(this.sampler.take(), {
       measures: this.measures,
@@ -295,170 +323,18 @@ class ScenarioRun {
       return false
     }
   }
-
-  private async judge(
-    played: readonly PlayedDevice[],
-    { wallMs, scenarioMs, costBefore, costAfter, isSealed }: Measured,
-  ): Promise<RunOutcome> {
-    const { view, scenario } = this.options
-    const after = await view.devices(played.map(({ id }) => id))
-    const details = await this.lookAtDetails(played)
-    const circumstances = { isCut: this.isCut, isSealed }
-    const accounts = played.map((device) =>
-      accountOf(
-        {
-          played: device,
-          before: this.before.get(device.id) ?? null,
-          after: after.get(device.id) ?? null,
-          detail: details.get(device.id) ?? null,
-          detailBefore: this.detailsBefore.get(device.id) ?? null,
-          allowance: this.allowanceOf(device),
-        },
-        circumstances,
-      ),
-    )
-    const counts = sumUp(accounts)
-    const metrics = await view.metrics()
-    const counters = counterFaults(this.isKilled ? null : this.metricsBefore, metrics, {
-      receipts: counts.receipts,
-      stored: counts.stored,
-    })
-    const proofs = await this.prove(accounts, isSealed)
-    for (const { group, stored, sealed } of accounts) {
-      this.measures.add("stored", stored ?? 0, `group:${group}`)
-      this.measures.add("sealed", sealed ?? 0, `group:${group}`)
-    }
-    for (const { group, sent, reconnects } of accounts) {
-      this.measures.add("sent", sent, `group:${group}`)
-      this.measures.add("reconnects", reconnects, `group:${group}`)
-    }
-    const generator = costOf(costBefore, costAfter, wallMs, this.memoryBytesMax, counts.made)
-    this.measures.wallMs = wallMs
-    this.measures.set("simulator_cpu", generator.cpuShare)
-    this.measures.set("simulator_memory_mb", generator.memoryBytesMax / 1e6)
-    return {
-      isCut: this.isCut,
-      accounts,
-      counts,
-      measures: this.measures,
-      thresholds: scenario.thresholds.map((threshold) => checkThreshold(threshold, this.measures)),
-      truths: [
-        makeTruth(
-          "every statement is accounted for: made, acknowledged, stored, sealed as the ground truth demands",
-          accounts.flatMap(({ id, faults }) => faults.map((fault) => `${id}: ${fault}`)),
-        ),
-        makeTruth("the service's counters add up, and count what devices were told", counters),
-        proofs,
-        makeTruth("what the scenario does to the service was done", this.troubles),
-      ],
-      faults: [],
-      samples: this.sampler.samples,
-      block: await view.lastBlock(),
-      generator,
-      wallMs,
-      scenarioMs,
-      fingerprint: fingerprintOf(played),
-    }
-  }
-
-  /** Of those that were told anything but good, and of some of the others. */
-  private async lookAtDetails(played: readonly PlayedDevice[]): Promise<Map<string, StoredDetail>> {
-    const told = played.filter(({ receipts, alarms, failure }) => {
-      const isRefused = (Object.keys(receipts) as Verdict[]).some(isRefusal)
-      return isRefused || alarms.length > 0 || failure !== null
-    })
-    const others = played.filter((device) => !told.includes(device))
-    const details = new Map<string, StoredDetail>()
-    for (const { id } of [...told, ...others].slice(0, detailsMax)) {
-      // Without what was before, refusals of earlier runs would look like ones of this.
-      if (this.known.has(id) && !this.detailsBefore.has(id)) continue
-      details.set(id, await this.options.view.detail(id))
-    }
-    return details
-  }
-
-  private async prove(accounts: readonly DeviceAccount[], isSealed: boolean): Promise<Truth> {
-    const name = "evidence of sealed statements verifies offline"
-    const { prove } = this.options
-    if (prove === undefined) return makeTruth(name, [], "no evidence can be had here")
-    if (!isSealed) return makeTruth(name, [], "nothing was sealed at the end")
-    const against: string[] = []
-    const sealed = accounts.filter(({ sealed: count }) => (count ?? 0) > 0)
-    // The first, the last, and one in the middle.
-    const chosen = new Set([sealed[0], sealed[sealed.length >> 1], sealed.at(-1)].slice(0, provenMax))
-    for (const account of chosen) {
-      if (account === undefined) continue
-      const why = await prove(account.id)
-      if (why !== null) against.push(`${account.id}: ${why}`)
-    }
-    return makeTruth(
-      name,
-      against,
-      chosen.size === 0 || sealed.length === 0 ? "no device has a sealed statement" : null,
-    )
-  }
-
-  private allowanceOf(_device: PlayedDevice): Allowance {
-    return honest
-  }
 }
 
-interface Measured {
-  readonly wallMs: number
-  readonly scenarioMs: number
-  readonly costBefore: ReturnType<ScenarioRunOptions["cost"]>
-  readonly costAfter: ReturnType<ScenarioRunOptions["cost"]>
-  readonly isSealed: boolean
+/** The same service by way of the network. A silent connection is only found by its silence, so it is asked more often. */
+function throughNetwork(service: Service, { port }: Network): Service {
+  const url = new URL(service.url)
+  const { hostname } = url
+  url.hostname = "127.0.0.1"
+  url.port = String(port)
+  return { ...service, url: url.href.replace(/\/$/, ""), servername: hostname, keepaliveSeconds: 3 }
 }
 
 function endOf({ groups }: Scenario): number | null {
   const ends = groups.map(({ stages }) => stages.reduce((sum, { durationMs }) => sum + durationMs, 0))
   return Math.max(...ends) || null
-}
-
-function sumUp(accounts: readonly DeviceAccount[]): RunCounts {
-  const receipts: Partial<Record<Verdict, number>> = {}
-  for (const account of accounts)
-    for (const [verdict, count] of Object.entries(account.receipts) as [Verdict, number][])
-      receipts[verdict] = (receipts[verdict] ?? 0) + count
-  const sum = (of: (account: DeviceAccount) => number): number =>
-    accounts.reduce((total, account) => total + of(account), 0)
-  const isAsked = accounts.every(({ stored }) => stored !== null)
-  return {
-    demanded: sum(({ demanded }) => demanded),
-    made: sum(({ made }) => made),
-    sent: sum(({ sent }) => sent),
-    acknowledged: sum(({ acknowledged }) => acknowledged),
-    stored: isAsked ? sum(({ stored }) => stored ?? 0) : null,
-    sealed: isAsked ? sum(({ sealed }) => sealed ?? 0) : null,
-    unanswered: sum(({ unanswered }) => unanswered),
-    readings: sum(({ readings }) => readings),
-    reconnects: sum(({ reconnects }) => reconnects),
-    receipts,
-  }
-}
-
-function costOf(
-  before: Measured["costBefore"],
-  after: Measured["costAfter"],
-  wallMs: number,
-  memoryBytesMax: number,
-  made: number,
-): GeneratorCost {
-  const cpuSeconds = after.cpuSeconds - before.cpuSeconds
-  return {
-    cpuSeconds,
-    cpuShare: (cpuSeconds * 1000) / Math.max(1, wallMs),
-    memoryBytesMax: Math.max(memoryBytesMax, after.memoryBytes),
-    cpuMicrosPerStatement: made === 0 ? null : (cpuSeconds * 1e6) / made,
-  }
-}
-
-function fingerprintOf(played: readonly PlayedDevice[]): string {
-  const hash = createHash("sha256")
-  for (const { id, last } of played) {
-    hash.update(`${id} ${last?.seq ?? 0} `)
-    if (last !== null) hash.update(last.entry)
-  }
-  return hash.digest("hex")
 }

@@ -1,7 +1,10 @@
 /** What a run of the simulator is to be: who takes part, what happens to them, and what has to come out. */
 import { startsAtDefault } from "./recording/recording.ts"
 import { type VitalName, vitals } from "./signal/vital.ts"
+import type { FaultRule } from "./fault.ts"
+import type { ServiceFaultRule } from "./service-fault.ts"
 import type { Threshold } from "./threshold.ts"
+import type { ToxicRule } from "./toxic.ts"
 
 /** As it is run: every default filled in, durations in ms of scenario time. */
 export interface Scenario {
@@ -17,7 +20,12 @@ export interface Scenario {
   /** What the devices' clocks say when the scenario begins, Unix seconds. */
   readonly startsAt: number
   readonly groups: readonly ScenarioGroup[]
-  readonly events: readonly ScenarioEvent[]
+  /** At these moments of scenario time a block is sealed, beside the one at the end. */
+  readonly sealsAtMs: readonly number[]
+  /** What happens to the service and its database; `atMs`, `jitterMs` and `everyMs` are of scenario time. */
+  readonly serviceFaults: readonly ServiceFaultRule[]
+  /** What the network does; `fromMs` and `toMs` are of scenario time. */
+  readonly network: readonly ToxicRule[]
   /** How long verdicts are waited for when everything is said; wall time, ms. */
   readonly settleMs: number
   readonly thresholds: readonly Threshold[]
@@ -35,6 +43,7 @@ export interface ScenarioGroup {
   /** Of each device; null: until the stages end, or the recording. */
   readonly statements: number | null
   readonly stages: readonly Stage[]
+  readonly faults: readonly FaultRule[]
 }
 
 export type ReadingSource =
@@ -62,14 +71,6 @@ export type Stage =
   | { readonly kind: "storm"; readonly times: number; readonly durationMs: number }
   /** Devices go on measuring, and find no network. */
   | { readonly kind: "offline"; readonly durationMs: number }
-
-/** What happens to everybody, at a moment of scenario time. */
-export type ScenarioEvent =
-  | { readonly kind: "seal"; readonly atMs: number }
-  /** SIGKILL to the service that the simulator started; it is started again after `forMs` of wall time. */
-  | { readonly kind: "kill-service"; readonly atMs: number; readonly forMs: number }
-  /** The same for its database. */
-  | { readonly kind: "stop-database"; readonly atMs: number; readonly forMs: number }
 
 export const allSignals = Object.keys(vitals) as readonly VitalName[]
 
@@ -134,4 +135,13 @@ export function troubleTimes(stages: readonly Stage[]): {
     atMs += stage.durationMs
   }
   return { cutsMs, offlineMs }
+}
+
+/** What the network does, by ms of the run: it is bound to the wall. */
+export function networkOf({ network, speed }: Scenario): ToxicRule[] {
+  return network.map(({ fromMs, toMs, ...rule }) => ({
+    ...rule,
+    ...(fromMs === undefined ? {} : { fromMs: fromMs / speed }),
+    ...(toMs === undefined ? {} : { toMs: toMs / speed }),
+  }))
 }

@@ -4,6 +4,7 @@
  */
 import { formatHex } from "../chain/bytes.ts"
 import { type Verdict, isRefusal, statementVerdicts } from "../chain/verdict.ts"
+import type { FaultFinding } from "./fault.ts"
 import type { PlayedDevice } from "./player.ts"
 import type { ServiceMetrics, StoredDetail, StoredDevice } from "./service-view.ts"
 
@@ -40,13 +41,27 @@ export interface Allowance {
   readonly refusals: ReadonlySet<Verdict>
   /** Statements that may be missing: lost with the device's memory, or never allowed in. */
   readonly isOpen: boolean
-  /** Whether two histories of it are evidence, and must be. */
-  readonly isEvidence: boolean
+  /** Whether two histories of it are kept as evidence. */
+  readonly evidence: "must" | "may" | "never"
   /** Whether it is done before it has said everything. */
   readonly stops: boolean
 }
 
-export const honest: Allowance = { refusals: new Set(), isOpen: false, isEvidence: false, stops: false }
+export const honest: Allowance = { refusals: new Set(), isOpen: false, evidence: "never", stops: false }
+
+/** What a device's planned faults, and what came of them, allow. */
+export function allowanceOf(findings: readonly FaultFinding[]): Allowance {
+  if (findings.length === 0) return honest
+  const expected = findings.map((finding) => finding.expected)
+  const proving = findings.filter((finding) => finding.expected.isEvidence)
+  return {
+    refusals: new Set(expected.flatMap(({ verdicts }) => verdicts.filter(isRefusal))),
+    isOpen: expected.some(({ statement }) => statement === "open"),
+    evidence:
+      proving.length === 0 ? "never" : proving.some(({ result }) => result === "met") ? "must" : "may",
+    stops: expected.some(({ device }) => device === "stops"),
+  }
+}
 
 export interface Sides {
   readonly played: PlayedDevice
@@ -67,8 +82,7 @@ export interface Circumstances {
 
 export function accountOf(sides: Sides, circumstances: Circumstances): DeviceAccount {
   const { played, before, after } = sides
-  const { receipts: all, ...rest } = played
-  const { head: _, ...receipts } = all
+  const { receipts, ...rest } = played
   const stored = after === undefined ? null : (after?.head.seq ?? 0) - (before?.head.seq ?? 0)
   const sealed =
     after === undefined ? null : (after?.sealed?.seq ?? 0) - Math.max(0, before?.sealed?.seq ?? 0)
@@ -104,19 +118,24 @@ function demandedOf({ played, allowance }: Sides, { isCut }: Circumstances): num
 }
 
 function ownFaults(played: PlayedDevice, allowance: Allowance, { isCut }: Circumstances): string[] {
-  const { made, stored, overflowed, unanswered, failure, alarms } = played
+  const { made, stored, overflowed, gone, unanswered, failure, alarms } = played
   const faults: string[] = []
   const refusedCount = Object.values(played.refused).reduce((sum, count) => sum + count, 0)
   if (failure !== null) faults.push(`it failed: ${failure}`)
-  if (made !== stored + refusedCount + overflowed + unanswered)
+  if (made !== stored + refusedCount + overflowed + gone + unanswered)
     faults.push(
-      `made ${made}, but stored ${stored}, refused ${refusedCount}, without room ${overflowed} and unanswered ${unanswered}`,
+      `made ${made}, but stored ${stored}, refused ${refusedCount}, without room ${overflowed}, lost ${gone} and unanswered ${unanswered}`,
     )
   const isExcused = isCut || allowance.isOpen || allowance.stops
   if (unanswered > 0 && !isExcused) faults.push(`${unanswered} of ${made} statements have no verdict`)
   for (const [verdict, count] of Object.entries(played.refused) as [Verdict, number][])
     if (!allowance.refusals.has(verdict) || !isExcused)
       faults.push(`${count} of its statements will never be stored: ${verdict}`)
+  for (const { place, verdict } of played.surprises)
+    faults.push(
+      `${place === null ? "a statement of its own making" : `statement ${place} of ${made}`} was answered as ${verdict}, and nothing that was done to it calls for that`,
+    )
+  if (gone > 0 && !allowance.isOpen) faults.push(`${gone} statements were lost in the device`)
   for (const alarm of alarms) {
     switch (alarm.kind) {
       case "service-lost-statements":
@@ -125,10 +144,11 @@ function ownFaults(played: PlayedDevice, allowance: Allowance, { isCut }: Circum
         )
         break
       case "fork":
-        if (!allowance.isEvidence) faults.push(`it is said to have forked at seq ${alarm.seq}`)
+        if (allowance.evidence === "never") faults.push(`it is said to have forked at seq ${alarm.seq}`)
         break
       case "another-signer":
-        if (!allowance.isEvidence) faults.push(`another statement than its own stands at seq ${alarm.seq}`)
+        if (allowance.evidence === "never")
+          faults.push(`another statement than its own stands at seq ${alarm.seq}`)
         break
       case "contradiction":
         faults.push(`it is refused again and again as ${alarm.verdict} at seq ${alarm.seq ?? "?"}`)
@@ -154,11 +174,13 @@ function storedFaults({ played, before, after, allowance }: Sides, stored: numbe
     )
   else if (stored < known) faults.push(`${known} statements were acknowledged, and ${stored} are stored`)
   // What was on its way when the run ended may be stored or not: its device asks for the head when it comes back.
-  if (stored > known + unanswered && !allowance.isEvidence)
-    faults.push(`${stored} statements are stored, and it said ${known + unanswered}`)
-  if (headSeq > (before?.head.seq ?? 0) && !allowance.isOpen) {
+  const most = known + unanswered + played.gone
+  if (stored > most) faults.push(`${stored} statements are stored, and it said ${most}`)
+  if (headSeq > (before?.head.seq ?? 0)) {
     const own = entryAt(headSeq)
-    if (own === null || formatHex(own) !== after!.head.entry)
+    // What it lost, it may not know.
+    const isForgotten = own === null && allowance.isOpen
+    if (!isForgotten && (own === null || formatHex(own) !== after!.head.entry))
       faults.push(`what is stored at seq ${headSeq} is not what it signed for this place`)
   }
   return faults
@@ -198,8 +220,8 @@ function accusations({ played, detail, detailBefore, allowance }: Sides): string
       )
   }
   const forks = detail.forks.length - (detailBefore?.forks.length ?? 0)
-  if (forks > 0 && !allowance.isEvidence) faults.push(`the service holds ${forks} forks of it`)
-  if (forks <= 0 && allowance.isEvidence)
+  if (forks > 0 && allowance.evidence === "never") faults.push(`the service holds ${forks} forks of it`)
+  if (forks <= 0 && allowance.evidence === "must")
     faults.push("it signed two histories, and the service holds no evidence")
   return faults
 }

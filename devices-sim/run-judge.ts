@@ -1,0 +1,245 @@
+/** What a run came to: the two sides of the truth are brought together, and thresholds are held against what was measured. */
+import { createHash } from "node:crypto"
+import { type Verdict, isRefusal } from "../chain/verdict.ts"
+import type { FaultFinding } from "./fault.ts"
+import { faultsAgainst, tallyFaults } from "./fault-tally.ts"
+import type { Measures } from "./measure.ts"
+import type { PlayedDevice } from "./player.ts"
+import type { FaultTally, GeneratorCost, RunCounts, Sample, Truth } from "./run-report.ts"
+import { makeTruth } from "./run-report.ts"
+import type { Scenario } from "./scenario.ts"
+import type { SealedBlock, ServiceMetrics, ServiceView, StoredDetail, StoredDevice } from "./service-view.ts"
+import { type ThresholdResult, checkThreshold } from "./threshold.ts"
+import { type DeviceAccount, accountOf, allowanceOf, counterFaults } from "./truth.ts"
+
+/** What a run came to, before it is written up. */
+export interface RunOutcome {
+  readonly isCut: boolean
+  readonly accounts: readonly DeviceAccount[]
+  readonly counts: RunCounts
+  readonly measures: Measures
+  readonly thresholds: readonly ThresholdResult[]
+  readonly truths: readonly Truth[]
+  readonly faults: readonly FaultTally[]
+  readonly samples: readonly Sample[]
+  readonly block: SealedBlock | null
+  readonly generator: GeneratorCost
+  readonly wallMs: number
+  readonly scenarioMs: number
+  /** SHA-256 over the last entry of each device, hex: two runs of one seed on empty chains have the same. */
+  readonly fingerprint: string
+}
+
+/** Of the simulator's own process. */
+export interface ProcessCost {
+  readonly cpuSeconds: number
+  readonly memoryBytes: number
+}
+
+/** What a run has gathered when everybody has ended. */
+export interface RunRecord {
+  readonly scenario: Scenario
+  readonly view: ServiceView
+  /** What is shown about some of the devices by what is sealed: why not, or null. */
+  readonly prove?: ((id: string) => Promise<string | null>) | undefined
+  readonly measures: Measures
+  readonly samples: readonly Sample[]
+  readonly played: readonly PlayedDevice[]
+  /** Devices that were known before. */
+  readonly known: ReadonlySet<string>
+  readonly before: ReadonlyMap<string, StoredDevice>
+  readonly detailsBefore: ReadonlyMap<string, StoredDetail>
+  /** Null: the service was killed in between, and its counters began at 0. */
+  readonly metricsBefore: ServiceMetrics | null
+  readonly isCut: boolean
+  readonly isSealed: boolean
+  /** What could not be done to the service. */
+  readonly troubles: readonly string[]
+  /** How often something was. */
+  readonly strikes: number
+  readonly wallMs: number
+  readonly scenarioMs: number
+  readonly costBefore: ProcessCost
+  readonly costAfter: ProcessCost
+  readonly memoryBytesMax: number
+}
+
+/** Devices that are asked for one by one at the end, beside those that were told anything but good. */
+export const detailsMax = 200
+const provenMax = 3
+
+export function judgeRun(record: RunRecord): Promise<RunOutcome> {
+  return new RunJudge(record).judge()
+}
+
+class RunJudge {
+  private readonly record: RunRecord
+
+  constructor(record: RunRecord) {
+    this.record = record
+  }
+
+  async judge(): Promise<RunOutcome> {
+    const { view, scenario, played, measures, wallMs, scenarioMs, isSealed, isCut } = this.record
+    const after = await view.devices(played.map(({ id }) => id))
+    const details = await this.lookAtDetails(played)
+    const circumstances = { isCut, isSealed }
+    const accounts = played.map((device) =>
+      accountOf(
+        {
+          played: device,
+          before: this.record.before.get(device.id) ?? null,
+          after: after.get(device.id) ?? null,
+          detail: details.get(device.id) ?? null,
+          detailBefore: this.record.detailsBefore.get(device.id) ?? null,
+          allowance: allowanceOf(device.findings),
+        },
+        circumstances,
+      ),
+    )
+    const counts = sumUp(accounts)
+    const metrics = await view.metrics()
+    const counters = counterFaults(this.record.metricsBefore, metrics, {
+      receipts: counts.receipts,
+      stored: counts.stored,
+    })
+    const proofs = await this.prove(accounts, isSealed)
+    for (const { group, stored, sealed } of accounts) {
+      measures.add("stored", stored ?? 0, `group:${group}`)
+      measures.add("sealed", sealed ?? 0, `group:${group}`)
+    }
+    for (const { group, sent, reconnects } of accounts) {
+      measures.add("sent", sent, `group:${group}`)
+      measures.add("reconnects", reconnects, `group:${group}`)
+    }
+    const findings = played.flatMap((device): readonly FaultFinding[] => device.findings)
+    measures.raise(
+      "faults",
+      this.record.strikes + findings.filter(({ result }) => result !== "skipped").length,
+    )
+    const generator = costOf(this.record, counts.made)
+    measures.wallMs = wallMs
+    measures.set("simulator_cpu", generator.cpuShare)
+    measures.set("simulator_memory_mb", generator.memoryBytesMax / 1e6)
+    return {
+      isCut,
+      accounts,
+      counts,
+      measures,
+      thresholds: scenario.thresholds.map((threshold) => checkThreshold(threshold, measures)),
+      truths: [
+        makeTruth(
+          "every statement is accounted for: made, acknowledged, stored, sealed as the ground truth demands",
+          accounts.flatMap(({ id, faults }) => faults.map((fault) => `${id}: ${fault}`)),
+        ),
+        makeTruth("the service's counters add up, and count what devices were told", counters),
+        proofs,
+        ...this.truthsOfFaults(findings),
+      ],
+      faults: tallyFaults(findings),
+      samples: this.record.samples,
+      block: await view.lastBlock(),
+      generator,
+      wallMs,
+      scenarioMs,
+      fingerprint: fingerprintOf(played),
+    }
+  }
+
+  private truthsOfFaults(findings: readonly FaultFinding[]): Truth[] {
+    const truths: Truth[] = []
+    if (findings.length > 0)
+      truths.push(
+        makeTruth(
+          "every kind of fault came to happen, and each was answered as it must be",
+          faultsAgainst(findings, this.record.isCut),
+        ),
+      )
+    const { serviceFaults, sealsAtMs } = this.record.scenario
+    const planned = serviceFaults.length + sealsAtMs.length
+    if (planned > 0 || this.record.troubles.length > 0)
+      truths.push(makeTruth("what was to happen to the service has happened", this.record.troubles))
+    return truths
+  }
+
+  /** Of those that were told anything but good, and of some of the others. */
+  private async lookAtDetails(played: readonly PlayedDevice[]): Promise<Map<string, StoredDetail>> {
+    const told = played.filter(({ receipts, alarms, failure }) => {
+      const isRefused = (Object.keys(receipts) as Verdict[]).some(isRefusal)
+      return isRefused || alarms.length > 0 || failure !== null
+    })
+    const others = played.filter((device) => !told.includes(device))
+    const details = new Map<string, StoredDetail>()
+    for (const { id } of [...told, ...others].slice(0, detailsMax)) {
+      // Without what was before, refusals of earlier runs would look like ones of this.
+      if (this.record.known.has(id) && !this.record.detailsBefore.has(id)) continue
+      details.set(id, await this.record.view.detail(id))
+    }
+    return details
+  }
+
+  private async prove(accounts: readonly DeviceAccount[], isSealed: boolean): Promise<Truth> {
+    const name = "evidence of sealed statements verifies offline"
+    const { prove } = this.record
+    if (prove === undefined) return makeTruth(name, [], "no evidence can be had here")
+    if (!isSealed) return makeTruth(name, [], "nothing was sealed at the end")
+    const against: string[] = []
+    const sealed = accounts.filter(({ sealed: count }) => (count ?? 0) > 0)
+    // The first, the last, and one in the middle.
+    const chosen = new Set([sealed[0], sealed[sealed.length >> 1], sealed.at(-1)].slice(0, provenMax))
+    for (const account of chosen) {
+      if (account === undefined) continue
+      const why = await prove(account.id)
+      if (why !== null) against.push(`${account.id}: ${why}`)
+    }
+    return makeTruth(
+      name,
+      against,
+      chosen.size === 0 || sealed.length === 0 ? "no device has a sealed statement" : null,
+    )
+  }
+}
+
+function sumUp(accounts: readonly DeviceAccount[]): RunCounts {
+  const receipts: Partial<Record<Verdict, number>> = {}
+  for (const account of accounts)
+    for (const [verdict, count] of Object.entries(account.receipts) as [Verdict, number][])
+      receipts[verdict] = (receipts[verdict] ?? 0) + count
+  const sum = (of: (account: DeviceAccount) => number): number =>
+    accounts.reduce((total, account) => total + of(account), 0)
+  const isAsked = accounts.every(({ stored }) => stored !== null)
+  return {
+    demanded: sum(({ demanded }) => demanded),
+    made: sum(({ made }) => made),
+    sent: sum(({ sent }) => sent),
+    acknowledged: sum(({ acknowledged }) => acknowledged),
+    stored: isAsked ? sum(({ stored }) => stored ?? 0) : null,
+    sealed: isAsked ? sum(({ sealed }) => sealed ?? 0) : null,
+    unanswered: sum(({ unanswered }) => unanswered),
+    readings: sum(({ readings }) => readings),
+    reconnects: sum(({ reconnects }) => reconnects),
+    receipts,
+  }
+}
+
+function costOf(
+  { costBefore: before, costAfter: after, wallMs, memoryBytesMax }: RunRecord,
+  made: number,
+): GeneratorCost {
+  const cpuSeconds = after.cpuSeconds - before.cpuSeconds
+  return {
+    cpuSeconds,
+    cpuShare: (cpuSeconds * 1000) / Math.max(1, wallMs),
+    memoryBytesMax: Math.max(memoryBytesMax, after.memoryBytes),
+    cpuMicrosPerStatement: made === 0 ? null : (cpuSeconds * 1e6) / made,
+  }
+}
+
+function fingerprintOf(played: readonly PlayedDevice[]): string {
+  const hash = createHash("sha256")
+  for (const { id, last } of played) {
+    hash.update(`${id} ${last?.seq ?? 0} `)
+    if (last !== null) hash.update(last.entry)
+  }
+  return hash.digest("hex")
+}
