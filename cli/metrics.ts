@@ -24,8 +24,14 @@ export interface SealMetrics {
 export interface WitnessMetrics {
   cosigned(witness: string): void
   failed(witness: string, kind: string): void
-  /** What no quorum has seen: how many blocks, and where the first of them ends. */
-  lagging(lag: { readonly height: number; readonly blocks: number; readonly sinceMs: number | null }): void
+}
+
+/** What no quorum has seen: how many blocks, and where the first of them ends (Unix ms). */
+export interface WitnessLag {
+  /** Of the last block that is witnessed; -1 before the first. */
+  readonly height: number
+  readonly blocks: number
+  readonly sinceMs: number | null
 }
 
 /**
@@ -204,34 +210,43 @@ export function makeSealMetrics(registry: Registry): SealMetrics {
   }
 }
 
-/** @param witnesses their names in the policy, which the operator wrote: a label each */
+/**
+ * @param witnesses their names in the policy, which the operator wrote: a label each
+ * @param readLag asked whenever the metrics are read, since other processes seal too; where it fails the last one stands
+ */
 export function makeWitnessMetrics(
   registry: Registry,
   witnesses: readonly string[],
+  readLag: () => Promise<WitnessLag>,
   nowMs: () => number,
 ): WitnessMetrics {
   const registers = [registry]
-  const height = new Gauge({
-    name: "tidemark_block_witnessed_height",
-    help: "Height of the last block that a quorum of witnesses has seen; -1 before the first.",
-    registers,
-  })
-  height.set(-1)
-  const unwitnessed = new Gauge({
-    name: "tidemark_blocks_unwitnessed",
-    help: "Sealed blocks that no quorum of witnesses has seen yet.",
-    registers,
-  })
-  let sinceMs: number | null = null
-  registry.registerMetric(
-    new Gauge({
-      name: "tidemark_witness_lag_seconds",
-      help: "How long the first block that no quorum has seen has been waiting; 0 where there is none.",
-      registers: [],
-      collect(): void {
-        this.set(sinceMs === null ? 0 : Math.max(0, nowMs() - sinceMs) / 1000)
-      },
-    }),
+  const addGauge = (name: string, help: string, valueOf: (lag: WitnessLag) => number): void => {
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        registers: [],
+        async collect(): Promise<void> {
+          await readLag().then((lag) => this.set(valueOf(lag)), ignore)
+        },
+      }),
+    )
+  }
+  addGauge(
+    "tidemark_block_witnessed_height",
+    "Height of the last block that a quorum of witnesses has seen; -1 before the first.",
+    ({ height }) => height,
+  )
+  addGauge(
+    "tidemark_blocks_unwitnessed",
+    "Sealed blocks that no quorum of witnesses has seen yet.",
+    ({ blocks }) => blocks,
+  )
+  addGauge(
+    "tidemark_witness_lag_seconds",
+    "How long the first block that no quorum has seen has been waiting; 0 where there is none.",
+    ({ sinceMs }) => (sinceMs === null ? 0 : Math.max(0, nowMs() - sinceMs) / 1000),
   )
   const cosignatures = new Counter({
     name: "tidemark_witness_cosignatures_total",
@@ -253,10 +268,7 @@ export function makeWitnessMetrics(
   return {
     cosigned: (witness) => cosignatures.inc({ witness }),
     failed: (witness, kind) => failures.inc({ witness, kind }),
-    lagging: (lagging) => {
-      height.set(lagging.height)
-      unwitnessed.set(lagging.blocks)
-      sinceMs = lagging.sinceMs
-    },
   }
 }
+
+function ignore(): void {}

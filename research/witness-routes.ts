@@ -1,6 +1,6 @@
 /** `/v1/witnesses`: who is asked to cosign the log's checkpoints, how far each has come, and what is witnessed. */
 import type { FastifyPluginAsync } from "fastify"
-import { nameOf, parseTlogPolicy } from "../chain/tlog-policy.ts"
+import { type TlogPolicy, formatTlogPolicy, nameOf, parseTlogPolicy } from "../chain/tlog-policy.ts"
 import { describeAsOf } from "./as-of.ts"
 import { formatMs } from "./instant.ts"
 import type { ResearchOptions } from "./options.ts"
@@ -24,7 +24,6 @@ const witnessesSchema = {
         properties: {
           name: { type: "string", description: "in the policy" },
           vkey: { type: "string" },
-          url: { type: ["string", "null"] },
           height: { type: ["integer", "null"], description: "of the last block that it has cosigned" },
           at: { type: ["string", "null"], description: "when that was, as it signed it" },
         },
@@ -38,6 +37,12 @@ const witnessesSchema = {
     unwitnessed: { type: "integer", description: "sealed blocks that are not witnessed yet" },
   },
 } as const
+
+/** Where the operator asks them is between the two. */
+function formatPolicy(policy: TlogPolicy): string {
+  const witnesses = policy.witnesses.map((witness) => ({ ...witness, url: null }))
+  return new TextDecoder().decode(formatTlogPolicy({ ...policy, witnesses }))
+}
 
 export const witnessRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { desk }) => {
   app.get(
@@ -71,14 +76,13 @@ export const witnessRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
         request.access.rows = policy?.witnesses.length ?? 0
         return {
           asOf: describeAsOf(snapshot.asOf),
-          policy: stored === undefined ? null : new TextDecoder().decode(stored.policy),
+          policy: policy === null ? null : formatPolicy(policy),
           quorum: policy === null ? null : nameOf(policy.quorum),
-          witnesses: (policy?.witnesses ?? []).map(({ name, vkey, url }) => {
+          witnesses: (policy?.witnesses ?? []).map(({ name, vkey }) => {
             const cosigned = last.find((one) => one.vkey === vkey)
             return {
               name,
               vkey,
-              url,
               height: cosigned?.height ?? null,
               at: cosigned === undefined ? null : formatMs(cosigned.at_ms),
             }

@@ -8,7 +8,7 @@ import { type AskedWitness, type WitnessPlan, readWitnessPlan } from "../../inge
 import { Courier } from "../../ingest/witness-courier.ts"
 import { StoredTiles } from "../../research/log-tiles.ts"
 import { CommandFault } from "../fault.ts"
-import { makeWitnessMetrics } from "../metrics.ts"
+import { type WitnessLag, makeWitnessMetrics } from "../metrics.ts"
 import { readNamedFile } from "../option.ts"
 import type { Base } from "./base.ts"
 
@@ -79,6 +79,25 @@ export async function compareBase(
   )
 }
 
+const lagMsMax = 1_000
+
+/** One query at a time for whoever asks meanwhile; a database that is silent must not silence the metrics. */
+function boundedLag(pool: Pool): () => Promise<WitnessLag> {
+  let reading: Promise<WitnessLag> | null = null
+  return async () => {
+    reading ??= readWitnessLag(pool).finally(() => (reading = null))
+    let timer: NodeJS.Timeout | undefined
+    const silence = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error("the database is silent")), lagMsMax)
+    })
+    try {
+      return await Promise.race([reading, silence])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
 export async function startWitnesses(
   base: Base<CheckpointSigner>,
   plan: WitnessPlan,
@@ -87,26 +106,17 @@ export async function startWitnesses(
   const { pool } = database
   await storePlan(pool, plan)
   const names = plan.asked.map(({ name }) => name)
-  const metrics = makeWitnessMetrics(registry, names, Date.now)
+  const metrics = makeWitnessMetrics(registry, names, boundedLag(pool), Date.now)
   readiness.add("witnesses")
-  const lag = async (): Promise<void> => {
-    try {
-      metrics.lagging(await readWitnessLag(pool))
-    } catch (error) {
-      log.warn({ error: (error as Error).message }, "how many blocks are witnessed could not be read")
-    }
-  }
   const events = {
     cosigned: (witness: string, height: number, isWitnessed: boolean): void => {
       metrics.cosigned(witness)
       log.info({ witness, height }, "cosigned")
       if (isWitnessed) log.info({ height }, "witnessed")
-      void lag()
     },
     failed: (witness: string, trouble: { readonly kind: string; readonly rule: string }): void => {
       metrics.failed(witness, trouble.kind)
       log.warn({ witness, kind: trouble.kind, trouble: trouble.rule }, "not cosigned; it is asked again")
-      void lag()
     },
     rolledBack: (witness: string, error: LogRolledBack): void => {
       metrics.failed(witness, "disagrees")
@@ -127,10 +137,8 @@ export async function startWitnesses(
         events,
       }),
   )
-  await lag()
   return {
     wake: () => {
-      void lag()
       for (const courier of couriers) courier.wake()
     },
     close: async () => {
