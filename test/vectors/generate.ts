@@ -7,6 +7,7 @@ import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { acceptedVectors } from "./accepted.ts"
 import { chainVectors } from "./chains.ts"
+import { cosignatureVectors } from "./cosignatures.ts"
 import { checkpointVectors } from "./checkpoints.ts"
 import { malformedVectors } from "./malformed.ts"
 import { evidenceVectors } from "./evidence.ts"
@@ -17,6 +18,7 @@ import { refusedVectors } from "./refused.ts"
 import { splitVectors } from "./splits.ts"
 import { tilesVectors } from "./tiles.ts"
 import { aheadVectors, unreadVectors } from "./unread.ts"
+import { witnessVectors } from "./witnesses.ts"
 
 /** A member a line, so that a change shows in a diff and a pack of 10,000 records is still one line. */
 function formatVector(vector: object): string {
@@ -76,10 +78,16 @@ export function makePublishedFiles(): Map<string, string> {
   return new Map(vectors.map(([path, vector]) => [path, formatVector(vector)]))
 }
 
+/** The files of `cosignatures/` and `witnesses/`, likewise. */
+export function makeWitnessFiles(): Map<string, string> {
+  const vectors = [...cosignatureVectors(), ...witnessVectors()]
+  return new Map(vectors.map(([path, vector]) => [path, formatVector(vector)]))
+}
+
 async function writeVectorFiles(folder: string): Promise<void> {
-  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts", "tiles", "checkpoints"])
+  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts", "tiles", "checkpoints", "cosignatures", "witnesses"])
     rmSync(join(folder, old), { recursive: true, force: true })
-  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles(), ...makeProofFiles(), ...makePublishedFiles()]) {
+  for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles(), ...makeProofFiles(), ...makePublishedFiles(), ...makeWitnessFiles()]) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
   }
