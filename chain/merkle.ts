@@ -273,9 +273,42 @@ export function checkConsistency(
 ): boolean {
   if (!Number.isSafeInteger(size1) || !Number.isSafeInteger(size2) || size1 < 1 || size1 > size2) return false
   if (size1 === size2) return proof.length === 0 && equalBytes(root1, root2)
-  const isPowerOfTwo = splitPoint(2 * size1) === size1
-  const path = isPowerOfTwo ? [root1, ...proof] : proof
-  if (path.length === 0 || path.some((node) => node.length !== hashSize)) return false
+  const roots = foldConsistency(size1, size2, root1, proof, hash)
+  return roots !== null && equalBytes(roots.old, root1) && equalBytes(roots.fresh, root2)
+}
+
+/**
+ * The root over the first `size1` leaves of a tree, as a proof of it shows: what somebody who proves consistency takes for
+ * the old root. Null where the proof does not give the tree's root, and where `size1` is a power of two, since such a proof
+ * does not hold the old root.
+ */
+export function oldRootOf(
+  size1: number,
+  size2: number,
+  root2: Hash,
+  proof: readonly Hash[],
+  hash: Sha256 = sha256,
+): Hash | null {
+  if (!Number.isSafeInteger(size1) || !Number.isSafeInteger(size2) || size1 < 1 || size1 >= size2) return null
+  if (isPowerOfTwo(size1)) return null
+  const roots = foldConsistency(size1, size2, root2, proof, hash)
+  return roots !== null && equalBytes(roots.fresh, root2) ? roots.old : null
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return splitPoint(2 * n) === n
+}
+
+/** Both roots that a proof leads to; null where it is none. Of a power of two the old root is the proof's beginning. */
+function foldConsistency(
+  size1: number,
+  size2: number,
+  root1: Hash,
+  proof: readonly Hash[],
+  hash: Sha256,
+): { readonly old: Hash; readonly fresh: Hash } | null {
+  const path = isPowerOfTwo(size1) ? [root1, ...proof] : proof
+  if (path.length === 0 || path.some((node) => node.length !== hashSize)) return null
   let fn = size1 - 1
   let sn = size2 - 1
   while (fn % 2 === 1) {
@@ -285,7 +318,7 @@ export function checkConsistency(
   let old = path[0]!
   let fresh = path[0]!
   for (const node of path.slice(1)) {
-    if (sn === 0) return false
+    if (sn === 0) return null
     if (fn % 2 === 1 || fn === sn) {
       old = hashNode(node, old, hash)
       fresh = hashNode(node, fresh, hash)
@@ -297,5 +330,5 @@ export function checkConsistency(
     fn = Math.floor(fn / 2)
     sn = Math.floor(sn / 2)
   }
-  return sn === 0 && equalBytes(old, root1) && equalBytes(fresh, root2)
+  return sn === 0 ? { old, fresh } : null
 }

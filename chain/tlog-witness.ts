@@ -2,7 +2,7 @@
 import { encodeUtf8, equalBytes, formatBase64, parseBase64 } from "./bytes.ts"
 import { type Checkpoint, type ExtendedCheckpoint, parseExtendedCheckpoint } from "./checkpoint.ts"
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "./hash.ts"
-import { checkConsistency, emptyRoot } from "./merkle.ts"
+import { checkConsistency, emptyRoot, oldRootOf } from "./merkle.ts"
 import { type Note, type NoteKey, formatNote, parseNote, verifyNote } from "./note.ts"
 import type { VerifyEquation } from "./signature.ts"
 
@@ -97,13 +97,21 @@ export type WitnessVerdict =
   | { readonly kind: "unsigned" }
   | { readonly kind: "shrinking" }
   /** The old size is not that of the last checkpoint. */
-  | { readonly kind: "conflict"; readonly size: number; readonly isSplit: boolean }
-  | { readonly kind: "inconsistent"; readonly rule: string; readonly isSplit: boolean }
+  | { readonly kind: "conflict"; readonly size: number; readonly split: WitnessedSplit | null }
+  | { readonly kind: "inconsistent"; readonly rule: string; readonly split: WitnessedSplit | null }
+
+/** The log has signed two histories: with the two checkpoints this is a split view (see `SplitView`). */
+export interface WitnessedSplit {
+  /** Of the new checkpoint's tree, over as many leaves as were cosigned last. */
+  readonly rootThere: Hash
+  /** From there to the new checkpoint. */
+  readonly proof: readonly Hash[]
+}
 
 /**
- * The rules of a witness, in the document's order. `isSplit`: the log has signed another root for the size that was
- * cosigned last, so that two notes by its key show two histories. Persist before answering, and let nothing come between
- * this and that.
+ * The rules of a witness, in the document's order. Persist before answering, and let nothing come between this and that.
+ * A refused request may hold the proof that the log has signed two histories: another root for the size that was cosigned
+ * last, or a proof that leads from such a root.
  */
 export function judgeCheckpoint(
   { oldSize, proof, note }: AddCheckpoint,
@@ -117,17 +125,26 @@ export function judgeCheckpoint(
   if (signers === null || signers.length === 0) return { kind: "unsigned" }
   if (oldSize > size) return { kind: "shrinking" }
   const sizeNow = last?.size ?? 0
-  const isSplit = last !== null && last.size === size && !equalBytes(last.root, root)
-  if (oldSize !== sizeNow) return { kind: "conflict", size: sizeNow, isSplit }
-  const inconsistent = (rule: string): WitnessVerdict => ({ kind: "inconsistent", rule, isSplit })
+  const isOtherRoot = last !== null && last.size === size && !equalBytes(last.root, root)
+  const split = isOtherRoot ? { rootThere: root, proof: [] } : null
+  if (oldSize !== sizeNow) return { kind: "conflict", size: sizeNow, split }
+  const inconsistent = (rule: string, shown: WitnessedSplit | null = split): WitnessVerdict => ({
+    kind: "inconsistent",
+    rule,
+    split: shown,
+  })
   if (size === 0 && !equalBytes(root, emptyRoot(hash)))
     return inconsistent("the root of a tree without leaves is the hash of nothing")
   if (sizeNow === 0 || last === null)
     return proof.length === 0 ? { kind: "cosign" } : inconsistent("from the empty tree there is no proof")
-  if (isSplit) return inconsistent(`another root was cosigned at ${size} leaves`)
-  if (!checkConsistency(sizeNow, size, last.root, root, proof, hash))
-    return inconsistent(`the proof does not lead from the ${sizeNow} leaves that were cosigned`)
-  return { kind: "cosign" }
+  if (isOtherRoot) return inconsistent(`another root was cosigned at ${size} leaves`)
+  if (checkConsistency(sizeNow, size, last.root, root, proof, hash)) return { kind: "cosign" }
+  // A proof that fits the new tree shows which root the log takes for the old one.
+  const rootThere = oldRootOf(sizeNow, size, root, proof, hash)
+  return inconsistent(
+    `the proof does not lead from the ${sizeNow} leaves that were cosigned`,
+    rootThere === null ? null : { rootThere, proof },
+  )
 }
 
 /** Where a witness shows a log's last checkpoint: `<prefix>/<this>/checkpoint`. */

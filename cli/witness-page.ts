@@ -13,8 +13,8 @@ export interface SeenLog {
   readonly root: string | null
   /** ISO time. */
   readonly cosignedAt: string | null
-  /** Sizes for which the log's key has signed two roots: it showed two histories. */
-  readonly splits: readonly number[]
+  /** Split views that anybody can check, under the witness's own prefix: the log has signed two histories. */
+  readonly splits: readonly string[]
 }
 
 export interface WitnessPage {
@@ -46,6 +46,8 @@ tr:last-child td { border-bottom: 0 }
 th { color: var(--ink-2); font-weight: 500; font-size: .875rem }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 a { color: var(--tide) }
+.split a { color: inherit }
+.split code { color: inherit }
 .split { margin: 0 0 12px; padding: 12px 14px; border: 1px solid var(--bad); border-radius: 8px;
   background: var(--bad-soft); color: var(--bad) }
 `
@@ -68,14 +70,7 @@ export function formatWitnessPage({ cosigner, logs, counts, nowMs }: WitnessPage
 <h1>Witness ${escape(cosigner.name)}</h1>
 <p>It cosigns a log's checkpoint when that contains all that it has seen of the log before, and nothing else. Who reads a
 log and demands this cosignature sees the same log as this witness.</p>
-${logs
-  .flatMap(({ origin, splits }) =>
-    splits.map(
-      (size) =>
-        `<p class="split" role="alert"><strong>${escape(origin)} has shown two histories:</strong> its key signed two roots for ${formatCount(size)} leaves. Both notes are kept in this witness's data folder.</p>`,
-    ),
-  )
-  .join("\n")}
+${logs.map(formatSplits).join("")}
 <h2 id="logs">Logs</h2>
 ${logs.length === 0 ? "<p>No log yet.</p>" : formatLogs(logs, nowMs)}
 <h2>Its key</h2>
@@ -89,6 +84,13 @@ ${logs.length === 0 ? "<p>No log yet.</p>" : formatLogs(logs, nowMs)}
 The same for programs: <a href="logs.json">logs.json</a>, <a href="metrics">metrics</a>.</p>
 </html>
 `
+}
+
+function formatSplits({ origin, splits }: SeenLog): string {
+  if (splits.length === 0) return ""
+  const links = splits.map((path) => `<a href="${path}">${path.slice(path.lastIndexOf("/") + 1)}</a>`)
+  return `<p class="split" role="alert"><strong>${escape(origin)} has signed two histories.</strong> The proof, by the sizes
+of its two checkpoints: ${links.join(", ")}. Anybody who knows the log's key checks it with <code>tidemark verify</code>.</p>`
 }
 
 function formatLogs(logs: readonly SeenLog[], nowMs: number): string {

@@ -14,6 +14,8 @@ export interface WitnessServerOptions {
   readonly counts: WitnessCounts
   /** The logs with what was found about them, for the page. */
   readonly listLogs: () => Promise<readonly SeenLog[]>
+  /** A split view of a log, by the hash of its origin and the view's name; null where there is none. */
+  readonly readSplit: (hash: string, name: string) => Promise<string | null>
   readonly host: string
   /** 0: a free one. */
   readonly port: number
@@ -179,7 +181,7 @@ function send(
 }
 
 async function answer(request: IncomingMessage, options: WitnessServerOptions): Promise<Reply> {
-  const { witness, counts, listLogs, nowMs } = options
+  const { witness, counts, listLogs, readSplit, nowMs } = options
   const [path] = (request.url ?? "/").split("?")
   if (path === "/add-checkpoint") {
     if (request.method !== "POST") return plain(405, "POST a checkpoint", { allow: "POST" })
@@ -192,12 +194,12 @@ async function answer(request: IncomingMessage, options: WitnessServerOptions): 
   }
   if (request.method !== "GET" && request.method !== "HEAD")
     return plain(405, "GET only", { allow: "GET, HEAD" })
-  const [, hash] = /^\/([0-9a-f]{64})\/checkpoint$/.exec(path!) ?? []
+  const [, hash, name] = /^\/([0-9a-f]{64})\/(?:checkpoint|splits\/(\d+-\d+))$/.exec(path!) ?? []
   if (hash !== undefined) {
-    const note = await witness.readCheckpoint(hash)
-    return note === null
-      ? plain(404, "no checkpoint of such a log was cosigned")
-      : { status: 200, contentType: text, body: note }
+    const found = name === undefined ? await witness.readCheckpoint(hash) : await readSplit(hash, name)
+    return found === null
+      ? plain(404, "there is nothing of such a log here")
+      : { status: 200, contentType: text, body: found }
   }
   switch (path) {
     case "/":

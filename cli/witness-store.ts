@@ -13,8 +13,9 @@ import type { WitnessRecord, WitnessStore } from "../verify/witness.ts"
 
 /** Records that stay, the last one among them: six weeks of hourly blocks. A folder of so many is listed in half a millisecond. */
 const versionsMax = 1_000
-/** Of a log, two files each. */
+/** Of a log: the first ones, each of which is enough. */
 const splitsMax = 16
+const splitName = /^\d+-\d+$/
 
 export class WitnessFolder implements WitnessStore {
   private readonly dataFolder: string
@@ -65,23 +66,27 @@ export class WitnessFolder implements WitnessStore {
     return !(await isThere(join(folder, formatVersion(version + 1))))
   }
 
-  async keepSplit(origin: string, size: number, notes: readonly [string, string]): Promise<void> {
+  async keepSplit(origin: string, name: string, view: string): Promise<void> {
     const folder = join(await this.makeFolder(origin), "splits")
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const names = await list(folder)
-    if (names.includes(`${size}.a`) || names.length >= 2 * splitsMax) return
-    await writeDurable(join(folder, `${size}.b`), notes[1])
-    await writeDurable(join(folder, `${size}.a`), notes[0])
+    if (names.includes(name) || names.length >= splitsMax) return
+    const temporary = join(folder, `${name}.new`)
+    await writeDurable(temporary, view)
+    await rename(temporary, join(folder, name))
     await syncFolder(folder)
   }
 
-  /** Sizes for which a log has signed two roots. */
-  async listSplits(origin: string): Promise<number[]> {
+  /** Names of the split views of a log. */
+  async listSplits(origin: string): Promise<string[]> {
     const names = await list(join(this.folderOf(origin), "splits"))
-    return names
-      .filter((name) => name.endsWith(".a"))
-      .map((name) => Number(name.slice(0, -2)))
-      .toSorted((a, b) => a - b)
+    return names.filter((name) => splitName.test(name)).toSorted()
+  }
+
+  /** Null where there is none of this name. */
+  async readSplit(origin: string, name: string): Promise<string | null> {
+    if (!(await this.listSplits(origin)).includes(name)) return null
+    return readFile(join(this.folderOf(origin), "splits", name), "utf8")
   }
 
   private folderOf(origin: string): string {

@@ -8,6 +8,7 @@ import { formatCosignerVkey } from "../chain/cosignature.ts"
 import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
 import { type NoteKey, formatVkey, isNoteName, parseVkey } from "../chain/note.ts"
 import { parseTlogPolicy } from "../chain/tlog-policy.ts"
+import { originHash } from "../chain/tlog-witness.ts"
 import { syncFolder, writeDurable } from "../ingest/log-keys.ts"
 import { verifyNative } from "../ingest/native.ts"
 import { Witness, WitnessRecordFault, type WitnessedOrigin } from "../verify/witness.ts"
@@ -127,14 +128,14 @@ export async function startWitness(options: WitnessServiceOptions): Promise<Witn
   const listLogs = async (): Promise<SeenLog[]> => {
     const seen = await witness.list()
     return Promise.all(
-      seen.map(async ({ origin, originHash, checkpoint, cosignedAt }) => ({
+      seen.map(async ({ origin, originHash: hash, checkpoint, cosignedAt }) => ({
         origin,
         vkeys: logs.find((log) => log.origin === origin)?.keys.map(formatVkey) ?? [],
-        checkpoint: checkpoint === null ? null : `${originHash}/checkpoint`,
+        checkpoint: checkpoint === null ? null : `${hash}/checkpoint`,
         size: checkpoint?.size ?? null,
         root: checkpoint === null ? null : formatBase64(checkpoint.root),
         cosignedAt: cosignedAt === null ? null : new Date(cosignedAt * 1000).toISOString(),
-        splits: await store.listSplits(origin),
+        splits: (await store.listSplits(origin)).map((name) => `${hash}/splits/${name}`),
       })),
     )
   }
@@ -142,6 +143,10 @@ export async function startWitness(options: WitnessServiceOptions): Promise<Witn
     witness,
     counts,
     listLogs,
+    readSplit: async (hash, name) => {
+      const log = logs.find(({ origin }) => formatHex(originHash(origin)) === hash)
+      return log === undefined ? null : store.readSplit(log.origin, name)
+    },
     host,
     port,
     ...(tls === undefined ? {} : { tls }),

@@ -14,10 +14,12 @@ import {
   parseNote,
   verifyNote,
 } from "../chain/note.ts"
+import { formatSplitView } from "../chain/split-view.ts"
 import type { VerifyEquation } from "../chain/signature.ts"
 import {
   type AddCheckpoint,
   type WitnessVerdict,
+  type WitnessedSplit,
   contentTlogSize,
   judgeCheckpoint,
   originHash,
@@ -49,8 +51,12 @@ export interface WitnessStore {
   grow(origin: string, record: WitnessRecord): Promise<boolean>
   /** The same checkpoint cosigned anew, in the place of the record of the same version; false as above. */
   renew(origin: string, record: WitnessRecord): Promise<boolean>
-  /** Two notes by the log's key for one size, for whoever asks what the log has done. */
-  keepSplit(origin: string, size: number, notes: readonly [string, string]): Promise<void>
+  /**
+   * A split view: proof that the log has signed two histories.
+   *
+   * @param name the sizes of the two checkpoints, `15-18`
+   */
+  keepSplit(origin: string, name: string, view: string): Promise<void>
 }
 
 export interface WitnessOptions {
@@ -157,18 +163,18 @@ export class Witness {
     request: AddCheckpoint,
     checkpoint: Checkpoint,
   ): Promise<WitnessAnswer> {
-    const { store, judged, verify } = this.options
+    const { judged, verify } = this.options
     const { origin, keys } = log
     for (;;) {
       const known = await this.read(origin)
       const verdict = judgeCheckpoint(request, checkpoint, { keys, last: known?.checkpoint ?? null }, verify)
       if (verdict.kind !== "cosign") {
         judged?.(origin, verdict.kind, checkpoint)
-        if ("isSplit" in verdict && verdict.isSplit)
-          await store.keepSplit(origin, checkpoint.size, [known!.record.note, formatNote(request.note)])
+        if ("split" in verdict && verdict.split !== null)
+          await this.keepSplit(log, known!, request.note, checkpoint, verdict.split)
         return answerRefusal(verdict)
       }
-      const made = this.cosign(request.note, keys, known, checkpoint)
+      const made = this.cosign(request.note, log, known, checkpoint)
       // A crash here: nothing was recorded, and nothing has left the process.
       if (!(await this.keep(origin, made, known))) continue
       // A crash here: what is recorded was not answered; the log asks again, and the same grows out of itself.
@@ -177,22 +183,45 @@ export class Witness {
     }
   }
 
-  private cosign(note: Note, keys: readonly NoteKey[], known: Known | null, { size }: Checkpoint) {
-    const { name, key, nowMs, verify } = this.options
+  private cosign(note: Note, log: WitnessedOrigin, known: Known | null, { size }: Checkpoint) {
+    const { name, key, nowMs } = this.options
     // A clock that was set back must not make a later checkpoint look older.
     const cosignedAt = Math.max(Math.floor(nowMs() / 1000), known?.cosignedAt ?? 0)
     const cosignature = cosignNote(note.text, name, key, cosignedAt)
-    // Of the signatures that came only those that were checked are kept.
-    const checked = note.signatures.filter(
-      (one) => verifyNote({ text: note.text, signatures: [one] }, keys, verify)?.length === 1,
-    )
     const hasGrown = known === null || known.checkpoint.size !== size
     const version = (known?.record.version ?? 0) + (hasGrown ? 1 : 0)
     const record = {
       version,
-      note: formatNote({ text: note.text, signatures: [...checked, cosignature] }),
+      note: formatNote({
+        text: note.text,
+        signatures: [...this.signedBy(log, note).signatures, cosignature],
+      }),
     }
     return { record, lines: formatSignatures([cosignature]) }
+  }
+
+  /** Of the signatures that came only those by the log's keys are kept. */
+  private signedBy({ keys }: WitnessedOrigin, { text, signatures }: Note): Note {
+    const { verify } = this.options
+    return {
+      text,
+      signatures: signatures.filter(
+        (one) => verifyNote({ text, signatures: [one] }, keys, verify)?.length === 1,
+      ),
+    }
+  }
+
+  /** A file that anybody can check: what was cosigned here, and what the log has signed since. */
+  private async keepSplit(
+    log: WitnessedOrigin,
+    known: Known,
+    note: Note,
+    { size }: Checkpoint,
+    { rootThere, proof }: WitnessedSplit,
+  ): Promise<void> {
+    const first = parseNote(known.record.note)!
+    const view = formatSplitView({ first, second: this.signedBy(log, note), rootThere, proof })
+    await this.options.store.keepSplit(log.origin, `${known.checkpoint.size}-${size}`, view)
   }
 
   /** On disk; false where somebody else was first, whose record is then the last. */

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { encodeUtf8, formatHex, joinBytes, parseBase64 } from "../../chain/bytes.ts"
+import { encodeUtf8, formatBase64, formatHex, joinBytes, parseBase64 } from "../../chain/bytes.ts"
 import { checkCosignature, formatCosignerVkey, parseCosignerVkey } from "../../chain/cosignature.ts"
 import { parseHash } from "../../chain/hash.ts"
 import { formatNote, parseNote, parseVkey } from "../../chain/note.ts"
@@ -44,13 +44,14 @@ test.each(cosignatures)("%s is what it says", (path) => {
 })
 
 test.each(witnesses)("%s is judged as it says", (path) => {
-  const { logKeys, last, request, verdict, answer, split = false } = read(path) as WitnessVector
+  const { logKeys, last, request, verdict, answer, split } = read(path) as WitnessVector
   const judged = judge(request, {
     keys: logKeys.map((vkey) => parseVkey(vkey)!),
     last: last === null ? null : { size: last.size, root: parseHash(parseBase64(last.root)!) },
   })
   expect(judged.kind).toBe(verdict)
-  expect("isSplit" in judged && judged.isSplit).toBe(split)
+  const shown = "split" in judged ? judged.split : null
+  expect(shown === null ? undefined : formatBase64(shown.rootThere)).toBe(split)
   expect(judged.kind === "conflict" ? `${judged.size}\n` : undefined).toBe(answer)
 })
 

@@ -19,8 +19,8 @@ export interface WitnessVector {
   readonly status: number
   /** Of a 409: what it answers. */
   readonly answer?: string
-  /** Whether the log has signed two roots for the size that was cosigned last. */
-  readonly split?: true
+  /** Where the request proves that the log has signed two histories: the root, over what was cosigned last, of the new one. */
+  readonly split?: string
 }
 
 const origin = "tidemark.example/vectors"
@@ -53,6 +53,8 @@ interface Case {
   readonly known?: WitnessVector["last"]
   readonly keys?: readonly string[]
   readonly request: string
+  /** Where two histories are shown: the size over which both have a root. */
+  readonly splitAt?: number
 }
 
 const tlog = "C2SP tlog-witness, add-checkpoint"
@@ -94,9 +96,10 @@ const invalid: Readonly<Record<string, Case & { readonly verdict: string }>> = {
   "old-is-zero": { says: "the log asks for the size", rule: "409, with the size", known: last(9), request: text(honest(0, 12)), verdict: "conflict" },
   "old-where-nothing-was-cosigned": { says: "the witness has cosigned nothing", rule: "409, with 0", request: text(honest(5, 12)), verdict: "conflict" },
   "shrunk": { says: "the log has fewer leaves than were cosigned, as after a restored backup", rule: "409, with the size", known: last(12), request: text(honest(5, 9)), verdict: "conflict" },
-  "shrunk-and-grown-as-far": { says: "rolled back, and grown to the same size on another way", rule: "409, with the size; two notes by one key show two histories", known: last(12, other), request: text(honest(9, 12)), verdict: "conflict" },
-  "another-root-at-the-same-size": { says: "another root for the size that was cosigned last", rule: "422; two notes by one key show two histories", known: last(12, other), request: text(honest(12, 12)), verdict: "inconsistent" },
-  "grown-on-another-way": { says: "a proof from another tree than the one that was cosigned", rule: "422", known: last(9, other), request: text(honest(9, 12)), verdict: "inconsistent" },
+  "shrunk-and-grown-as-far": { says: "rolled back, and grown to the same size on another way", rule: "409, with the size; two notes by one key show two histories", known: last(12, other), splitAt: 12, request: text(honest(9, 12)), verdict: "conflict" },
+  "another-root-at-the-same-size": { says: "another root for the size that was cosigned last", rule: "422; two notes by one key show two histories", known: last(12, other), splitAt: 12, request: text(honest(12, 12)), verdict: "inconsistent" },
+  "grown-on-another-way": { says: "a proof from another tree than the one that was cosigned: it shows the root that the log takes for the old one", rule: "422; with what was cosigned it shows two histories", known: last(9, other), splitAt: 9, request: text(honest(9, 12)), verdict: "inconsistent" },
+  "grown-on-another-way-from-a-power-of-two": { says: "such a proof does not hold the old root", rule: "422", known: last(16, other), request: text(honest(16, 21)), verdict: "inconsistent" },
   "no-proof": { says: "the proof is missing", rule: "422", known: last(9), request: text({ ...honest(9, 12), proof: [] }), verdict: "inconsistent" },
   "proof-too-long": { says: "a hash too many at the proof's end", rule: "422", known: last(9), request: text({ ...honest(9, 12), proof: [...log.prove(9, 12), zeros] }), verdict: "inconsistent" },
   "proof-too-short": { says: "the proof's last hash is missing", rule: "422", known: last(9), request: text({ ...honest(9, 12), proof: log.prove(9, 12).slice(0, -1) }), verdict: "inconsistent" },
@@ -129,11 +132,10 @@ const statuses: Readonly<Record<string, number>> = {
   conflict: 409,
   inconsistent: 422,
 }
-const splits = new Set(["shrunk-and-grown-as-far", "another-root-at-the-same-size"])
 
 export function witnessVectors(): Map<string, WitnessVector> {
   const files = new Map<string, WitnessVector>()
-  const add = (name: string, { says, rule, known = null, keys = logKeys, request }: Case, verdict: string): void => {
+  const add = (name: string, { says, rule, known = null, keys = logKeys, request, splitAt }: Case, verdict: string): void => {
     files.set(`witnesses/${verdict === "cosign" ? "valid" : "invalid"}/${name}.json`, {
       description: says,
       rule,
@@ -143,7 +145,7 @@ export function witnessVectors(): Map<string, WitnessVector> {
       verdict,
       status: statuses[verdict]!,
       ...(verdict === "conflict" ? { answer: `${known?.size ?? 0}\n` } : {}),
-      ...(splits.has(name) ? { split: true as const } : {}),
+      ...(splitAt === undefined ? {} : { split: formatBase64(log.root(splitAt)) }),
     })
   }
   for (const [name, one] of Object.entries(valid)) add(name, one, "cosign")

@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "vitest"
 import { encodeUtf8, formatBase64, formatHex } from "../../chain/bytes.ts"
 import { checkCosignature, parseCosignerVkey } from "../../chain/cosignature.ts"
 import { parseNote, verifyNote } from "../../chain/note.ts"
+import { checkSplitView, parseSplitView } from "../../chain/split-view.ts"
 import { addCheckpointSizeMax, formatAddCheckpoint, originHash } from "../../chain/tlog-witness.ts"
 import { type WitnessService, startWitness } from "../../cli/witness.ts"
 import { Witness, type WitnessRecord, type WitnessStore } from "../../verify/witness.ts"
@@ -122,28 +123,29 @@ test("what it refuses is refused as the document says, and changes nothing", asy
   expect((await post(witness, log.request(9))).status).toBe(200)
 })
 
-test("a log that was rolled back and has grown differently is refused, and the two notes for one size are kept and shown", async () => {
+test("a log that was rolled back and has grown differently is refused, and the proof is kept and shown to anybody", async () => {
   const log = new GrowingLog("tidemark.example/<split>").growTo(9)
   const witness = await start("split", log)
   expect((await post(witness, log.request(0))).status).toBe(200)
-  const first = log.note()
   log.forgetTo(6).growTo(9, "second")
   expect((await post(witness, log.request(6))).status).toBe(409)
   expect((await post(witness, log.request(9))).status).toBe(422)
   expect((await post(witness, log.growTo(20, "second").request(9))).status).toBe(422)
-  const kept = join(folder, "split", "logs", formatHex(originHash(log.origin)), "splits")
-  const notes = await Promise.all(
-    (await readdir(kept))
-      .toSorted()
-      .map(async (name) => parseNote(await readFile(join(kept, name), "utf8"))!),
-  )
-  expect(notes.map(({ text }) => text)).toEqual([first.text, log.note(9).text])
-  for (const note of notes) expect(verifyNote(note, [log.noteKey])).toHaveLength(1)
+  const [seen] = (await (await fetch(`${witness.url}/logs.json`)).json()) as { splits: string[] }[]
+  const hash = formatHex(originHash(log.origin))
+  expect(seen!.splits).toEqual([`${hash}/splits/9-20`, `${hash}/splits/9-9`])
+  const cosigner = parseCosignerVkey(witness.vkey)!
+  for (const path of seen!.splits) {
+    const view = parseSplitView(await (await fetch(`${witness.url}/${path}`)).text())!
+    expect(checkSplitView(view, log.noteKey)).toMatchObject({ kind: "split", first: { size: 9 } })
+    // What this witness saw first, under its own cosignature.
+    expect(checkCosignature(view.first, cosigner).kind).toBe("good")
+    expect(view.second.signatures).toHaveLength(1)
+  }
+  expect((await fetch(`${witness.url}/${hash}/splits/9-21`)).status).toBe(404)
   const page = await (await fetch(witness.url)).text()
-  expect(page).toContain("tidemark.example/&lt;split&gt; has shown two histories")
+  expect(page).toContain("tidemark.example/&lt;split&gt; has signed two histories")
   expect(page).not.toContain("<split>")
-  const [seen] = (await (await fetch(`${witness.url}/logs.json`)).json()) as { splits: number[] }[]
-  expect(seen!.splits).toEqual([9])
 })
 
 test("a witness that was stopped goes on where it was, and two processes on one folder never go back", async () => {
