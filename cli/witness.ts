@@ -135,7 +135,7 @@ export async function startWitness(options: WitnessServiceOptions): Promise<Witn
         size: checkpoint?.size ?? null,
         root: checkpoint === null ? null : formatBase64(checkpoint.root),
         cosignedAt: cosignedAt === null ? null : new Date(cosignedAt * 1000).toISOString(),
-        splits: (await store.listSplits(origin)).map((name) => `${hash}/splits/${name}`),
+        splits: (await store.listSplits(origin)).map((sizes) => `${hash}/splits/${sizes}`),
       })),
     )
   }
@@ -143,9 +143,9 @@ export async function startWitness(options: WitnessServiceOptions): Promise<Witn
     witness,
     counts,
     listLogs,
-    readSplit: async (hash, name) => {
+    readSplit: async (hash, sizes) => {
       const log = logs.find(({ origin }) => formatHex(originHash(origin)) === hash)
-      return log === undefined ? null : store.readSplit(log.origin, name)
+      return log === undefined ? null : store.readSplit(log.origin, sizes)
     },
     host,
     port,
