@@ -34,7 +34,7 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
       protocolVersion: 4,
       clean: true, // the memory is the chain, not the broker
       clientId: deviceId,
-      keepalive: keepaliveSeconds,
+      keepalive: Math.ceil(keepaliveSeconds),
       ...(password === undefined ? {} : { username: deviceId, password: Buffer.from(password) }),
     })
   })

@@ -1,0 +1,101 @@
+import { once } from "node:events"
+import { type AddressInfo, type Socket, createServer } from "node:net"
+import { type Packet, generate, parser } from "mqtt-packet"
+import { expect, onTestFinished, test } from "vitest"
+import { startBroker } from "../../broker/broker.ts"
+import { encodeUtf8 } from "../../chain/bytes.ts"
+import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
+import { Device, type Service, makeSigner, signNatively } from "../../devices-sim/connection.ts"
+import { openWireLink } from "../../devices-sim/connection-wire.ts"
+import { everyTransport, serverCertificate } from "../broker/transports.ts"
+import { ModelService } from "./device-service.ts"
+import { hurried } from "./fleet-stand.ts"
+
+const key = makePrivateKey(algorithmEd25519, new Uint8Array(32).fill(5))
+const signer = makeSigner(key, signNatively)
+
+test("a device by frames says what it has to over TCP, TLS, and by mqtt.js over WebSocket", async () => {
+  const service = new ModelService(Date.UTC(2027, 0, 1))
+  service.enrol("k7", key.publicKey)
+  const broker = await startBroker({ submit: service, ...everyTransport })
+  onTestFinished(() => broker.close())
+  for (const { transport, port } of broker.listeners) {
+    const before = service.headOf("k7").seq
+    const at: Service = {
+      url: `${transport}://127.0.0.1:${port}${transport.startsWith("ws") ? "/mqtt" : ""}`,
+      ca: serverCertificate.pem,
+    }
+    const device = new Device({ id: "k7", signer, service: at, rules: hurried, openLink: openWireLink })
+    await device.start()
+    const said = Array.from({ length: 110 }, (_, index) =>
+      device.publish({ content: "text/plain", payload: encodeUtf8(`${index}`) }),
+    )
+    const ends = await Promise.all(said)
+    await device.stop()
+    expect([transport, new Set(ends.map(({ kind }) => kind))]).toEqual([transport, new Set(["stored"])])
+    expect(service.headOf("k7").seq).toBe(before + 110)
+    expect(device.counters).toMatchObject({ sent: 110, acknowledged: 110, reconnects: 0 })
+  }
+})
+
+/** What a link says of a server that does with a connection what the test wants. */
+async function meet(serve: (socket: Socket) => void, service: Partial<Service> = {}): Promise<unknown[]> {
+  const server = createServer(serve)
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  const told: unknown[] = []
+  await new Promise<void>((resolve) => {
+    const link = openWireLink(
+      "k7",
+      { url: `mqtt://127.0.0.1:${port}`, ...service },
+      { signer, nowSeconds: 1 },
+      {
+        connected: () => {
+          told.push("connected")
+          link.subscribe()
+        },
+        receipt: () => told.push("receipt"),
+        acknowledged: (number) => told.push(number),
+        closed: (reason) => {
+          told.push(reason)
+          resolve()
+        },
+      },
+    )
+  })
+  server.close()
+  return told
+}
+
+function hear(socket: Socket, take: (packet: Packet) => void): void {
+  const incoming = parser()
+  incoming.on("packet", take)
+  socket.on("data", (chunk) => incoming.parse(chunk))
+}
+
+const connack = (returnCode: number): Uint8Array => Uint8Array.of(0x20, 2, 0, returnCode)
+
+function refuseSubscription(socket: Socket): void {
+  socket.write(connack(0))
+  hear(socket, ({ cmd, messageId = 0 }) => {
+    if (cmd === "subscribe") socket.write(generate({ cmd: "suback", messageId, granted: [0x80] }))
+  })
+}
+
+test("a login that is refused, no answer, no MQTT, and a subscription that is not granted end it, and say why", async () => {
+  expect(await meet((socket) => void socket.write(connack(5)))).toEqual(["Connection refused: 5"])
+  expect(await meet(() => {}, { connectMsMax: 20 })).toEqual(["no CONNACK in time"])
+  expect(await meet((socket) => void socket.write("HTTP/1.1 400 Bad Request\r\n\r\n"))).toHaveLength(1)
+  expect(await meet(refuseSubscription)).toEqual(["connected", "the subscription was not granted"])
+})
+
+test("a connection on which nothing is heard any more is given up at the second PINGREQ without an answer", async () => {
+  const heard: string[] = []
+  const silent = (socket: Socket): void => {
+    socket.write(connack(0))
+    hear(socket, ({ cmd }) => heard.push(cmd))
+  }
+  expect(await meet(silent, { keepaliveSeconds: 0.03 })).toEqual(["connected", "no answer to PINGREQ"])
+  expect(heard).toEqual(["connect", "subscribe", "pingreq"])
+})
