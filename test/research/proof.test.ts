@@ -1,5 +1,7 @@
+import type { FastifyInstance } from "fastify"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { formatHex } from "../../chain/bytes.ts"
+import { decodeCbor } from "../../chain/cbor.ts"
 import { checkCoseReceipt, decodeCoseReceipt, detachReceipts } from "../../chain/cose-receipt.ts"
 import { checkInclusion, hashLeaf } from "../../chain/merkle.ts"
 import { parseCheckpoint } from "../../chain/checkpoint.ts"
@@ -9,11 +11,17 @@ import { parseTlogProof } from "../../chain/tlog-proof.ts"
 import { sha256Native } from "../../ingest/native.ts"
 import { createKey, revokeKey } from "../../research/key.ts"
 import { PublishedLog } from "../../research/log-published.ts"
+import type { QueryLog } from "../../research/log-tiles.ts"
+import { scrapiRoutes } from "../../research/scrapi-routes.ts"
+import { makeServer } from "../../research/server.ts"
 import { findStatement, makeReceipt, proveLeaf } from "../../research/sealed-statement.ts"
 import { type TestDevice, send } from "../ingest/stand.ts"
+import { publishedLogOf } from "./log-stand.ts"
 import { type ResearchStand, openResearchStand } from "./research-stand.ts"
 
 let stand: ResearchStand
+/** SCRAPI's routes, as anybody asks them. */
+let open: FastifyInstance
 let k7: TestDevice
 const said: Statement[] = []
 
@@ -21,11 +29,17 @@ beforeAll(async () => {
   stand = await openResearchStand()
   k7 = await stand.enrol("k7")
   const place = stand.intake.open("k7")
-  for (let count = 0; count < 300; count++) said.push(k7.next())
+  for (let count = 0; count < 260; count++) said.push(k7.next())
   await Promise.all(said.map((statement) => send(place, statement)))
   await stand.seal()
+  const query: QueryLog = async (sql, values) => (await stand.pool.query(sql, [...values])).rows
+  open = makeServer({ onFault: (error) => stand.faults.push(error) })
+  await open.register(scrapiRoutes, { log: publishedLogOf(stand.pool), query, sha256: sha256Native })
 })
-afterAll(() => stand.close())
+afterAll(async () => {
+  await open.close()
+  await stand.close()
+})
 
 const entryHex = (statement: Statement): string => formatHex(entryOf(statement.bytes))
 
@@ -40,7 +54,7 @@ async function fetchBytes(path: string, headers: Record<string, string> = {}) {
 }
 
 test("of each sealed statement there is a proof with the statement in it, under the checkpoint", async () => {
-  for (const statement of [said[0]!, said[255]!, said[299]!]) {
+  for (const statement of [said[0]!, said[255]!, said[259]!]) {
     const { status, type, bytes } = await fetchBytes(`/v1/statements/${entryHex(statement)}/proof`)
     expect([status, type]).toEqual([200, "text/plain; charset=utf-8"])
     const parsed = parseTlogProof(bytes)
@@ -128,4 +142,72 @@ test("tiles that were changed give no proof, and the service says that it is at 
     await client.query("rollback")
     client.release()
   }
+})
+
+const askAnybody = (url: string, accept?: string) =>
+  open.inject({ url, remoteAddress: "203.0.113.7", ...(accept === undefined ? {} : { headers: { accept } }) })
+
+test("anybody who has an entry gets its receipt, which does not say whose it is", async () => {
+  const response = await askAnybody(`/entries/${entryHex(said[0]!)}`, "application/cbor")
+  expect(response.statusCode).toBe(200)
+  expect(response.headers).toMatchObject({
+    "content-type": "application/cose",
+    location: `/entries/${entryHex(said[0]!)}`,
+  })
+  const bytes = Uint8Array.from(response.rawPayload)
+  const receipt = decodeCoseReceipt(bytes)
+  const { publicKey } = stand.keys.receipt
+  expect(checkCoseReceipt(receipt, entryOf(said[0]!.bytes), publicKey).kind).toBe("good")
+  expect(new TextDecoder("latin1").decode(bytes)).not.toContain("k7")
+  const own = await askAnybody(`/entries/${entryHex(said[0]!)}`, "application/scitt-receipt+cose")
+  expect(own.headers["content-type"]).toBe("application/scitt-receipt+cose")
+  expect(own.rawPayload).toEqual(response.rawPayload)
+})
+
+test("an entry that waits is found again later, one that is not known and one that is none are told apart", async () => {
+  const waiting = k7.next()
+  await send(stand.intake.open("k7"), waiting)
+  const found = await askAnybody(`/entries/${entryHex(waiting)}`)
+  expect([found.statusCode, found.headers["location"], found.body]).toEqual([
+    302,
+    `/entries/${entryHex(waiting)}`,
+    "",
+  ])
+  expect(Number(found.headers["retry-after"])).toBeGreaterThan(0)
+  for (const [path, status, title] of [
+    [`/entries/${"00".repeat(32)}`, 404, "Not Found"],
+    ["/entries/k7", 400, "Invalid locator"],
+    [`/entries/${entryHex(said[0]!).toUpperCase()}`, 400, "Invalid locator"],
+  ] as const) {
+    const refused = await askAnybody(path)
+    expect([refused.statusCode, refused.headers["content-type"]]).toEqual([
+      status,
+      "application/concise-problem-details+cbor",
+    ])
+    const problem = decodeCbor(Uint8Array.from(refused.rawPayload), "deterministic") as Map<number, string>
+    expect(problem.get(-1)).toBe(title)
+    expect(problem.get(-2)).toMatch(/\.$/)
+  }
+})
+
+test("a statement is not registered over HTTP, and is told where it is", async () => {
+  const refused = await open.inject({
+    method: "POST",
+    url: "/entries",
+    headers: { "content-type": "application/cose" },
+    payload: Buffer.from(said[0]!.bytes),
+  })
+  expect([refused.statusCode, refused.headers["allow"]]).toEqual([405, "GET"])
+  const problem = decodeCbor(Uint8Array.from(refused.rawPayload), "deterministic") as Map<number, string>
+  expect(problem.get(-2)).toContain("v1/{device}/statements")
+})
+
+test("of more questions than are answered at a time, some are asked to come again, and none is lost", async () => {
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, () => askAnybody(`/entries/${entryHex(said[0]!)}`)),
+  )
+  const statuses = new Set(answers.map(({ statusCode }) => statusCode))
+  expect([...statuses].toSorted((a, b) => a - b)).toEqual([200, 429])
+  expect(answers.filter(({ statusCode }) => statusCode === 200).length).toBeGreaterThanOrEqual(32)
+  expect((await askAnybody(`/entries/${entryHex(said[0]!)}`)).statusCode).toBe(200)
 })
