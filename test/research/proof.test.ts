@@ -1,13 +1,18 @@
 import type { FastifyInstance } from "fastify"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { formatHex } from "../../chain/bytes.ts"
+import { encodeUtf8, formatHex } from "../../chain/bytes.ts"
 import { decodeCbor } from "../../chain/cbor.ts"
 import { checkCoseReceipt, decodeCoseReceipt, detachReceipts } from "../../chain/cose-receipt.ts"
 import { checkInclusion, hashLeaf } from "../../chain/merkle.ts"
 import { parseCheckpoint } from "../../chain/checkpoint.ts"
-import { parseNote } from "../../chain/note.ts"
+import { cosignNote, formatCosignerVkey } from "../../chain/cosignature.ts"
+import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
+import { formatNote, parseNote } from "../../chain/note.ts"
 import { type Statement, entryOf } from "../../chain/statement.ts"
+import { parseTlogPolicy } from "../../chain/tlog-policy.ts"
 import { parseTlogProof } from "../../chain/tlog-proof.ts"
+import { logVkeyOf } from "../../ingest/log-keys.ts"
+import { verifyTlogProof } from "../../verify/proof.ts"
 import { sha256Native } from "../../ingest/native.ts"
 import { createKey, revokeKey } from "../../research/key.ts"
 import { PublishedLog } from "../../research/log-published.ts"
@@ -68,6 +73,33 @@ test("of each sealed statement there is a proof with the statement in it, under 
     (await fetchBytes(`/v1/statements/${entryHex(said[7]!)}/proof?statement=false`)).bytes,
   )
   expect(bare).toMatchObject({ kind: "proof", proof: { extra: null } })
+})
+
+test("a proof carries the cosignatures of witnesses, and passes a policy that demands them", async () => {
+  const key = makePrivateKey(algorithmEd25519, new Uint8Array(32).fill(9))
+  const cosigner = { name: "witness.example/w1", publicKey: key.publicKey }
+  const path = `/v1/statements/${entryHex(said[9]!)}/proof`
+  const policy = encodeUtf8(
+    `log ${logVkeyOf(stand.keys)}\nwitness w1 ${formatCosignerVkey(cosigner)}\nquorum w1\n`,
+  )
+  const parsed = parseTlogPolicy(policy)
+  if (parsed.kind === "fault") throw new Error(parsed.rule)
+  const verify = async () =>
+    verifyTlogProof(
+      (await fetchBytes(path)).bytes,
+      { policy: parsed.policy },
+      { given: null, signerKeys: [] },
+    )
+  expect(await verify()).toMatchObject({ kind: "refused", code: "witness" })
+  const { rows } = await stand.pool.query<{ note: string }>("select note from checkpoints where height = 0")
+  const note = parseNote(rows[0]!.note)!
+  const cosignature = cosignNote(note.text, cosigner.name, key, 1_800_000_000)
+  const line = formatNote({ ...note, signatures: [cosignature] }).slice(note.text.length + 1)
+  await stand.pool.query(
+    "insert into cosignatures (height, vkey, line, cosigned_at) values (0, $1, $2, to_timestamp(1800000000))",
+    [formatCosignerVkey(cosigner), line],
+  )
+  expect(await verify()).toMatchObject({ kind: "verified", signedBy: { cosigned: [{ witness: "w1" }] } })
 })
 
 test("a receipt is by the receipt key, is given under the type that is wanted, and stands in the Transparent Statement", async () => {
