@@ -22,7 +22,24 @@ const forever = "public, max-age=31536000, immutable"
 /** What changes with each block: it may be kept, and is asked for anew each time. */
 const asked = "no-cache"
 
+/**
+ * Answers at a time: clients fetch some 50 tiles at once, and what waits for the two connections that this has must not
+ * pile up. Whoever has many readers puts a cache in front.
+ */
+const underWayMax = 256
+
 export const logRoutes: FastifyPluginAsync<LogRoutesOptions> = async (app, { log }) => {
+  let underWay = 0
+  app.addHook("preHandler", async (_request, reply) => {
+    if (underWay >= underWayMax) {
+      throw new Problem("busy", {
+        detail: `${underWayMax} requests of the published log are under way; try again soon`,
+        retryAfterSeconds: 2,
+      })
+    }
+    underWay += 1
+    reply.raw.once("close", () => (underWay -= 1))
+  })
   // A page of anybody's may check this log; there is nothing here that a cookie or a key would open.
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("access-control-allow-origin", "*")

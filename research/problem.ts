@@ -19,7 +19,7 @@ const kinds = {
   "not-acceptable": [406, "this format is not made here"],
   "too-much-overlap": [422, "these readings cannot be put in order of time"],
   "request-refused": [400, "the request is not understood"],
-  busy: [503, "too many large reads at a time"],
+  busy: [503, "too much at a time"],
   "took-too-long": [503, "the database took too long"],
   "database-away": [503, "the database does not answer"],
   failed: [500, "the service failed"],

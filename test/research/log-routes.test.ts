@@ -84,6 +84,17 @@ test("a checkpoint is asked for anew each time, and is sent only where it is ano
   expect([head.statusCode, head.headers["content-length"]]).toEqual([200, "8192"])
 })
 
+const ask = () => log.app.inject({ url: "/log/tile/0/000.p/7" })
+
+test("more readers at a time than there is room for are told to come again, and then they are answered", async () => {
+  const answers = await Promise.all(Array.from({ length: 300 }, ask))
+  const refused = answers.filter(({ statusCode }) => statusCode === 503)
+  expect(answers.filter(({ statusCode }) => statusCode === 200)).toHaveLength(300 - refused.length)
+  expect(refused.length).toBeGreaterThan(0)
+  expect(refused[0]!.headers).toMatchObject({ "retry-after": "2", "cache-control": "no-store" })
+  expect((await ask()).statusCode).toBe(200)
+})
+
 test.each([
   "/log/tile/0/001",
   "/log/tile/0/001.p/255",
