@@ -1,9 +1,9 @@
 /** What Postgres answers to the queries of a group commit: `ingest/group.ts`, `operator.ts` and `storage.ts`. */
 import { equalBytes } from "../../../chain/bytes.ts"
 import { locks } from "../../../ingest/database/pool.ts"
-import { type CopyTarget, type Query, noRows } from "./store.ts"
+import { type CopyTarget, type Query, type QueryScope, noRows } from "./store.ts"
 import type { ChainHead, Entry, SeriesRow, StatementRow } from "./tables.ts"
-import { SqlError } from "./transaction.ts"
+import { SqlError, type Step } from "./transaction.ts"
 
 /** A bytea as `pg` hands it out: a Buffer of its own. */
 export function bytea(bytes: Uint8Array): Buffer {
@@ -17,7 +17,14 @@ export function byText(a: string, b: string): number {
 
 export const advisory = (number: number): string => `advisory ${number}`
 
-const headRow = ({ device, seq, entry, epoch }: ChainHead) => ({
+interface HeadRow {
+  readonly device_id: string
+  readonly seq: number
+  readonly entry: Buffer
+  readonly epoch: number
+}
+
+const headRow = ({ device, seq, entry, epoch }: ChainHead): HeadRow => ({
   device_id: device,
   seq,
   entry: bytea(entry),
@@ -25,10 +32,10 @@ const headRow = ({ device, seq, entry, epoch }: ChainHead) => ({
 })
 
 /** Rows of these devices that are there when the query begins, each locked and then read anew. */
-export const lockHeads: Query = function* ({ transaction, tables, values }) {
+export function* lockHeads({ transaction, tables, values }: QueryScope): Step<HeadRow[]> {
   const [devices] = values as unknown as [readonly string[]]
   const there = devices.filter((device) => transaction.get(tables.heads, device) !== undefined)
-  const rows: object[] = []
+  const rows: HeadRow[] = []
   for (const device of [...new Set(there)].toSorted(byText)) {
     yield { name: `chain_heads ${device}`, mode: "exclusive" }
     rows.push(headRow(transaction.get(tables.heads, device)!))

@@ -59,7 +59,11 @@ export const registryQueries: Readonly<Record<string, Query>> = {
              order by k.first_seq, k.last_seq nulls last)
              from device_keys k where k.device_id = d.device_id), '[]') as keys
     from devices d where $1::text[] is null or d.device_id = any($1) order by d.device_id`]: readDevices,
-  "select device_id, seq from chain_heads where device_id = any($1) order by device_id for update": lockHeads,
+  "select device_id, seq from chain_heads where device_id = any($1) order by device_id for update":
+    function* (scope) {
+      const rows = yield* lockHeads(scope)
+      return rows.map(({ device_id, seq }) => ({ device_id, seq }))
+    },
   "insert into chain_heads (device_id, seq, entry) select device_id, 0, $2 from unnest($1::text[]) as n(device_id)":
     function* ({ transaction, tables, values }) {
       const [devices, entry] = values as unknown as [readonly string[], Uint8Array]
@@ -195,6 +199,12 @@ export const registryQueries: Readonly<Record<string, Query>> = {
   "select to_regclass('log') is not null as exists": () => {
     return [{ exists: true }]
   },
+  "select vkey, operator_key, receipt_key from log": ({ transaction, tables }) =>
+    transaction.list(tables.log).map(({ vkey, operatorKey, receiptKey }) => ({
+      vkey,
+      operator_key: bytea(operatorKey),
+      receipt_key: bytea(receiptKey),
+    })),
   "select origin, vkey, operator_key, receipt_key from log": ({ transaction, tables }) => {
     return transaction.list(tables.log).map(({ origin, vkey, operatorKey, receiptKey }) => ({
       origin,

@@ -13,10 +13,9 @@ import type { QueryResult } from "./store.ts"
  * something that needs to know.
  */
 export const clockSchema = `
-  create schema deep;
-  create function deep.clock_timestamp() returns timestamptz language sql volatile as
+  create function public.clock_timestamp() returns timestamptz language sql volatile as
     $$ select to_timestamp(current_setting('deep.now_ms')::float8 / 1000) $$;
-  create function deep.now() returns timestamptz language sql volatile as
+  create function public.now() returns timestamptz language sql volatile as
     $$ select to_timestamp(current_setting('deep.now_ms')::float8 / 1000) $$;`
 
 interface Asked {
@@ -79,7 +78,7 @@ class ReplayedSession {
   }
 
   static async open(url: string): Promise<ReplayedSession> {
-    const options = "-c search_path=deep,pg_catalog,public -c timezone=UTC -c synchronous_commit=off"
+    const options = "-c search_path=public,pg_catalog -c timezone=UTC -c synchronous_commit=off"
     const client = new Client({ connectionString: url, options })
     client.on("error", () => {})
     await client.connect()

@@ -111,7 +111,9 @@ class MemorySession implements Session {
       clockMs,
     })
     this.execute(sql, copies, copied, (result) => {
-      this.server.onExchange?.({ kind: "answered", number, result })
+      // Whoever asked may empty the list that he was given.
+      const kept = result instanceof Error ? result : { ...result, rows: [...result.rows] }
+      this.server.onExchange?.({ kind: "answered", number, result: kept })
       answer(result)
     })
   }
