@@ -7,8 +7,9 @@ import { cp, mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { formatHex } from "../../chain/bytes.ts"
 import { type TlogPolicy, parseTlogPolicy, policyOfLog } from "../../chain/tlog-policy.ts"
-import { formatAddCheckpoint } from "../../chain/tlog-witness.ts"
+import { formatAddCheckpoint, originHash } from "../../chain/tlog-witness.ts"
 import { Follower } from "../../cli/follow-run.ts"
 import { readTiles } from "../../cli/parts/witnesses.ts"
 import type { Service } from "../../cli/service.ts"
@@ -116,12 +117,12 @@ test("Of a log that was rolled back and grew differently, the witnesses cosign n
 
   // An honest operator: each block is cosigned by both, and the follower copies it.
   const honest = await startServiceOn(grown.url, await copyFolder(backupFolder), options)
-  for (const device of ["h1", "h2", "h3"]) await grow(honest, device)
+  for (const device of ["h1", "h2", "h3", "h4"]) await grow(honest, device)
   const follower = await follow(honest, followed)
   await expect
     .poll(async () => says((await follower.pass()).followed), { timeout: 20_000 })
-    .toMatch(/has 8 leaves, .* cosigned by one, two$/)
-  expect((await follower.pass()).followed).toMatchObject({ kind: "same", checkpoint: { size: 8 } })
+    .toMatch(/has 10 leaves, .* cosigned by one, two$/)
+  expect((await follower.pass()).followed).toMatchObject({ kind: "same", checkpoint: { size: 10 } })
   await honest.close()
 
   // The backup is put back. Whoever asks the witnesses is not even started; the operator asks nobody.
@@ -129,23 +130,31 @@ test("Of a log that was rolled back and grew differently, the witnesses cosign n
   await expect(startServiceOn(restored.url, rolledBack, options)).rejects.toThrow(/behind|another history/)
   const dishonest = await startServiceOn(restored.url, await copyFolder(backupFolder))
   try {
-    const sizes = [4, 6, 8, 10]
-    for (const [block, size] of sizes.entries()) {
-      await grow(dishonest, `d${block}`)
+    for (const size of [4, 6, 8, 10, 12]) {
+      await grow(dishonest, `d${size}`)
+      if (size === 4 || size === 8) continue
       // The witnesses: neither from what they have cosigned, nor from the start, nor from the log's own last size.
       for (const witness of witnesses) {
-        for (const oldSize of [0, size, 8]) {
+        for (const oldSize of [0, size, 10]) {
           const reply = await askWitness(dishonest, witness, oldSize)
           expect(reply.kind).not.toBe("cosigned")
         }
         const shown = await readWitnessed(witness.url, testOrigin)
-        expect(shown.kind === "note" ? shown.note.text : shown.kind).toMatch(/\n8\n/)
+        expect(shown.kind === "note" ? shown.note.text : shown.kind).toMatch(/\n10\n/)
+      }
+      // And where they were shown it, they have the proof themselves.
+      for (const { url } of witnesses) {
+        const held = await fetch(`${url}/${formatHex(originHash(testOrigin))}/splits/10-${size}`)
+        const file = new Uint8Array(await held.arrayBuffer())
+        expect([held.status, verifySplitView(file, policy).kind]).toEqual(
+          size < 10 ? [404, "refused"] : [200, "split"],
+        )
       }
       // The follower, whichever of them is the first that it sees.
       const copy = await copyFolder(followed)
       const found = (await (await follow(dishonest, copy)).pass()).followed
       const proof = await readProof(found)
-      const [first, second] = size < 8 ? [size, 8] : [8, size]
+      const [first, second] = size < 10 ? [size, 10] : [10, size]
       expect(proof).toMatchObject({ kind: "split", first: { size: first }, second: { size: second } })
       // Who has the log's key and nothing else sees the same.
       expect(await readProof(found, policyOfLog(policy.logs[0]!))).toMatchObject({ kind: "split" })
@@ -163,8 +172,8 @@ test("Of a log that was rolled back and grew differently, the witnesses cosign n
     expect(says(own)).toMatch(/cosigned by none of your witnesses: not witnessed as your policy demands$/)
     expect(await readProof(compared[0]!.followed)).toMatchObject({
       kind: "split",
-      first: { size: 8, witnesses: ["two"] },
-      second: { size: 10, witnesses: [] },
+      first: { size: 10, witnesses: ["two"] },
+      second: { size: 12, witnesses: [] },
     })
   } finally {
     await dishonest.close()

@@ -14,7 +14,7 @@ import {
   parseSplitView,
 } from "../../chain/split-view.ts"
 import { parseTlogPolicy } from "../../chain/tlog-policy.ts"
-import { verifyNative } from "../../ingest/native.ts"
+import { sha256Native, verifyNative } from "../../ingest/native.ts"
 import { describeSplitResult, formatSplitResult, verifySplitView } from "../../verify/split-view.ts"
 import { PublishedTree, entryOfLeaf } from "../chain/published-tree.ts"
 import { makeSplitFiles } from "../vectors/generate.ts"
@@ -58,8 +58,15 @@ const [one, other] = [
   new PublishedTree(40),
   new PublishedTree(40, (leaf) => entryOfLeaf(leaf < 13 ? leaf : leaf + 1000)),
 ]
-const noteOf = (published: PublishedTree, size: number): Note =>
-  parseNote(signCheckpoint({ origin: vectorOrigin, ...published.head(size) }, edKey))!
+const notes = new Map<string, Note>()
+/** Each signed once: that is most of what these tests cost. */
+function noteOf(published: PublishedTree, size: number): Note {
+  const name = `${published === one} ${size}`
+  const made =
+    notes.get(name) ?? parseNote(signCheckpoint({ origin: vectorOrigin, ...published.head(size) }, edKey))!
+  notes.set(name, made)
+  return made
+}
 
 async function viewOf(
   from: PublishedTree,
@@ -67,7 +74,7 @@ async function viewOf(
   to: PublishedTree,
   size2: number,
 ): Promise<SplitView> {
-  const tree = await TiledTree.open(to, to.head(size2))
+  const tree = await TiledTree.open(to, to.head(size2), sha256Native)
   return {
     first: noteOf(from, size1),
     second: noteOf(to, size2),
