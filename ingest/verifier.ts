@@ -90,8 +90,8 @@ export function openVerifier(options: {
   }
 }
 
-/** So many signatures are 7 ms of work: enough to be worth a thread's waking, and little to wait for at the end. */
-const gatheredMax = 128
+/** So many signatures are 14 ms of work: enough to be worth a thread's waking, and little to wait for at the end. */
+const gatheredMax = 256
 
 /** Signatures one after the other, handed over by batches: for who asks for many and waits for them later. */
 export class GatheredSignatures {

@@ -67,7 +67,8 @@ function readPolicy({ entry, statements }: StatementRows, origin: string, findin
     findings.add("statements", null, row, "is missing: there is an entry, and no bytes")
     return null
   }
-  const decoded = decodeStatement(bytes, origin)
+  // Its keys are kept, and rows are in memory that is used again.
+  const decoded = decodeStatement(Uint8Array.from(bytes), origin)
   if (decoded.kind !== "statement") {
     const rule = decoded.kind === "malformed" ? decoded.rule : "too large"
     findings.add("statements", "bytes", row, `is no statement of the log ${origin}: ${rule}`)

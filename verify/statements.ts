@@ -14,6 +14,7 @@ import {
   verifyEquation,
 } from "../chain/signature.ts"
 import {
+  type DecodedStatement,
   SignedBytes,
   type Statement,
   contentBlock,
@@ -25,7 +26,7 @@ import { verdictCodes } from "../chain/verdict.ts"
 import { type Chains, findGap } from "./chains.ts"
 import type { Findings } from "./finding.ts"
 import { findDifference } from "./series-rows.ts"
-import type { EntryRow, StatementRow, StatementRows } from "./source.ts"
+import type { EntryRow, SeriesRow, StatementRow, StatementRows } from "./source.ts"
 
 export interface StatementAuditOptions {
   readonly findings: Findings
@@ -89,7 +90,7 @@ export class StatementAudit {
       this.skip(entry)
       return null
     }
-    const decoded = decodeStatement(stored.bytes, origin)
+    const decoded = this.decode(stored.bytes, entry.deviceId)
     if (decoded.kind !== "statement") {
       this.findings.add(
         "statements",
@@ -171,6 +172,15 @@ export class StatementAudit {
     return stored
   }
 
+  /** Rows are in memory that is used again: what the chains keep, keys and requests, is read from a copy. */
+  private decode(bytes: Uint8Array, device: string): DecodedStatement {
+    const { origin } = this.chains
+    if (device === origin) return decodeStatement(Uint8Array.from(bytes), origin)
+    const decoded = decodeStatement(bytes, origin)
+    const isKept = decoded.kind === "statement" && decoded.statement.content === contentRegistry
+    return isKept ? decodeStatement(Uint8Array.from(bytes), origin) : decoded
+  }
+
   private auditDecoded(
     rows: StatementRows,
     entry: EntryRow,
@@ -193,7 +203,7 @@ export class StatementAudit {
       this.skip(entry)
       const own = parseHash(entry.entry)
       const receivedAtMs = this.readArrival(entry, row)
-      const forBlock = this.forBlock(statement, own, receivedAtMs, { kind: "opaque" })
+      const forBlock = this.forBlock(statement, own, receivedAtMs, { kind: "opaque" }, contentsOf([]))
       return { row, statement, entry: own, receivedAtMs, forBlock }
     }
     const isNamed = statement.iss === entry.deviceId && statement.seq === entry.seq
@@ -206,9 +216,10 @@ export class StatementAudit {
     if (payload.kind === "registry" && statement.iss !== chains.origin)
       chains.expectRotation(statement.iss, { entry: computed, registry: payload.registry })
     const series = payload.kind === "readings" ? payload.series : []
-    this.auditSummary(entry, series, row)
+    const contents = contentsOf(series)
+    this.auditSummary(entry, contents, row)
     this.auditSeries(rows, entry, series, row)
-    const forBlock = this.forBlock(statement, computed, receivedAtMs, payload)
+    const forBlock = this.forBlock(statement, computed, receivedAtMs, payload, contents)
     return { row, statement, entry: computed, receivedAtMs, forBlock }
   }
 
@@ -320,21 +331,23 @@ export class StatementAudit {
   }
 
   /** What the entry keeps of the readings for its block's summary. */
-  private auditSummary(entry: EntryRow, series: readonly Series[], called: string): void {
-    const span = spanOf(series)
-    const columns: readonly [string, number | null, number | null][] = [
-      ["readings", entry.readings, countPackReadings(series)],
-      ["starts_at", entry.startsAt, span?.startsAt ?? null],
-      ["ends_at", entry.endsAt, span?.endsAt ?? null],
-    ]
-    for (const [column, stored, signed] of columns) {
-      if (!Object.is(stored, signed))
-        this.findings.add("entries", column, called, "is not what the signed payload gives")
-    }
+  private auditSummary(entry: EntryRow, { readings, times }: Contents, called: string): void {
+    const say = (column: string): void =>
+      this.findings.add("entries", column, called, "is not what the signed payload gives")
+    if (!Object.is(entry.readings, readings)) say("readings")
+    if (!Object.is(entry.startsAt, times?.startsAt ?? null)) say("starts_at")
+    if (!Object.is(entry.endsAt, times?.endsAt ?? null)) say("ends_at")
   }
 
   private auditSeries(rows: StatementRows, entry: EntryRow, series: readonly Series[], called: string): void {
     const { findings } = this
+    const isInOrder =
+      rows.series.length === series.length && rows.series.every((row, index) => row.position === index)
+    if (isInOrder) {
+      for (let position = 0; position < series.length; position++)
+        this.auditOneSeries(rows.series[position]!, series[position]!, entry, position, called)
+      return
+    }
     const name = (position: number): string => `series ${position} of ${called}`
     const byPosition = new Map(rows.series.map((row) => [row.position, row]))
     for (const [position, signed] of series.entries()) {
@@ -344,14 +357,7 @@ export class StatementAudit {
         continue
       }
       byPosition.delete(position)
-      const column = findDifference(row, signed)
-      if (column !== null) findings.add("series", column, name(position), "differs from the signed payload")
-      if (row.deviceId !== entry.deviceId)
-        findings.add("series", "device_id", name(position), "differs from that of its entry")
-      if (row.receivedAtUs !== entry.receivedAtUs)
-        findings.add("series", "received_at", name(position), "differs from that of its entry")
-      if (row.ahead !== (entry.code === verdictCodes["accepted-ahead"]))
-        findings.add("series", "ahead", name(position), "differs from the code of its entry")
+      this.auditOneSeries(row, signed, entry, position, called)
     }
     const extra = rows.series.length - series.length
     if (extra > 0 || byPosition.size > 0) {
@@ -363,19 +369,34 @@ export class StatementAudit {
     }
   }
 
+  private auditOneSeries(
+    row: SeriesRow,
+    signed: Series,
+    entry: EntryRow,
+    position: number,
+    called: string,
+  ): void {
+    const say = (column: string, rule: string): void =>
+      this.findings.add("series", column, `series ${position} of ${called}`, rule)
+    const column = findDifference(row, signed)
+    if (column !== null) say(column, "differs from the signed payload")
+    if (row.deviceId !== entry.deviceId) say("device_id", "differs from that of its entry")
+    if (row.receivedAtUs !== entry.receivedAtUs) say("received_at", "differs from that of its entry")
+    if (row.ahead !== (entry.code === verdictCodes["accepted-ahead"]))
+      say("ahead", "differs from the code of its entry")
+  }
+
   private forBlock(
     { iss, seq, content }: Statement,
     entry: Hash,
     receivedAtMs: number,
     payload: Payload,
+    { readings, times }: Contents,
   ): BlockStatement | "manifest" {
-    const common = { entry, receivedAtMs }
-    if (iss !== this.chains.origin) {
-      const series = payload.kind === "readings" ? payload.series : []
-      const readings = countPackReadings(series)
-      return { ...common, origin: { kind: "device", device: iss, seq, readings, times: spanOf(series) } }
-    }
+    if (iss !== this.chains.origin)
+      return { entry, receivedAtMs, origin: { kind: "device", device: iss, seq, readings, times } }
     if (content === contentBlock) return "manifest"
+    const common = { entry, receivedAtMs }
     if (payload.kind !== "registry") return { ...common, origin: { kind: "operator" } }
     const { device, action } = payload.registry
     // About a CA no device's place moves, also where a device has the CA's name.
@@ -383,6 +404,16 @@ export class StatementAudit {
     if (!isOfDevice) return { ...common, origin: { kind: "operator" } }
     return { ...common, origin: { kind: "operator", registry: { device, isEnrolment: action === "enrol" } } }
   }
+}
+
+/** What a block's summary counts of a statement. */
+interface Contents {
+  readonly readings: number
+  readonly times: { readonly startsAt: number; readonly endsAt: number } | null
+}
+
+function contentsOf(series: readonly Series[]): Contents {
+  return { readings: countPackReadings(series), times: spanOf(series) }
 }
 
 /** As ingest writes it: `ingest/group.ts`. */

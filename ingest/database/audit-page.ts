@@ -4,7 +4,7 @@
  * twice before it lets them go, garbage collection was a fifth of what the main thread did.
  */
 import { bytesArrayOf, int2ArrayOf, textArrayOf } from "./array.ts"
-import type { CopiedRows } from "./copy-out.ts"
+import { CopiedRows } from "./copy-out.ts"
 
 export const entryColumns =
   "id, device_id, seq, entry, received_at, signed_digest, code, fault, readings, starts_at, ends_at"
@@ -12,16 +12,30 @@ export const statementColumns = "id, received_at, bytes"
 export const seriesColumns = `statement_id, position, received_at, device_id, metric, name, unit, kind, starts_at, ends_at, times,
   numbers, texts, blobs, period_ms, factor, origin, samples, ahead`
 
+/** Where the rows of a page are copied to; they are good until it is used for another one. */
+export interface PageMemory {
+  readonly entries: CopiedRows
+  readonly statements: CopiedRows
+  readonly series: CopiedRows
+}
+
+export function makePageMemory(): PageMemory {
+  return { entries: new CopiedRows(), statements: new CopiedRows(), series: new CopiedRows() }
+}
+
 /**
  * How many entries a page has, where it ends, and which ids are those of some devices.
  *
  * @param devices null: everybody's, and no ids are listed
+ * @param readingsMax what is behind the entry that reaches it is cut off
  */
 export function surveyEntries(
   entries: CopiedRows,
   devices: ReadonlySet<string> | null,
+  readingsMax: number,
 ): {
   readonly count: number
+  readonly isCut: boolean
   readonly last: bigint
   readonly lastSeq: number
   readonly whole: readonly bigint[] | null
@@ -30,37 +44,46 @@ export function surveyEntries(
   const whole: bigint[] = []
   let last = -1n
   let lastSeq = 0
+  let readings = 0
   entries.rewind()
-  for (; entries.next(); count++) {
+  while (readings < readingsMax && entries.next()) {
+    count += 1
     last = entries.bigint()
     const device = entries.text()
     lastSeq = entries.int8()
     if (devices?.has(device)) whole.push(last)
-    entries.skip(8)
+    // entry, received_at, signed_digest, code, fault
+    entries.skip(5)
+    const own = entries.int4()
+    if (own > 0) readings += own
+    entries.skip(2)
   }
-  return { count, last, lastSeq, whole: devices === null ? null : whole }
+  return { count, isCut: readings >= readingsMax, last, lastSeq, whole: devices === null ? null : whole }
 }
 
-interface PageRows {
-  readonly entries: CopiedRows
-  readonly statements: CopiedRows
-  readonly series: CopiedRows
-  /** Whose statements were read whole; null: everybody's. */
-  readonly devices: ReadonlySet<string> | null
-}
-
-/** Can be gone through once at a time. A row is good until the page is garbage. */
+/** Can be gone through once at a time. */
 export class StatementPage implements Iterable<PlaceRows> {
-  private readonly rows: PageRows
+  private readonly memory: PageMemory
+  private readonly count: number
+  private readonly devices: ReadonlySet<string> | null
 
-  constructor(rows: PageRows) {
-    this.rows = rows
+  /**
+   * @param count of entries
+   * @param devices whose statements were read whole; null: everybody's
+   */
+  constructor(memory: PageMemory, count: number, devices: ReadonlySet<string> | null) {
+    this.memory = memory
+    this.count = count
+    this.devices = devices
   }
 
   *[Symbol.iterator](): Generator<PlaceRows> {
-    const { entries, statements, series, devices } = this.rows
+    const { devices, count } = this
+    const { entries, statements, series } = this.memory
     for (const rows of [entries, statements, series]) rows.rewind()
-    let entryId = nextId(entries)
+    let left = count
+    const nextEntryId = (): bigint | null => (left-- > 0 ? nextId(entries) : null)
+    let entryId = nextEntryId()
     let statementId = nextId(statements)
     let seriesId = nextId(series)
     for (;;) {
@@ -68,7 +91,7 @@ export class StatementPage implements Iterable<PlaceRows> {
       if (id === null) return
       let entry: ReturnType<typeof readEntry> | null = null
       // Twice under one id is one place, and one entry too few.
-      for (; entryId === id; entryId = nextId(entries)) entry = readEntry(entries)
+      for (; entryId === id; entryId = nextEntryId()) entry = readEntry(entries)
       const place: PlaceRows = {
         id,
         entry,

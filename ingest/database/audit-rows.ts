@@ -4,16 +4,29 @@
  */
 import type { ClientBase, Pool, QueryResultRow } from "pg"
 import { plainBytes } from "./array.ts"
-import { StatementPage, entryColumns, seriesColumns, statementColumns, surveyEntries } from "./audit-page.ts"
-import { CopiedRows, copyOut } from "./copy-out.ts"
+import {
+  type PageMemory,
+  StatementPage,
+  entryColumns,
+  makePageMemory,
+  seriesColumns,
+  statementColumns,
+  surveyEntries,
+} from "./audit-page.ts"
+import { type CopiedRows, copyOut } from "./copy-out.ts"
 
-/** Statements per page: two pages are in memory, of at most 64 KiB and their series each. */
-const pageSize = 500
+/**
+ * Statements of a page, at most; two pages are in memory. To ask for a page costs Postgres as much as 600 statements, since
+ * it opens every partition: with pages of 500 it spent 13.3 us a statement, and with these 8.2.
+ */
+const pageSizeMax = 2_000
+const pageSizeMin = 250
+/** Of statements and series: a page of more makes the next ones half as long, and one of half of it twice. */
+const pageBytesMax = 16 * 1024 * 1024
+/** Readings of a page, unless one statement has more: of 60 a statement this is no bound, and of 10,000 it is 8 MB. */
+const pageReadingsMax = 300_000
 /** Rows per fetch of other tables, of which a tile is the largest, 8 KiB. */
 const fetchSize = 500
-
-const minimalSize = 65_536
-type PageTable = "entries" | "statements" | "series"
 
 /** Takes its picture now; `close` ends it. The caller reads the published checkpoint before, or it could be newer. */
 export async function openAuditRows(pool: Pool): Promise<AuditRows> {
@@ -44,13 +57,20 @@ export class AuditRows {
   /** Streams are read beside one another, and a connection takes one query at a time. */
   private last: Promise<unknown>
   private cursors = 0
-  /** Bytes of the last page of each table: about what the next one will have. */
-  private readonly sizes = { entries: minimalSize, statements: minimalSize, series: minimalSize }
+  private pageSize: number
 
-  /** @param client in a transaction that sees one picture and stays open until `close`, which calls `end` */
-  constructor(client: ClientBase, end: () => Promise<void> = () => Promise.resolve()) {
+  /**
+   * @param client in a transaction that sees one picture and stays open until `close`, which calls `end`
+   * @param firstPageSize statements of the first page, from which the others grow
+   */
+  constructor(
+    client: ClientBase,
+    end: () => Promise<void> = () => Promise.resolve(),
+    firstPageSize: number = pageSizeMin,
+  ) {
     this.client = client
     this.end = end
+    this.pageSize = firstPageSize
     // Whatever the server's or the role's settings are: floats to the last bit. Whatever the statistics say: by the keys,
     // since without any the planner sorted whole tables for each page.
     this.last = client.query(
@@ -106,11 +126,11 @@ export class AuditRows {
   }
 
   statements({ after, devices }: { after: bigint | null; devices: ReadonlySet<string> | null }) {
-    return readAhead<bigint, StatementPage>(after, (from) => this.readPage(from, devices))
+    return readAhead<bigint>(after, (memory, from) => this.readPage(memory, from, devices))
   }
 
   chain(device: string) {
-    return readAhead<number, StatementPage>(0, (from) => this.readChainPage(device, from ?? 0))
+    return readAhead<number>(0, (memory, from) => this.readChainPage(memory, device, from ?? 0))
   }
 
   async readStatement(entry: Uint8Array): Promise<Uint8Array | null> {
@@ -130,41 +150,50 @@ export class AuditRows {
   }
 
   /** All rows whose id is above `after` and at most the page's last entry's; on the last page, all above. */
-  private async readPage(after: bigint | null, devices: ReadonlySet<string> | null) {
+  private async readPage(memory: PageMemory, after: bigint | null, devices: ReadonlySet<string> | null) {
+    const { entries } = memory
+    const limit = this.pageSize
     const from = (id: string): string => (after === null ? "true" : `${id} > ${after}`)
-    const entries = await this.copy(
-      `select ${entryColumns} from entries where ${from("id")} order by entries.id limit ${pageSize}`,
-      "entries",
+    await this.copy(
+      `select ${entryColumns} from entries where ${from("id")} order by entries.id limit ${limit}`,
+      entries,
     )
-    const { count, last, whole } = surveyEntries(entries, devices)
-    const next = count < pageSize ? null : last
+    const { count, isCut, last, whole } = surveyEntries(entries, devices, pageReadingsMax)
+    const next = count < limit && !isCut ? null : last
     const upTo = (id: string): string => (next === null ? from(id) : `${from(id)} and ${id} <= ${next}`)
-    const rows = await this.readOthers(whole === null ? upTo : (id) => isOneOf(id, whole))
-    return { page: new StatementPage({ entries, ...rows, devices }), next }
+    await this.readOthers(memory, whole === null ? upTo : (id) => isOneOf(id, whole))
+    return { page: new StatementPage(memory, count, devices), next }
   }
 
-  private async readChainPage(device: string, after: number) {
-    const entries = await this.copy(
-      `select ${entryColumns} from entries where device_id = ${literalOf(device)} and seq > ${after} order by entries.seq limit ${pageSize}`,
-      "entries",
+  private async readChainPage(memory: PageMemory, device: string, after: number) {
+    const { entries } = memory
+    const limit = this.pageSize
+    await this.copy(
+      `select ${entryColumns} from entries where device_id = ${literalOf(device)} and seq > ${after} order by entries.seq limit ${limit}`,
+      entries,
     )
-    const { count, whole, lastSeq } = surveyEntries(entries, new Set([device]))
-    const rows = await this.readOthers((id) => isOneOf(id, whole ?? []))
-    const page = new StatementPage({ entries, ...rows, devices: null })
-    return { page, next: count < pageSize ? null : lastSeq }
+    const { count, isCut, whole, lastSeq } = surveyEntries(entries, new Set([device]), pageReadingsMax)
+    await this.readOthers(memory, (id) => isOneOf(id, whole ?? []))
+    const page = new StatementPage(memory, count, null)
+    return { page, next: count < limit && !isCut ? null : lastSeq }
   }
 
   /** Rows of the other tables, of these ids. */
-  private async readOthers(within: (id: string) => string) {
-    const statements = await this.copy(
+  private async readOthers(
+    { statements, series }: PageMemory,
+    within: (id: string) => string,
+  ): Promise<void> {
+    await this.copy(
       `select ${statementColumns} from statements where ${within("id")} order by statements.id, statements.received_at`,
-      "statements",
+      statements,
     )
-    const series = await this.copy(
+    await this.copy(
       `select ${seriesColumns} from series where ${within("statement_id")} order by series.statement_id, series.position, series.received_at`,
-      "series",
+      series,
     )
-    return { statements, series }
+    const bytes = statements.sizeBytes + series.sizeBytes
+    if (bytes > pageBytesMax) this.pageSize = Math.max(pageSizeMin, Math.floor(this.pageSize / 2))
+    else if (bytes < pageBytesMax / 2) this.pageSize = Math.min(pageSizeMax, 2 * this.pageSize)
   }
 
   blocks(from: number) {
@@ -401,15 +430,8 @@ export class AuditRows {
     }
   }
 
-  /** Rows in memory of their own, which views of them keep. */
-  private copy(query: string, table: PageTable): Promise<CopiedRows> {
-    const result = this.last.then(async () => {
-      const rows = new CopiedRows(this.sizes[table])
-      await copyOut(this.client, query, rows)
-      // With some room, since pages differ.
-      this.sizes[table] = Math.max(minimalSize, Math.ceil(1.1 * rows.sizeBytes))
-      return rows
-    })
+  private copy(query: string, into: CopiedRows): Promise<void> {
+    const result = this.last.then(() => copyOut(this.client, query, into))
     this.last = result.catch(ignore)
     return result
   }
@@ -430,16 +452,24 @@ function isOneOf(column: string, ids: readonly bigint[]): string {
   return ids.length === 0 ? "false" : `${column} in (${ids.join(", ")})`
 }
 
-/** Pages from a place on; the next one is read while the last one is used. */
-async function* readAhead<From, Rows>(
+/** Pages from a place on; the next one is read while the last one is used, in the memory of the one before. */
+async function* readAhead<From>(
   from: From | null,
-  read: (from: From | null) => Promise<{ readonly page: Rows; readonly next: From | null }>,
-): AsyncGenerator<Rows> {
-  let reading = read(from)
+  read: (
+    memory: PageMemory,
+    from: From | null,
+  ) => Promise<{ readonly page: StatementPage; readonly next: From | null }>,
+): AsyncGenerator<StatementPage> {
+  let ahead = makePageMemory()
+  let current = makePageMemory()
+  let reading = read(ahead, from)
   try {
     for (;;) {
       const { page, next } = await reading
-      if (next !== null) reading = read(next)
+      const used = current
+      current = ahead
+      ahead = used
+      if (next !== null) reading = read(ahead, next)
       yield page
       if (next === null) return
     }

@@ -43,7 +43,7 @@ afterAll(async () => {
   await verifier.close()
 })
 
-/** On a thread, as the command does. */
+/** On a thread, as the command does, and by short pages, each read in the memory of the last but one. */
 function auditOf(
   { client, stand, published }: Tampered,
   range: AuditOptions["range"],
@@ -52,6 +52,7 @@ function auditOf(
   const signatures = new GatheredSignatures(verifier)
   return auditThrough(client, stand.keys, published, {
     signatures,
+    firstPageSize: 4,
     ...(range === undefined ? {} : { range }),
     ...options,
   })

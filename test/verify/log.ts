@@ -183,9 +183,9 @@ export async function auditThrough(
   client: PoolClient,
   keys: LogKeys,
   published: string | null,
-  options: Partial<AuditOptions> = {},
+  options: Partial<AuditOptions> & { readonly firstPageSize?: number } = {},
 ): Promise<AuditResult> {
-  const source = new AuditRows(client)
+  const source = new AuditRows(client, undefined, options.firstPageSize)
   try {
     return await audit({
       source,
