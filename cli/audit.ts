@@ -123,15 +123,19 @@ class AuditedFile implements AuditMemory {
   }
 }
 
+/** Before this nobody knows how fast it goes: the program is warming up. */
+const paceAfterMs = 3_000
+
 /** `[####....] 34 %  block 12, 340,000 of 1,000,000 statements, 18,500/s, 36 s left` */
 export function auditProgress(progress: Progress): (now: AuditProgress) => void {
   const startedAt = performance.now()
   return ({ done, total, height }) => {
-    const perSecond = (1000 * done) / Math.max(1, performance.now() - startedAt)
-    const left = formatNumber(Math.ceil(Math.max(0, total - done) / perSecond))
+    const ms = performance.now() - startedAt
     const at = `block ${formatNumber(height)}, ${formatNumber(done)} of ${formatNumber(total)} statements`
-    const pace = `${formatNumber(Math.round(perSecond))}/s, ${left} s left`
-    progress.update(`${formatBar(done, total)}  ${at}, ${pace}`)
+    const perSecond = (1000 * done) / ms
+    const left = formatNumber(Math.ceil(Math.max(0, total - done) / perSecond))
+    const pace = ms < paceAfterMs ? "" : `, ${formatNumber(Math.round(perSecond))}/s, ${left} s left`
+    progress.update(`${formatBar(done, total)}  ${at}${pace}`)
   }
 }
 

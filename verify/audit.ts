@@ -151,7 +151,7 @@ class LogAudit {
   private async readStatements(): Promise<RunOutcome> {
     const { source, onProgress, isStopped } = this.options
     const { findings, range, after } = this
-    const total = await source.countEntries(after)
+    const total = await source.countEntries(after, range.to)
     this.blockIdMax = await source.readManifestIdMax()
     this.manifestIdMax = await this.findLastManifest()
     const devices = range.device === null ? null : new Set([this.options.logKey.name, range.device])

@@ -43,7 +43,7 @@ export function formatAudit(result: AuditResult): string {
   if (result.kind === "stopped")
     return [
       ...remarks,
-      `${seen} up to block ${blocks - 1}: nothing was found`,
+      `stopped in block ${blocks}, after ${seen}: nothing was found up to here`,
       ...scope,
       "verify stopped",
     ].join("\n")

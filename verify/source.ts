@@ -8,8 +8,8 @@
 import type { LeafRun } from "../chain/leaf-run.ts"
 
 export interface AuditSource {
-  /** Rows of `entries` whose id is above this one; of all for null. */
-  countEntries(after: bigint | null): Promise<number>
+  /** Rows of `entries` whose id is above `after`, up to the end of block `to` as `blocks` says; null: all. */
+  countEntries(after: bigint | null, to: number | null): Promise<number>
   /** The highest `manifest_id` of `blocks`; null where there is none. */
   readManifestIdMax(): Promise<bigint | null>
   log(): AsyncIterable<LogRow>

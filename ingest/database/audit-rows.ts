@@ -28,6 +28,9 @@ const pageReadingsMax = 300_000
 /** Rows per fetch of other tables, of which a tile is the largest, 8 KiB. */
 const fetchSize = 500
 
+/** Below every id: a row that somebody wrote by hand may have any other. */
+const idMin = "-9223372036854775808"
+
 /** Takes its picture now; `close` ends it. The caller reads the published checkpoint before, or it could be newer. */
 export async function openAuditRows(pool: Pool): Promise<AuditRows> {
   const client = await pool.connect()
@@ -83,9 +86,11 @@ export class AuditRows {
     await this.end()
   }
 
-  async countEntries(after: bigint | null): Promise<number> {
+  async countEntries(after: bigint | null, to: number | null): Promise<number> {
     const rows = await this.query<{ count: string }>(
-      `select count(*)::text as count from entries ${after === null ? "" : `where id > ${after}`}`,
+      `select count(*)::text as count from entries where id > $1
+       and ($2::bigint is null or id <= (select manifest_id from blocks where height = $2))`,
+      [after === null ? idMin : after.toString(), to],
     )
     return Number(rows[0]!.count)
   }

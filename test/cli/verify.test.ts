@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises"
+import { readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Client } from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
@@ -74,6 +74,21 @@ test.each([
     expect((await verify()).code).toBe(0)
   },
 )
+
+test("an audit goes on where the last one ended, but not where somebody else says that it did", async () => {
+  expect((await verify()).code).toBe(0)
+  const again = await verify("--continue", "--json")
+  expect(again.code).toBe(0)
+  expect(parseLines(again.stdout)).toMatchObject([
+    { kind: "passed", statements: 6, blocks: 1, range: { from: 1, behind: { height: 0, statements: 6 } } },
+  ])
+  const path = join(data, "audited")
+  await writeFile(path, (await readFile(path, "utf8")).replace("\n0\n", "\n7\n"))
+  const forged = await verify("--continue")
+  expect(forged.code).toBe(1)
+  expect(forged.stderr).toContain("audited was not written by an audit of this log")
+  expect((await verify("--continue", "--blocks", "0")).code).toBe(2)
+})
 
 test("verify fails where the published checkpoint is of another log, or missing", async () => {
   const path = join(data, "log", "checkpoint")

@@ -219,7 +219,7 @@ test("a database that was set back behind what is published is found", async () 
     await own.seal()
     // What a backup taken now would restore.
     const backup = await openAuditRows(own.pool)
-    await backup.countEntries(null)
+    await backup.countEntries(null, null)
     await send(own.intake.open("k1"), device.next())
     await own.seal()
     const { keys } = own
