@@ -134,11 +134,12 @@ export class FaultyDevice {
     this.device = this.build(false)
   }
 
-  /** Summed over all that the device was between its losses of power. */
+  /** Summed over all that the device was between its losses of power; what a fault kept from leaving was not sent. */
   get counters(): DeviceCounters {
-    const sum: DeviceCounters = { made: 0, sent: 0, acknowledged: 0, stored: 0, receipts: {}, reconnects: 0 }
+    const { sent } = this.saboteur
+    const sum: DeviceCounters = { made: 0, sent, acknowledged: 0, stored: 0, receipts: {}, reconnects: 0 }
     for (const counters of [...this.past, this.device.counters]) {
-      for (const field of ["made", "sent", "acknowledged", "stored", "reconnects"] as const)
+      for (const field of ["made", "acknowledged", "stored", "reconnects"] as const)
         sum[field] += counters[field]
       for (const [verdict, count] of Object.entries(counters.receipts) as [Verdict, number][])
         sum.receipts[verdict] = (sum.receipts[verdict] ?? 0) + count

@@ -269,6 +269,7 @@ class FaultyLink implements Link {
   private send(sent: Sent): void {
     if (this.isGone || this.isMute) return
     this.awaited.push(sent)
+    this.saboteur.sent += 1
     this.base.publish(sent.number, sent.bytes)
   }
 

@@ -37,6 +37,8 @@ export class Saboteur {
   private readonly standing: Act[] = []
   /** The last two statements that were stored, for a replay. */
   private readonly stored: Uint8Array[] = []
+  /** Statements that left on a connection, repetitions and what was never the device's own among them. */
+  sent = 0
   /** The connection that there is, or was last. */
   current: { losePower(): void; cut(): void } | null = null
 

@@ -180,6 +180,9 @@ test.each([
         stored: statements + (fault.kind === "rotate" ? 1 : 0),
       })
     }
+    // What left twice was sent twice.
+    const duplicated = runs[faults.findIndex(({ kind }) => kind === "duplicate")]!
+    expect(duplicated.device.counters.sent).toBe(statements + 1)
     // The service's own counters say the same.
     const expected = new Map<string, number>()
     const add = (verdict: string, count: number): unknown =>
