@@ -6,7 +6,8 @@ import { pathToFileURL } from "node:url"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
 import { repository } from "../cli/program.ts"
-import type { EvidenceVector } from "../vectors/evidence-scene.ts"
+import { type EvidenceVector, policyAlone } from "../vectors/evidence-scene.ts"
+import { draftProof } from "../vectors/proof-scene.ts"
 import { type WatchedPage, looks, openBrowser, openPage } from "./browser.ts"
 
 const url = inject("demoUrl")
@@ -96,6 +97,24 @@ describe("from disk, without a network", () => {
     expect(verified.text).toContain("20 statements of device sim-1-0006 with 1,200 readings")
     expect(verified.text).toContain("What it cannot show")
     await watched.shoot(`offline-verified-${look.name}`)
+    expect(await watched.findFaults()).toEqual([])
+    await watched.close()
+  })
+
+  test("a proof of one statement is verified under the log's key, and refused where a bit of it was changed", async () => {
+    const proof = draftProof()
+    const watched = await openVerifier()
+    const { page } = watched
+    const evidence = new TextEncoder().encode(proof)
+    const verified = await verify(page, { evidence, policy: policyAlone })
+    expect(verified).toMatchObject({ kind: "verified" })
+    expect(verified.text).toContain("Statement 1 of device k7 is in the log tidemark.example/vectors")
+    await watched.shoot("offline-proof")
+    const changed = new TextEncoder().encode(draftProof({ index: "index 2" }))
+    expect(await verify(page, { evidence: changed, policy: policyAlone })).toMatchObject({
+      kind: "refused",
+      code: "root",
+    })
     expect(await watched.findFaults()).toEqual([])
     await watched.close()
   })

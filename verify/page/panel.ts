@@ -2,6 +2,7 @@
  * A verification that one can watch: steps, progress, and the verdict in words. The page of the service and the offline
  * page show the same panel; the one loads it by its address, the other has it inside.
  */
+import type { EvidenceReport } from "../evidence-report.ts"
 import type { EvidenceFindings, EvidenceProgress, EvidenceRefusal } from "../evidence-result.ts"
 import type { News, TrustGiven, Verdict } from "./message.ts"
 import { count, entitle, formatCount, sentence, stepOf, steps } from "./words.ts"
@@ -148,22 +149,8 @@ class View {
     this.status.textContent = `${title.text}. ${title.lines[0] ?? ""}`
     if (result.kind === "refused") this.showRefusal(result, progress)
     else this.showSteps(result, tookMs)
-    const lists: readonly (readonly [string, readonly string[]])[] = [
-      ["What this shows", [...report.proved, ...(result.kind === "refused" ? [] : report.remarks)]],
-      ["What it cannot show", report.unproved],
-    ]
     this.below.className = "proved"
-    this.below.replaceChildren(
-      ...lists
-        .filter(([, lines]) => lines.length > 0)
-        .map(([name, lines]) => {
-          const part = element("section")
-          const all = element("ul")
-          for (const line of lines) all.append(element("li", "", sentence(line)))
-          part.append(element("h3", "", name), all)
-          return part
-        }),
-    )
+    this.below.replaceChildren(...listReport(report, result.kind === "refused"))
     this.below.hidden = this.below.childElementCount === 0
     // Beside each other where there is room, and where there is something to say beside the steps.
     this.root.classList.toggle("decided", !this.below.hidden)
@@ -233,7 +220,24 @@ class View {
   }
 }
 
-function element(tag: string, name = "", text = ""): HTMLElement {
+/** What a report shows and cannot show, each under its heading. */
+export function listReport(report: EvidenceReport, isRefused: boolean): HTMLElement[] {
+  const lists: readonly (readonly [string, readonly string[]])[] = [
+    ["What this shows", [...report.proved, ...(isRefused ? [] : report.remarks)]],
+    ["What it cannot show", report.unproved],
+  ]
+  return lists
+    .filter(([, lines]) => lines.length > 0)
+    .map(([name, lines]) => {
+      const part = element("section")
+      const all = element("ul")
+      for (const line of lines) all.append(element("li", "", sentence(line)))
+      part.append(element("h3", "", name), all)
+      return part
+    })
+}
+
+export function element(tag: string, name = "", text = ""): HTMLElement {
   const made = document.createElement(tag)
   if (name !== "") made.className = name
   if (text !== "") made.textContent = text
@@ -249,7 +253,7 @@ const paths: Readonly<Record<State, string>> = {
   open: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM8.500 12h7",
 }
 
-function icon(state: State): SVGElement {
+export function icon(state: State): SVGElement {
   const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg")
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path")
   for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true" }))

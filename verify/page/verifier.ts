@@ -1,6 +1,7 @@
 /** The offline page: an evidence file in, a verdict out. It runs from disk; its policy forbids every connection. */
 import type { TrustGiven } from "./message.ts"
 import { type Verification, startVerification } from "./panel.ts"
+import { readProof, showProof } from "./proof-panel.ts"
 // The default export is Vite's.
 import InlineWorker from "./worker.ts?worker&inline"
 
@@ -49,6 +50,12 @@ async function verify(): Promise<void> {
   stop.hidden = false
   said.textContent = ""
   try {
+    const proof = await readProof(file)
+    if (proof !== null) {
+      showProof(result, proof, await readTrust())
+      result.scrollIntoView({ block: "start", behavior: "smooth" })
+      return
+    }
     running = startVerification({
       into: result,
       ...(await openEvidence(file)),
