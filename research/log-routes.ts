@@ -17,7 +17,10 @@ export interface LogRoutesOptions {
 const method = ["GET", "HEAD"]
 const schema = { hide: true }
 
-/** What will never be another: a name of a tile says how many leaves it covers. */
+/**
+ * What will never be another: a name of a tile says how many leaves it covers. Sent as it is: hashes do not shrink (gzip
+ * takes 8,657 of a bundle's 8,704 bytes).
+ */
 const forever = "public, max-age=31536000, immutable"
 /** What changes with each block: it may be kept, and is asked for anew each time. */
 const asked = "no-cache"
