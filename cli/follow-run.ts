@@ -10,8 +10,8 @@ import { HttpLog, LogAway, type LogSource, type SourceLimits, readEither } from 
 import { type FollowOptions, type Followed, compareCheckpoint, followLog } from "../verify/follow.ts"
 import { isWell } from "../verify/follow-report.ts"
 import { Mirror } from "../verify/mirror.ts"
+import { readCheckpointIn } from "./checkpoint-in-file.ts"
 import { CommandFault } from "./fault.ts"
-import { readNamedFile } from "./option.ts"
 
 export interface FollowerOptions {
   /** The log's prefix, or the address of a service that has its log under `log/`. */
@@ -19,7 +19,7 @@ export interface FollowerOptions {
   readonly folder: string
   /** What its user trusts; null: the key that the folder holds, or else the one that the log names itself. */
   readonly trust: TlogPolicy | null
-  /** Where others show a checkpoint of this log: addresses of mirrors and witnesses, or files. */
+  /** Where others were shown this log: addresses of mirrors and witnesses, or files that hold a checkpoint. */
   readonly compare: readonly string[]
   readonly growthMax: number
   readonly limits: SourceLimits
@@ -102,7 +102,7 @@ export class Follower {
   private async compare(where: string, options: FollowOptions): Promise<Followed> {
     try {
       if (!/^https?:/.test(where)) {
-        const note = await readNamedFile(where, "the checkpoint")
+        const note = await readCheckpointIn(where)
         return await compareCheckpoint(note, this.source, options)
       }
       const witnessed = `${formatHex(originHash(this.log.name))}/`

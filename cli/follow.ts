@@ -50,7 +50,7 @@ export function addFollow(program: Command): void {
     .option("--every <seconds>", "between two looks", parseCount(1, 86_400), 60)
     .option(
       "--compare <place>",
-      "where others are shown this log: a mirror, a witness, or a file with a checkpoint; as often as needed",
+      "what others were shown of this log: a mirror, a witness, or a file with a checkpoint (a note, a tlog-proof, evidence); as often as needed",
       (place: string, places: readonly string[]) => [...places, place],
       [],
     )

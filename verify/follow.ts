@@ -227,10 +227,15 @@ function openNote(bytes: Uint8Array, { log, verify = verifyEquation }: FollowOpt
   if (note === null || checkpoint === null)
     throw new LogFault("checkpoint", "is no signed checkpoint of a log")
   if (checkpoint.origin !== log.name)
-    throw new LogFault("checkpoint", `is of the log ${checkpoint.origin}, and not of ${log.name}`)
+    throw new LogFault("checkpoint", `is of ${nameLog(checkpoint.origin)}, and not of ${log.name}`)
   if (verifyNote(note, [log], verify)?.length !== 1)
     throw new LogFault("checkpoint", `is not signed by the key of ${log.name} that it is held to`)
   return { ...checkpoint, note }
+}
+
+/** What anybody may have written, for a line of a terminal. */
+function nameLog(origin: string): string {
+  return /^[\x21-\x7e]{1,255}$/.test(origin) ? `the log ${origin}` : "a log of another name"
 }
 
 function decodeNote(bytes: Uint8Array): Note | null {

@@ -1,9 +1,12 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import { afterEach, beforeEach, expect, test } from "vitest"
+import { encodeEvidenceItem } from "../../chain/evidence.ts"
 import { formatVkey } from "../../chain/note.ts"
 import { type TlogPolicy, policyOfLog } from "../../chain/tlog-policy.ts"
+import { formatTlogProof } from "../../chain/tlog-proof.ts"
 import { Follower, type FollowerOptions } from "../../cli/follow-run.ts"
 import { startFollowServer } from "../../cli/follow-server.ts"
 import { Show } from "../../cli/follow-show.ts"
@@ -114,16 +117,34 @@ test("a copy is shown as a log, which others can follow and be compared with", a
   }
 })
 
-test("a checkpoint in a file is compared too, and one that cannot be had is told", async () => {
+test("the checkpoint in a file is compared too, alone, in a proof or in evidence, and one that cannot be had is told", async () => {
   await passOf()
+  const theirs = log.note(other.head(200))
+  const proof = formatTlogProof({ extra: null, index: 0, path: [], checkpoint: theirs })
+  const head = encodeEvidenceItem({
+    kind: "head",
+    origin: vectorOrigin,
+    device: "k7",
+    from: 0,
+    to: 0,
+    checkpoint: new TextEncoder().encode(theirs),
+    blocksBefore: [],
+  })
   const file = join(folder, "theirs")
-  await writeFile(file, log.note(other.head(200)))
-  expect((await passOf({ compare: [file] })).compared).toMatchObject([{ followed: { kind: "split" } }])
-  await rm(join(folder, "copy/split-views"), { recursive: true })
+  for (const content of [theirs, proof, head, gzipSync(head)]) {
+    await writeFile(file, content)
+    expect((await passOf({ compare: [file] })).compared).toMatchObject([{ followed: { kind: "split" } }])
+    await rm(join(folder, "copy/split-views"), { recursive: true })
+  }
+  await writeFile(file, "something else")
+  expect((await passOf({ compare: [file] })).compared).toMatchObject([{ followed: { kind: "fault" } }])
+  await writeFile(file, head.subarray(0, 60))
+  await expect(passOf({ compare: [file] })).rejects.toThrow(/is evidence without its head/)
+  await writeFile(file, proof.slice(0, -1))
+  await expect(passOf({ compare: [file] })).rejects.toThrow(/is no tlog-proof: line/)
   await expect(passOf({ compare: [join(folder, "none")] })).rejects.toThrow(/there is no such file/)
-  expect((await passOf({ compare: ["http://127.0.0.1:1"] })).compared).toMatchObject([
-    { followed: { kind: "away" } },
-  ])
+  const { compared } = await passOf({ compare: ["http://127.0.0.1:1"] })
+  expect(compared).toMatchObject([{ followed: { kind: "away" } }])
 })
 
 test("a log is held to the key that its first follower took, whatever it says of itself later", async () => {
