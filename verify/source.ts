@@ -39,6 +39,8 @@ export interface AuditSource {
   /** By first id, from ids above this one on; all for null. */
   leafRuns(after: bigint | null): AsyncIterable<LeafRun>
   readTileLevels(): Promise<readonly number[]>
+  /** The hashes of one tile; null where it is not there. */
+  readTile(level: number, index: number): Promise<Uint8Array | null>
   /** Of one level, by index, from this one on. */
   tiles(level: number, from: number): AsyncIterable<TileRow>
   chainHeads(): AsyncIterable<ChainHeadRow>

@@ -191,9 +191,8 @@ async function readTree(
   try {
     const reader = {
       readTile: async (level: number, index: number, width: number) => {
-        for await (const tile of source.tiles(level, index))
-          return tile.index === index ? tile.hashes.subarray(0, 32 * width) : new Uint8Array(0)
-        return new Uint8Array(0)
+        const hashes = await source.readTile(level, index)
+        return hashes?.subarray(0, 32 * width) ?? new Uint8Array(0)
       },
       readEntries: () => Promise.reject(new Error("no entry is read here")),
     }

@@ -328,6 +328,14 @@ export class AuditRows {
     return rows.map(({ level }) => level)
   }
 
+  async readTile(level: number, index: number): Promise<Uint8Array | null> {
+    const rows = await this.query<{ hashes: Buffer }>(
+      "select hashes from tiles where level = $1 and tile_index = $2",
+      [level, index],
+    )
+    return rows[0] === undefined ? null : plainBytes(rows[0].hashes)
+  }
+
   tiles(level: number, from: number) {
     return mapRows(
       this.read<{ tile_index: number; hashes: Buffer }>(

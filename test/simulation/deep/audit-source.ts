@@ -76,6 +76,8 @@ export function auditSourceOf(tables: Tables): AuditSource {
     },
     readTileLevels: async () =>
       [...new Set(list(tables.tiles).map(({ level }) => level))].toSorted((a, b) => a - b),
+    readTile: async (level, index) =>
+      list(tables.tiles).find((tile) => tile.level === level && tile.index === index)?.hashes ?? null,
     tiles: (level, from) =>
       each(
         sorted(tables.tiles, ({ index }) => index).filter(
