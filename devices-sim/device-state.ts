@@ -101,12 +101,12 @@ export type Alarm =
   | { readonly kind: "waiting"; readonly verdict: Verdict }
   /** The same statement was refused again and again although it follows the head: the device asks after minutes. */
   | { readonly kind: "contradiction"; readonly verdict: Verdict; readonly seq: number | null }
-  /** The service stored the request for the next key and did not grant it: the old one goes on. */
+  /** The next key was not granted, or not asked for before the power was lost: the old one goes on. */
   | { readonly kind: "rotation-refused" }
 
 /** A key beside the one with which the device signs. */
 export interface Rotation {
-  /** `asked`: the request waits in the outbox. `undecided`: it is stored, and whether it was granted is not known. */
+  /** `asked`: the request waits in the outbox. `undecided`: it is not there any more, and whether it was granted is not known. */
   readonly stage: "asked" | "undecided"
   readonly other: Speaker
   /** False while the old key signs. */

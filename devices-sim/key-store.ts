@@ -34,7 +34,11 @@ export function keysOf({ speaker, rotation }: Effect & { readonly kind: "keys" }
   return { current, rotation: rotation === null ? null : { ...rotation, other: rotation.other.signer } }
 }
 
-/** Who speaks after a start. A key for which nothing was asked yet was lost with the power, and is left. */
+/**
+ * Who speaks after a start. Where the request is not in the outbox, the power was lost before it was stored there, or the
+ * outbox was lost, perhaps after it had gone out and was granted: the old key is tried first, and the next one if the
+ * service does not know that one any more. To leave the next key would leave such a device without any.
+ */
 export function wakeKeys(
   id: string,
   keys: DeviceKeys | null,
@@ -43,7 +47,8 @@ export function wakeKeys(
   if (keys === null) return {}
   const speaker = makeSpeaker(id, keys.current)
   const { rotation } = keys
-  if (rotation === null || (rotation.stage === "asked" && !entries.some(isRequest)))
-    return { speaker, rotation: null }
-  return { speaker, rotation: { ...rotation, other: makeSpeaker(id, rotation.other) } }
+  if (rotation === null) return { speaker, rotation: null }
+  const isUnasked = rotation.stage === "asked" && !entries.some(isRequest)
+  const stage = isUnasked ? "undecided" : rotation.stage
+  return { speaker, rotation: { ...rotation, stage, other: makeSpeaker(id, rotation.other) } }
 }

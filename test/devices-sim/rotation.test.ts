@@ -25,7 +25,7 @@ const iat = 1_795_000_000
 /** A device whose stores outlive it: what it publishes is looked at, and every answer is the test's. */
 class Bench {
   context: DeviceContext = { speaker: makeSpeaker("k7", makeSigner(oldKey)), rules: deviceRulesDefault }
-  readonly outbox = new OutboxIndex()
+  outbox = new OutboxIndex()
   readonly keys: KeyStore = makeMemoryKeyStore()
   state = wakeDevice(this.outbox.content())
   published: Uint8Array[] = []
@@ -69,7 +69,8 @@ class Bench {
     return this.tell({ kind: "receipt", receipt })
   }
 
-  async losePower(): Promise<void> {
+  async losePower(isOutboxLost = false): Promise<void> {
+    if (isOutboxLost) this.outbox = new OutboxIndex()
     const content = this.outbox.content()
     this.context = {
       speaker: makeSpeaker("k7", makeSigner(oldKey)),
@@ -210,6 +211,29 @@ test("power lost before the request was stored: nothing was asked, and the old k
   await device.connect(0)
   await device.say("a")
   expect(device.said).toEqual([[1, "old", "a"]])
+  await device.answer("accepted", 1)
+  expect(await device.keys.load()).toMatchObject({ rotation: null, current: { publicKey: oldKey.publicKey } })
+  expect(device.alarms).toEqual(["rotation-refused"])
+})
+
+test("the outbox is lost with the power and the request was granted: the old key is not known any more, the next one stands", async () => {
+  const device = new Bench()
+  await device.connect(0)
+  await device.rotate()
+  const request = device.published[0]!
+  await device.losePower(true)
+  await device.connect(1, sha256(request))
+  await device.say("a")
+  expect(device.said).toEqual([[2, "old", "a"]])
+  await device.answer("unknown-key", 2)
+  await device.connect(1, sha256(request))
+  expect(device.said).toEqual([[2, "next", "a"]])
+  await device.answer("accepted", 2)
+  expect(await device.keys.load()).toMatchObject({
+    rotation: null,
+    current: { publicKey: nextKey.publicKey },
+  })
+  expect(device.alarms).toEqual([])
 })
 
 test("power lost before the request arrived: it goes out again, byte for byte", async () => {
