@@ -7,7 +7,7 @@ import type { Series } from "../chain/series.ts"
 import { type Content, type Statement, contentSenml } from "../chain/statement.ts"
 import { type Verdict, isRefusal } from "../chain/verdict.ts"
 import { equalBytes } from "../chain/bytes.ts"
-import { type Algorithm, algorithmEd25519, kidOf, makePrivateKey } from "../chain/key.ts"
+import { type Algorithm, algorithmEd25519, algorithmEsp256, kidOf, makePrivateKey } from "../chain/key.ts"
 import { isAhead, readPayload } from "../chain/payload.ts"
 import { openLink } from "./connection-mqtt.ts"
 import {
@@ -49,7 +49,7 @@ export interface FaultyDeviceOptions extends Omit<DeviceOptions, "outbox" | "ran
   readonly stranger?: Signer
   /** The id of another device. */
   readonly neighbour?: string
-  /** The device's next keys, for as many rotations as are planned; drawn by default, of the first one's algorithm. */
+  /** The device's next keys, for as many rotations as are planned; drawn by default, of the other algorithm in turn. */
   readonly nextSigners?: readonly Signer[]
   /** Needed where it is planned that one revokes or suspends the device. */
   readonly operator?: Operator
@@ -109,7 +109,9 @@ export class FaultyDevice {
     const rotations = options.faults.filter(({ fault }) => fault.kind === "rotate").length
     this.signers = [options.signer]
     for (let n = 0; n < rotations; n++) {
-      const { algorithm } = options.signer.publicKey
+      // To the other algorithm and back.
+      const { algorithm: before } = this.signers[n]!.publicKey
+      const algorithm = before === algorithmEd25519 ? algorithmEsp256 : algorithmEd25519
       this.signers.push(options.nextSigners?.[n] ?? drawSigner(random.fork(`key ${n}`), algorithm))
     }
     this.isRevocable = options.faults.some(({ fault }) => fault.kind === "revoke")
@@ -345,7 +347,12 @@ export class FaultyDevice {
       const result = await this.device.rotate(next)
       if (result === "rotated" || result === "refused") finish(result === "rotated")
       // The answer was lost, by another fault or by the network: the next statements tell which key stands.
-      else this.undecided.push(async () => finish(await this.hasKey(next)))
+      else
+        this.undecided.push(async () => {
+          // Where it is not, the request was refused, which is an alarm, or lost, of which nobody tells.
+          if (await this.hasKey(next)) finish(true)
+          else this.acts.interrupt(act)
+        })
     } catch {
       // Another one is under way.
       this.acts.interrupt(act)
@@ -377,8 +384,12 @@ export class FaultyDevice {
     account.verdict = verdict
     const act = this.contentActs.get(account.place)
     if (act !== undefined) this.acts.finish(act, verdict)
-    if (!account.expected.includes(verdict) && !this.isStoppedByOperator(verdict))
+    if (!account.expected.includes(verdict) && !this.isStoppedByOperator(verdict) && !this.isAside(verdict))
       this.surprises.push({ place: account.place, seq: account.seq, verdict })
+  }
+
+  private isAside(verdict: Verdict): boolean {
+    return this.acts.all.some(({ tries, expected }) => tries > 0 && expected.asides.includes(verdict))
   }
 
   private isStoppedByOperator(verdict: Verdict): boolean {
@@ -387,6 +398,8 @@ export class FaultyDevice {
 
   /** What a fault had to bring is no alarm. */
   private takeAlarm(alarm: Alarm): void {
+    // With its power a device may have lost its request before anybody had it.
+    if (alarm.kind === "rotation-refused" && this.past.length > 0) return
     if (alarm.kind !== "waiting" || !this.isStoppedByOperator(alarm.verdict)) {
       this.options.listener?.alarm?.(alarm)
       return
@@ -409,7 +422,11 @@ export class FaultyDevice {
 
   private resume(): void {
     this.cancelResume = null
-    if (!this.isSuspended || this.isResuming) return
+    // Who is revoked meanwhile stays so.
+    const isRevoked = this.acts.all.some(
+      ({ planned: { fault }, tries }) => fault.kind === "revoke" && tries > 0,
+    )
+    if (!this.isSuspended || this.isResuming || isRevoked) return
     this.isResuming = true
     this.operate(async (operator) => {
       await operator.resume(this.id)

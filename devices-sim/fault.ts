@@ -109,6 +109,8 @@ export const faultKinds = [
 export interface Expectation {
   /** One of these answers it; empty: no statement is answered otherwise than without it. */
   readonly verdicts: readonly Verdict[]
+  /** What may be answered to the device's own statements meanwhile, and is no accusation. */
+  readonly asides: readonly Verdict[]
   /** `open`: the device may have lost it with its memory, or may never be allowed to deliver it. */
   readonly statement: "stored" | "open"
   /**
@@ -126,7 +128,13 @@ const packetSizeMax = 256 * 1024
 /** PROTOCOL §4: what is over so much ahead of the service's clock is marked. */
 const aheadSecondsMax = 300
 
-const stays: Expectation = { verdicts: [], statement: "stored", device: "stays", isEvidence: false }
+const stays: Expectation = {
+  verdicts: [],
+  asides: [],
+  statement: "stored",
+  device: "stays",
+  isEvidence: false,
+}
 
 function refused(...verdicts: Verdict[]): Expectation {
   return { ...stays, verdicts, device: "reconnects" }
@@ -175,9 +183,10 @@ export function expectationOf(fault: Fault): Expectation {
       return { ...refused(), statement: "open" }
     case "rotate":
       // Of the request; then the service closes what the old key opened.
-      return refused("accepted")
+      // Where the answer is lost, the device finds out by trying one key and then the other (PROTOCOL §7).
+      return { ...refused("accepted"), asides: ["unknown-key"] }
     case "revoke":
-      return { verdicts: ["revoked"], statement: "open", device: "stops", isEvidence: false }
+      return { ...stays, verdicts: ["revoked"], statement: "open", device: "stops" }
     default:
       return refused("suspended")
   }
@@ -232,10 +241,19 @@ export function planFaults(
   const planned = others
     .toSorted((a, b) => widthOf(b) - widthOf(a))
     .map((fault) => ({ fault, place: places.take(fault, last) }))
+  putBefore("high-s", "rotate", planned)
   const after = Math.max(0, ...planned.map(({ fault, place }) => place + widthOf(fault) - 1))
   for (const fault of ending)
     planned.push({ fault, place: random.fork("end").int(after + 1, device.statements) })
   return planned.toSorted((a, b) => a.place - b.place)
+}
+
+/** The next key may be one that has no high s: what needs the first one comes first, at the places that both have. */
+function putBefore(first: FaultKind, second: FaultKind, planned: { fault: Fault; place: number }[]): void {
+  const both = planned.filter(({ fault }) => fault.kind === first || fault.kind === second)
+  const places = both.map(({ place }) => place).toSorted((a, b) => a - b)
+  const ordered = both.toSorted((a, b) => Number(a.fault.kind === second) - Number(b.fault.kind === second))
+  for (const [index, one] of ordered.entries()) one.place = places[index]!
 }
 
 /** How many places a fault takes: nothing else happens there. */

@@ -55,7 +55,11 @@ export function allowanceOf(findings: readonly FaultFinding[]): Allowance {
   const expected = findings.map((finding) => finding.expected)
   const proving = findings.filter((finding) => finding.expected.isEvidence)
   return {
-    refusals: new Set(expected.flatMap(({ verdicts }) => verdicts.filter(isRefusal))),
+    refusals: new Set(
+      expected
+        .flatMap(({ verdicts }) => verdicts.filter(isRefusal))
+        .concat(expected.flatMap(({ asides }) => asides)),
+    ),
     isOpen: expected.some(({ statement }) => statement === "open"),
     evidence:
       proving.length === 0 ? "never" : proving.some(({ result }) => result === "met") ? "must" : "may",
