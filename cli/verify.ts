@@ -52,10 +52,10 @@ export function addVerify(program: Command): void {
     )
     .option(
       "--continue",
-      "without a file: go on where the last audit of this data folder ended or was stopped",
+      "without a file: go on where the last audit of this data folder ended, or was stopped",
     )
     .addOption(
-      new Option("--since-block <height>", "without a file: this block and what is behind it").argParser(
+      new Option("--since-block <height>", "without a file: this block and all later ones").argParser(
         parseCount(0, 1e15),
       ),
     )

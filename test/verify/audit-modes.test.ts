@@ -1,7 +1,9 @@
 /** What an audit of everything finds, an audit of parts finds too: of blocks, of a device, one that was stopped. */
 import type { PoolClient } from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { formatCheckpoint, parseCheckpoint } from "../../chain/checkpoint.ts"
 import { sha256 } from "../../chain/hash.ts"
+import { formatNote, parseNote, signNote } from "../../chain/note.ts"
 import { hmacNative } from "../../ingest/native.ts"
 import { GatheredSignatures, type ThreadedVerifier, openVerifier } from "../../ingest/verifier.ts"
 import { type AuditOptions, type AuditResult, formatAudit } from "../../verify/audit.ts"
@@ -136,6 +138,21 @@ test("the parts of a healthy log pass, each with what it looked at", async () =>
   expect(formatAudit(k3)).toContain("4 statements of device k3")
   const k1 = await auditOf(whole, { from: 3, to: 3, device: "k1" })
   expect(k1).toMatchObject({ kind: "passed", statements: 2, blocks: 4 })
+})
+
+test("a part is held to the published checkpoint, also to one of a block before it", async () => {
+  const { rows } = await whole.client.query<{ note: string }>("select note from checkpoints where height = 1")
+  const published = rows[0]!.note
+  expect(await auditOf(whole, blocks(3, null), { published })).toMatchObject({
+    kind: "passed",
+    remarks: ["the published checkpoint is of block 1, and the last block is 3: publish again"],
+  })
+  const { origin, log } = whole.stand.keys
+  const { size } = parseCheckpoint(parseNote(published)!.text)!
+  const text = formatCheckpoint({ origin, size, root: sha256(Uint8Array.of(3)) })
+  const other = formatNote(signNote(text, origin, log))
+  const result = await auditOf(whole, blocks(3, null), { published: other })
+  expect(formatAudit(result)).toMatch(/^checkpoint of block 1: column root differs from the published/)
 })
 
 test("a block or a device that the log does not have is said, and nothing passes", async () => {
