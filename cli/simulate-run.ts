@@ -21,6 +21,7 @@ import { CommandFault, UsageFault } from "./fault.ts"
 import { readNamedFile } from "./option.ts"
 import { print } from "./output.ts"
 import { type Receiving, type Running, httpOf, listReceiving, listRunning } from "./running.ts"
+import { auditStored, tamperWith } from "./simulate-audit.ts"
 import { enrolKnown, makeOperator } from "./simulate-enrol.ts"
 import { OwnService } from "./simulate-host.ts"
 import { LiveView } from "./simulate-live.ts"
@@ -207,6 +208,8 @@ async function runAgainst(
       operator: makeOperator(log.pool, log.keys),
       enrol: (devices) => enrolKnown(log.pool, log.keys, devices),
       seal: () => sealNow(log, options.data),
+      audit: () => auditStored({ ...log, dataFolder: options.data }),
+      tamper: (kind, devices) => tamperWith({ ...log, dataFolder: options.data }, kind, devices),
       prove: (id) => proveByEvidence(http, id, log.keys),
     })
   } finally {

@@ -27,6 +27,7 @@ import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { startHttp } from "./parts/http.ts"
 import { openResearch } from "./parts/research.ts"
+import { auditStored, tamperWith } from "./simulate-audit.ts"
 import { enrolKnown, makeOperator } from "./simulate-enrol.ts"
 import { proveByEvidence } from "./simulate-proof.ts"
 import type { RunBase } from "./simulate-options.ts"
@@ -79,7 +80,8 @@ async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): 
     const api = `http://127.0.0.1:${http.port}`
     const clock = new VirtualClock()
     const databaseClock = parts.add(await openClock(pool, scenario.startsAt))
-    if (isThrownAway) await forgoDisk(pool)
+    // Never on a server that is somebody else's.
+    if (isThrownAway && database.pid !== null) await forgoDisk(pool)
     // Sealing takes its salts in turn.
     const salts = random.fork("salts")
     const outcome = await runScenario({
@@ -95,6 +97,8 @@ async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): 
       seal: async () => {
         await seal({ pool, keys, dataFolder, random: (size) => salts.bytes(size) })
       },
+      audit: () => auditStored({ ...database, keys, dataFolder }),
+      tamper: (kind, devices) => tamperWith({ ...database, keys, dataFolder }, kind, devices),
       prove: (id) => proveByEvidence({ api }, id, keys),
     })
     await parts.close()

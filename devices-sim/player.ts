@@ -83,10 +83,12 @@ export interface PlayedDevice {
 
 /** Statements of one device that may wait for their verdicts before it makes more, where nothing else sets the pace. */
 const waitingMax = 200
+/** Of one to which things happen: of what is in flight already, a fault that comes behind another misses its place. */
+const waitingMaxFaulty = 2
 /** Without a seq these answer a question (PROTOCOL §5). */
 const standings: ReadonlySet<Verdict> = new Set(["unknown-key", "revoked", "suspended"])
 /** The answer to a fault may come behind the last statement. */
-const faultsMsMax = 10_000
+const faultsMsMax = 3_000
 
 export class Player {
   readonly member: ScenarioMember
@@ -307,7 +309,8 @@ export class Player {
     // where all are behind their time. Without it 20 devices with 695 statements each held everything up for 38 s.
     await new Promise<void>((resolve) => setImmediate(resolve))
     if (this.member.group.everyMs > 0) return
-    while (this.waiting >= waitingMax && !this.context.ending.aborted && !this.isHalted) await this.change()
+    const most = this.member.faults.length === 0 ? waitingMax : waitingMaxFaulty
+    while (this.waiting >= most && !this.context.ending.aborted && !this.isHalted) await this.change()
   }
 
   /** Until everything said has its verdict, for so long as the scenario allows. */

@@ -7,7 +7,7 @@ import type { Measures } from "./measure.ts"
 import type { PlayedDevice } from "./player.ts"
 import type { FaultTally, GeneratorCost, RunCounts, Sample, Truth } from "./run-report.ts"
 import { makeTruth } from "./run-report.ts"
-import type { Scenario } from "./scenario.ts"
+import type { Scenario, TamperKind } from "./scenario.ts"
 import type { SealedBlock, ServiceMetrics, ServiceView, StoredDetail, StoredDevice } from "./service-view.ts"
 import { type ThresholdResult, checkThreshold } from "./threshold.ts"
 import { type DeviceAccount, accountOf, allowanceOf, counterFaults } from "./truth.ts"
@@ -42,6 +42,8 @@ export interface RunRecord {
   readonly view: ServiceView
   /** What is shown about some of the devices by what is sealed: why not, or null. */
   readonly prove?: ((id: string) => Promise<string | null>) | undefined
+  readonly audit?: (() => Promise<readonly string[]>) | undefined
+  readonly tamper?: ((kind: TamperKind, devices: readonly string[]) => Promise<string | null>) | undefined
   readonly measures: Measures
   readonly samples: readonly Sample[]
   readonly played: readonly PlayedDevice[]
@@ -134,6 +136,7 @@ class RunJudge {
         ),
         makeTruth("the service's counters add up, and count what devices were told", counters),
         proofs,
+        ...(await this.truthsOfAudit()),
         ...this.truthsOfFaults(findings),
       ],
       faults: tallyFaults(findings),
@@ -144,6 +147,32 @@ class RunJudge {
       scenarioMs,
       fingerprint: fingerprintOf(played),
     }
+  }
+
+  /** Where the scenario asks for it: it reads everything that is stored. */
+  private async truthsOfAudit(): Promise<Truth[]> {
+    const { scenario, audit, tamper, isCut, isSealed, played } = this.record
+    const truths: Truth[] = []
+    const whole = "the audit of everything stored passes"
+    if (scenario.isAudited)
+      truths.push(
+        audit === undefined || isCut
+          ? makeTruth(whole, [], isCut ? "the run was cut short" : "the database is not within reach")
+          : makeTruth(whole, await audit()),
+      )
+    for (const kind of scenario.tamper) {
+      const name = `the audit finds and names a change behind the log's back: ${kind}`
+      if (tamper === undefined || isCut || !isSealed) {
+        truths.push(makeTruth(name, [], "nothing was sealed at the end, or no copy can be made"))
+        continue
+      }
+      const why = await tamper(
+        kind,
+        played.map(({ id }) => id),
+      )
+      truths.push(makeTruth(name, why === null ? [] : [why]))
+    }
+    return truths
   }
 
   private truthsOfFaults(findings: readonly FaultFinding[]): Truth[] {

@@ -7,6 +7,7 @@ import {
   type Scenario,
   type ScenarioGroup,
   type Stage,
+  type TamperKind,
   allSignals,
   groupDefaults,
   scenarioDefaults,
@@ -48,6 +49,8 @@ interface ScenarioDocument {
   readonly groups: readonly GroupDocument[]
   readonly network?: readonly ToxicDocument[]
   readonly events?: readonly EventDocument[]
+  readonly audit?: boolean
+  readonly tamper?: readonly TamperKind[]
   readonly thresholds?: Readonly<Record<string, string | readonly string[]>>
 }
 
@@ -255,6 +258,8 @@ class Reading {
       network: (document.network ?? []).map((toxic, at) =>
         readToxicRule(toxic, (key, rule) => this.fault(["network", at], rule, key)),
       ),
+      isAudited: document.audit ?? false,
+      tamper: document.tamper ?? [],
       settleMs: this.duration(document.settle, ["settle"]) ?? scenarioDefaults.settleMs,
       thresholds: this.thresholds(document.thresholds ?? {}),
     }

@@ -12,7 +12,7 @@ import type { Sample } from "./run-report.ts"
 import { Sampler } from "./sampler.ts"
 import { type Network, openNetwork } from "./network-proxy.ts"
 import { makeRandom } from "./random.ts"
-import { type Scenario, type ScenarioGroup, networkOf, troubleTimes } from "./scenario.ts"
+import { type Scenario, type ScenarioGroup, type TamperKind, networkOf, troubleTimes } from "./scenario.ts"
 import { type ScenarioClock, VirtualClock, sleep } from "./scenario-clock.ts"
 import { Gate } from "./scenario-gate.ts"
 import { type ScenarioMember, enlistScenario } from "./scenario-member.ts"
@@ -46,6 +46,10 @@ export interface ScenarioRunOptions {
   readonly seal: (() => Promise<void>) | null
   /** What is shown about some of the devices by what is sealed: why not, or null. */
   readonly prove?: (id: string) => Promise<string | null>
+  /** What speaks against everything that is stored. */
+  readonly audit?: () => Promise<readonly string[]>
+  /** Changes something of these devices in a copy: why that was not found, or null. */
+  readonly tamper?: (kind: TamperKind, devices: readonly string[]) => Promise<string | null>
   readonly host?: ServiceHost | null
   /** Of a virtual run: what has to be done before a moment. */
   readonly onTime?: (atMs: number) => Promise<void>
@@ -107,7 +111,7 @@ class ScenarioRun {
   }
 
   async run(): Promise<RunOutcome> {
-    const { clock, view, enrol, cost, scenario, prove } = this.options
+    const { clock, view, enrol, cost, scenario, prove, audit, tamper } = this.options
     this.known = await enrol(
       this.members.map(({ id, privateKey }) => ({ id, publicKey: privateKey.publicKey, privateKey })),
     )
@@ -126,6 +130,8 @@ class ScenarioRun {
       scenario,
       view,
       prove,
+      audit,
+      tamper,
       measures: this.measures,
       samples: this.sampler.samples,
       played,
@@ -299,7 +305,8 @@ class ScenarioRun {
       players.reduce((sum, { faultCount }) => sum + faultCount, this.strikes),
     )
     const planned = this.members.map(({ statements }) => statements)
-    onSample?.(this.sampler.take(), {
+    const sample = this.sampler.take()
+    onSample?.(sample, {
       measures: this.measures,
       devices: this.members.length,
       planned: planned.reduce<number | null>(

@@ -26,10 +26,16 @@ export interface Scenario {
   readonly serviceFaults: readonly ServiceFaultRule[]
   /** What the network does; `fromMs` and `toMs` are of scenario time. */
   readonly network: readonly ToxicRule[]
+  /** Whether everything stored is audited at the end. */
+  readonly isAudited: boolean
+  /** What is changed at the end in a copy, for the audit to find. */
+  readonly tamper: readonly TamperKind[]
   /** How long verdicts are waited for when everything is said; wall time, ms. */
   readonly settleMs: number
   readonly thresholds: readonly Threshold[]
 }
+
+export type TamperKind = "statement" | "reading" | "arrival" | "deletion"
 
 export interface ScenarioGroup {
   /** Begins the ids of its devices. */

@@ -25,6 +25,8 @@ export interface VirtualPlace {
 
 /** PROTOCOL §1. */
 const statementSizeMax = 65_535
+/** PROTOCOL §5: above it a packet is not read, and the connection closes. */
+const packetSizeMax = 256 * 1024
 
 /**
  * As over MQTT: the receipt comes before the acknowledgement, a refusal closes the connection without one, and nothing
@@ -69,6 +71,10 @@ export function makeVirtualLink(clock: VirtualClock, openPlace: (device: string)
       },
       publish(number, bytes) {
         if (isClosed) return
+        if (bytes.length > packetSizeMax) {
+          queueMicrotask(() => close("a packet too large"))
+          return
+        }
         const message =
           bytes.length > statementSizeMax
             ? ({ kind: "too-large", sizeBytes: bytes.length } as const)

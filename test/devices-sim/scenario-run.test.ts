@@ -1,0 +1,217 @@
+/** Scenarios against the real service: what passes, and what must never. */
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { enrolKnown, makeOperator } from "../../cli/simulate-enrol.ts"
+import { proveByEvidence } from "../../cli/simulate-proof.ts"
+import type { RunOutcome } from "../../devices-sim/run-judge.ts"
+import { writeUp } from "../../devices-sim/report-run.ts"
+import { formatRunHtml } from "../../devices-sim/report-html.ts"
+import { formatRunJunit } from "../../devices-sim/report-junit.ts"
+import { formatRunText } from "../../devices-sim/report-text.ts"
+import type { Scenario } from "../../devices-sim/scenario.ts"
+import { makeWallClock } from "../../devices-sim/scenario-clock.ts"
+import { parseScenario } from "../../devices-sim/scenario-file.ts"
+import { type ScenarioRunOptions, runScenario } from "../../devices-sim/scenario-run.ts"
+import { type ServiceView, openHttpView } from "../../devices-sim/service-view.ts"
+import { type ServiceStand, openServiceStand } from "../ingest/service-stand.ts"
+
+let stand: ServiceStand
+let api: string
+
+beforeAll(async () => {
+  stand = await openServiceStand()
+  api = `http://127.0.0.1:${stand.service.http}`
+})
+afterAll(() => stand.close())
+
+function scenarioOf(text: string, seed: number): Scenario {
+  const parsed = parseScenario(`name: test\nabout: Of a test\nseed: ${seed}\nsettle: 30s\n${text}`)
+  if (parsed.kind === "faulty") throw new Error(JSON.stringify(parsed.faults))
+  return parsed.scenario
+}
+
+async function play(
+  text: string,
+  seed: number,
+  options: Partial<ScenarioRunOptions> = {},
+  see: (view: ServiceView) => ServiceView = (view) => view,
+): Promise<{ readonly outcome: RunOutcome; readonly scenario: Scenario }> {
+  const scenario = scenarioOf(text, seed)
+  const { keys, mqtt } = stand.service
+  const outcome = await runScenario({
+    scenario,
+    recordings: new Map(),
+    service: { url: `mqtt://127.0.0.1:${mqtt}` },
+    origin: keys.origin,
+    operator: makeOperator(stand.pool, keys),
+    clock: makeWallClock(scenario.speed),
+    view: see(openHttpView({ api, metrics: [api] })),
+    enrol: (devices) => enrolKnown(stand.pool, keys, devices),
+    seal: async () => {
+      await stand.service.seal()
+    },
+    prove: (id) => proveByEvidence({ api }, id, keys),
+    rules: { reconnectMsMin: 20, backoffMsBase: 5, backoffMsMax: 50 },
+    cost: () => ({ cpuSeconds: 0, memoryBytes: 0 }),
+    ...options,
+  })
+  return { outcome, scenario }
+}
+
+const against = ({ truths }: RunOutcome): readonly string[] => truths.flatMap((truth) => truth.against)
+const facts = { repeat: "again", isVirtual: false, startedAt: "2026-11-25T00:00:00.000Z", version: "0" }
+
+const mixed = `
+groups:
+  - name: honest
+    devices: 3
+    statements: 12
+    readings: 5
+  - name: bad
+    devices: 4
+    statements: 20
+    readings: 5
+    faults:
+      - { fault: flip-bit }
+      - { fault: gap, skip: 2 }
+      - { fault: clone }
+      - { fault: lost-memory }
+      - { fault: disconnect, step: puback }
+      - { fault: rotate }
+  - name: paced
+    devices: 2
+    every: 40ms
+    readings: 3
+    stages: [{ ramp: 2, over: 80ms }, { storm: 1, over: 80ms }, { offline: 120ms }, { hold: 120ms }]
+network:
+  - { toxic: latency, latency: 2ms, jitter: 1ms }
+thresholds:
+  unanswered: count == 0
+  faults: count == 24
+`
+
+test("a run with faults, a storm, no network for a while and a slow one is true, and says so in every report", async () => {
+  const { outcome, scenario } = await play(mixed, 1)
+  expect(against(outcome)).toEqual([])
+  expect(outcome.faults).toHaveLength(6)
+  expect(outcome.faults.every(({ met, unmet, skipped }) => met === 4 && unmet === 0 && skipped === 0)).toBe(
+    true,
+  )
+  expect(outcome.thresholds.every(({ passed }) => passed)).toBe(true)
+  const { counts } = outcome
+  expect(counts.stored).toBe(counts.demanded)
+  expect(counts.sealed).toBe(counts.stored)
+  expect(outcome.truths.find(({ name }) => name.startsWith("evidence"))?.skipped).toBeNull()
+
+  const report = writeUp(scenario, outcome, facts)
+  expect(report.verdict).toBe("passed")
+  expect(JSON.parse(JSON.stringify(report))).toEqual(report)
+  expect(formatRunText(report)).toContain("test with seed 1 passed\nrepeat: again")
+  expect(formatRunJunit(report)).toContain('<testsuites name="tidemark test" tests="')
+  expect(formatRunJunit(report)).toContain('failures="0" errors="0"')
+  const html = formatRunHtml(report)
+  expect(html).toContain('<p class="verdict passed">Passed</p>')
+  expect(html).not.toContain("<script")
+  expect(html.match(/<svg/g)).toHaveLength(3)
+})
+
+test("the same seed says the same, another says something else", async () => {
+  const small = "groups: [{ devices: 2, statements: 4, readings: 3 }]"
+  const first = await play(small, 21)
+  // On the chains as they are: the fingerprint is of a place, so what is said again stands behind what was said.
+  const again = await play(small, 21)
+  expect(against(again.outcome)).toEqual([])
+  expect(again.outcome.accounts.map(({ stored }) => stored)).toEqual([4, 4])
+  const other = await play(small.replace("devices: 2", "devices: 2, name: other"), 21)
+  expect(new Set([first, again, other].map(({ outcome }) => outcome.fingerprint)).size).toBe(3)
+})
+
+const three = "groups: [{ devices: 3, statements: 5, readings: 3 }]"
+
+test.each<[string, number, (view: ServiceView) => ServiceView, string]>([
+  [
+    "loses what it has acknowledged",
+    31,
+    (view) => ({
+      ...view,
+      devices: async (ids) => {
+        const devices = new Map(await view.devices(ids))
+        for (const [id, device] of devices)
+          devices.set(id, { ...device, head: { ...device.head, seq: device.head.seq - 1 } })
+        return devices
+      },
+    }),
+    "device-31-0001: acknowledged statements are missing: seq 5 was acknowledged, and 4 is the last one stored",
+  ],
+  [
+    "stores something else than was signed",
+    32,
+    (view) => ({
+      ...view,
+      devices: async (ids) => {
+        const devices = new Map(await view.devices(ids))
+        for (const [id, device] of devices)
+          devices.set(id, { ...device, head: { ...device.head, entry: "00".repeat(32) } })
+        return devices
+      },
+    }),
+    "device-32-0001: what is stored at seq 5 is not what it signed for this place",
+  ],
+  [
+    "has a counter that misses some",
+    33,
+    (view) => ({
+      ...view,
+      metrics: async () => {
+        const metrics = new Map(await view.metrics())
+        metrics.set('tidemark_verdicts_total{verdict="accepted"}', 0)
+        return metrics
+      },
+    }),
+    "/metrics: ",
+  ],
+  [
+    "accuses an honest device",
+    34,
+    (view) => ({
+      ...view,
+      detail: async (id) => ({ ...(await view.detail(id)), refusals: { fork: 1 }, forks: [2] }),
+    }),
+    "device-34-0001: the service counts 1 of its statements as fork, and nothing that it did calls for it",
+  ],
+])("a service that %s fails the run, and is named", async (_, seed, see, fault) => {
+  const { outcome, scenario } = await play(three, seed, {}, see)
+  expect(against(outcome)).toContainEqual(expect.stringContaining(fault))
+  const report = writeUp(scenario, outcome, facts)
+  expect(report.verdict).toBe("failed")
+  expect(formatRunJunit(report)).toContain("<failure")
+})
+
+test("a seal that leaves a statement out fails the run", async () => {
+  const { outcome } = await play(three, 35, { seal: () => Promise.resolve() })
+  expect(against(outcome)).toContainEqual(
+    "device-35-0001: sealed up to seq 0 of 5, though everything stored must be in the block",
+  )
+})
+
+test("a missed threshold fails a run that is true", async () => {
+  const { outcome, scenario } = await play(`${three}\nthresholds: { acknowledged: count > 1000 }`, 36)
+  expect(against(outcome)).toEqual([])
+  expect(writeUp(scenario, outcome, facts).verdict).toBe("failed")
+})
+
+test("a run that its user ends is written up, and owes only what was acknowledged", async () => {
+  const controller = new AbortController()
+  const { outcome, scenario } = await play(
+    "groups: [{ devices: 2, every: 20ms, readings: 2, stages: [{ hold: 1h }] }]",
+    37,
+    {
+      signal: controller.signal,
+      onSample: (_, { measures }) => {
+        if (measures.count("acknowledged") > 5) controller.abort()
+      },
+    },
+  )
+  expect(against(outcome)).toEqual([])
+  expect(outcome.counts.acknowledged).toBeGreaterThan(5)
+  expect(writeUp(scenario, outcome, facts).verdict).toBe("cut")
+})
