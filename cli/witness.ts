@@ -28,7 +28,7 @@ interface WitnessCommandOptions {
   readonly data: string
   readonly name?: string
   readonly key?: string
-  readonly log: readonly NoteKey[]
+  readonly log: readonly LogKey[]
   readonly logs: readonly string[]
   readonly host: string
   readonly port: number
@@ -45,7 +45,12 @@ export function addWitness(program: Command): void {
     .option("--data <folder>", "its key, and what it has cosigned", "./witness")
     .option("--name <name>", "of a new witness, a host and a path such as witness.example.org/w1")
     .option("--key <file>", "of a new witness: an Ed25519 key, PEM or JWK (default: a new one)")
-    .option("--log <vkey>", "a log that it cosigns, by its verifier key; as often as needed", addVkey, [])
+    .option(
+      "--log <vkey>",
+      "a log that it cosigns, by its verifier key, or as <origin>=<vkey> where the key has another name than the log; as often as needed",
+      addLogKey,
+      [],
+    )
     .option(
       "--logs <file>",
       "logs that it cosigns: the log lines of a C2SP tlog-policy; as often as needed, read again at SIGHUP",
@@ -59,13 +64,20 @@ export function addWitness(program: Command): void {
     .action(runWitness)
 }
 
-function addVkey(text: string, before: readonly NoteKey[]): readonly NoteKey[] {
-  const key = parseVkey(text)
+/** A log's key, and the log's name where that is not the key's. */
+type LogKey = NoteKey & { readonly origin?: string }
+
+function addLogKey(text: string, before: readonly LogKey[]): readonly LogKey[] {
+  const whole = parseVkey(text)
+  if (whole !== null) return [...before, whole]
+  // 33 bytes in base64 need no padding: what stands before the last sign is the origin.
+  const split = text.lastIndexOf("=")
+  const key = split < 1 ? null : parseVkey(text.slice(split + 1))
   if (key === null)
     throw new InvalidArgumentError(
       "It must be a vkey of Ed25519, name+hash+key, as tidemark log init prints it.",
     )
-  return [...before, key]
+  return [...before, { ...key, origin: text.slice(0, split) }]
 }
 
 export interface WitnessServiceOptions {
@@ -74,7 +86,7 @@ export interface WitnessServiceOptions {
   readonly name?: string
   /** For a new witness; a new key where it is left out. */
   readonly key?: PrivateKey
-  readonly logs: readonly NoteKey[]
+  readonly logs: readonly LogKey[]
   readonly host: string
   readonly port: number
   readonly tls?: { readonly cert: string; readonly key: string }
@@ -90,7 +102,7 @@ export interface WitnessService {
   /** `http://127.0.0.1:8090`: submission and monitoring prefix. */
   readonly url: string
   /** From now on; what was recorded of others stays. */
-  setLogs(logs: readonly NoteKey[]): Promise<void>
+  setLogs(logs: readonly LogKey[]): Promise<void>
   reloadTls(): Promise<void>
   close(): Promise<void>
 }
@@ -168,13 +180,13 @@ export async function startWitness(options: WitnessServiceOptions): Promise<Witn
   }
 }
 
-/** Keys of one name are of one log. */
-function originsOf(keys: readonly NoteKey[]): WitnessedOrigin[] {
+/** A log may have several keys. */
+function originsOf(keys: readonly LogKey[]): WitnessedOrigin[] {
   const origins = new Map<string, NoteKey[]>()
-  for (const key of keys) {
-    const known = origins.get(key.name) ?? []
+  for (const { origin, ...key } of keys) {
+    const known = origins.get(origin ?? key.name) ?? []
     if (!known.some((one) => formatVkey(one) === formatVkey(key))) known.push(key)
-    origins.set(key.name, known)
+    origins.set(origin ?? key.name, known)
   }
   return [...origins].map(([origin, its]) => ({ origin, keys: its }))
 }
@@ -254,7 +266,7 @@ async function runWitness(options: WitnessCommandOptions): Promise<void> {
   ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
-  const readLogs = async (): Promise<readonly NoteKey[]> => [
+  const readLogs = async (): Promise<readonly LogKey[]> => [
     ...options.log,
     ...(await Promise.all(options.logs.map(readLogsFile))).flat(),
   ]

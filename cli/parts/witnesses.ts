@@ -116,7 +116,10 @@ export async function startWitnesses(
     },
     failed: (witness: string, trouble: { readonly kind: string; readonly rule: string }): void => {
       metrics.failed(witness, trouble.kind)
-      log.warn({ witness, kind: trouble.kind, trouble: trouble.rule }, "not cosigned; it is asked again")
+      const said = { witness, kind: trouble.kind, trouble: trouble.rule }
+      // Either it lies or the database went back; which of the two only a person finds out.
+      if (trouble.kind === "disagrees") log.error(said, "a witness does not agree; it is asked again")
+      else log.warn(said, "not cosigned; it is asked again")
     },
     rolledBack: (witness: string, error: LogRolledBack): void => {
       metrics.failed(witness, "disagrees")
