@@ -10,7 +10,7 @@ import {
 import { sha256 as nobleSha256 } from "../chain/hash.ts"
 import { type PublicKey, kidOf } from "../chain/key.ts"
 import { hashLeaf, rootOfPath } from "../chain/merkle.ts"
-import { formatVkey, verifyNote } from "../chain/note.ts"
+import { type Note, type NoteKey, formatVkey, noteKeyHash } from "../chain/note.ts"
 import { type Policy, decodePolicy } from "../chain/policy.ts"
 import { checkSignature } from "../chain/signature.ts"
 import { type Statement, contentPolicy, decodeStatement, entryOf, signedBytesOf } from "../chain/statement.ts"
@@ -49,19 +49,26 @@ export function verifyTlogProof(bytes: Uint8Array, trust: EvidenceTrust, options
     const subject = findSubject(extra, origin, options)
     const proven = rootOfPath(hashLeaf(subject.entry, options.sha256), leafIndex, size, path, options.sha256)
     if (proven === null || !equalBytes(proven, root)) throw notInTree("the checkpoint's root")
-    // Of its own log only, as above: what another one signed here is not this log's.
-    const keys = trust.policy.logs.filter(({ name }) => name === origin)
-    const [signer] = verifyNote(note, keys, options.verify) ?? []
     return {
       kind: "verified",
       form: "proof",
       origin,
       leafIndex,
       tree: { size, root },
-      signedBy: { kind: "log", vkey: formatVkey(signer!), cosigned },
+      signedBy: { kind: "log", vkey: formatVkey(findLogKey(note, origin, trust)), cosigned },
       ...subject,
     }
   })
+}
+
+/**
+ * The key of the reader's under which the checkpoint was found signed. Each signature in the name of one of them was
+ * verified by then, and one that did not verify would have spoiled the note.
+ */
+function findLogKey(note: Note, origin: string, { policy }: EvidenceTrust): NoteKey {
+  const isBy = (key: NoteKey): boolean =>
+    note.signatures.some(({ name, keyHash }) => name === origin && equalBytes(keyHash, noteKeyHash(key)))
+  return policy.logs.filter(({ name }) => name === origin).find(isBy)!
 }
 
 /**
