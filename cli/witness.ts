@@ -285,6 +285,8 @@ async function runWitness(options: WitnessCommandOptions): Promise<void> {
           if (verdict === "cosign") log.info({ origin, size }, "cosigned")
           // Of logs that are not ours: anybody could fill the disk with them.
           else if (origin === null) log.debug({ verdict }, "refused")
+          // How a log finds out where this witness is.
+          else if (verdict === "conflict") log.info({ origin, size }, "asked from another size")
           else log.warn({ origin, size, verdict }, "refused")
         },
         onFault: (error) => log.error({ error: error.message }, "a checkpoint could not be recorded"),
