@@ -31,7 +31,9 @@ async function runLogExport(folder: string, { data, json }: ExportOptions): Prom
   const opened = await openExistingLogWith(data, { command: "log export", needed: [], connections: 4 })
   try {
     await checkPublished(opened.pool, data, opened.keys)
-    const result = await exportAlone(opened, folder)
+    const result = await exportAlone(opened, folder).catch((error: unknown) => {
+      throw explainFiles(error, folder)
+    })
     if (result.kind === "refused") {
       throw new CommandFault(
         `nothing more was exported: ${result.path} in ${folder} ${result.rule}`,
@@ -42,6 +44,19 @@ async function runLogExport(folder: string, { data, json }: ExportOptions): Prom
   } finally {
     await opened.close()
   }
+}
+
+/** A disk that is full, a folder that may not be written: the folder is an older, whole log then. */
+function explainFiles(error: unknown, folder: string): unknown {
+  const { code, path, syscall } = error as NodeJS.ErrnoException
+  const isOfFile = path !== undefined || syscall === "write" || syscall === "fsync"
+  if (code === undefined || !isOfFile) return error
+  const why = code === "EEXIST" || code === "ENOTDIR" ? "a file is in its way" : code
+  return new CommandFault(
+    `the log cannot be exported to ${folder}: ${why}`,
+    "what was written is kept: once this is mended, the same command goes on",
+    { cause: error },
+  )
 }
 
 /** Behind a lock of this connection, which goes with it. */

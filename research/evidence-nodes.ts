@@ -1,5 +1,6 @@
 /** Nodes for evidence, from what is stored: tiles of the log, and entries and tiles of a block's arrivals. */
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "../chain/hash.ts"
+import { tileOf } from "../chain/log-reader.ts"
 import { type NodePlace, hashNode } from "../chain/merkle.ts"
 import { type Tile, foldNodes, readTileNode, tileHeight, tileWidth } from "../chain/tile.ts"
 import { type ManifestLeaf, hashArrival } from "./evidence.ts"
@@ -55,13 +56,13 @@ export class LogNodes {
   }
 
   async read(places: readonly NodePlace[]): Promise<Hash[]> {
-    const needed = places.map(tileOf)
+    const needed = places.map(namedTileOf)
     const missing = needed.filter(({ name }) => this.tiles.get(name) === undefined)
     if (missing.length > 0) {
       const [first] = places
       const at = first!.index * 2 ** first!.level
       const around = this.ahead.filter((leaf) => leaf >= at).slice(0, aheadMax)
-      await this.load([...missing, ...around.map((leaf) => tileOf({ level: 0, index: leaf }))])
+      await this.load([...missing, ...around.map((leaf) => namedTileOf({ level: 0, index: leaf }))])
     }
     return places.map((place, index) => {
       const tile = this.tiles.get(needed[index]!.name)
@@ -90,10 +91,9 @@ interface TilePlace {
 }
 
 /** The tile that a node stands in, or is computed from. */
-function tileOf({ level, index }: NodePlace): TilePlace {
-  const tileLevel = Math.floor(level / tileHeight)
-  const tileIndex = Math.floor((index * 2 ** (level % tileHeight)) / tileWidth)
-  return { name: `${tileLevel}/${tileIndex}`, level: tileLevel, index: tileIndex }
+function namedTileOf(node: NodePlace): TilePlace {
+  const { level, index } = tileOf(node)
+  return { name: `${level}/${index}`, level, index }
 }
 
 /** 256 leaves of a block's arrivals tree, or what is left of them at its end. */
