@@ -1,6 +1,7 @@
 /** A statement, a receipt, a COSE Receipt or a Transparent Statement explained to a person: every byte, what it says, and the first wrong one. */
 import { CborReader, FormatFault, readInside } from "./cbor.ts"
-import { type CoseReceipt, decodeCoseReceipt, detachReceipts, sortSign1 } from "./cose-receipt.ts"
+import { type CoseReceipt, decodeCoseReceipt } from "./cose-receipt.ts"
+import { detachReceipts, sortSign1 } from "./transparent-statement.ts"
 import { type DumpLine, dumpCbor } from "./dump.ts"
 import { coseReceiptShape, receiptShape, sealedAnswerShape, statementShape } from "./dump-shape.ts"
 import type { Hash } from "./hash.ts"

@@ -2,7 +2,7 @@
 import { join } from "node:path"
 import { joinBytes, parseHex } from "../chain/bytes.ts"
 import { FormatFault } from "../chain/cbor.ts"
-import { sortSign1 } from "../chain/cose-receipt.ts"
+import { sortSign1 } from "../chain/transparent-statement.ts"
 import { parseHash } from "../chain/hash.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { KeyFault, parsePublicKey } from "../chain/keyfile.ts"

@@ -1,7 +1,7 @@
 /** `/v1/statements/{entry}/proof`, `/receipt`, `/transparent`: files to keep, that say a statement is in the log. */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify"
 import { parseHex } from "../chain/bytes.ts"
-import { attachReceipts } from "../chain/cose-receipt.ts"
+import { attachReceipts } from "../chain/transparent-statement.ts"
 import { parseHash } from "../chain/hash.ts"
 import { formatTlogProof } from "../chain/tlog-proof.ts"
 import { chooseType } from "./media-type.ts"

@@ -1,12 +1,8 @@
 /** A tlog-proof, a COSE Receipt or a Transparent Statement, checked offline by what its reader trusts. */
 import { encodeUtf8, equalBytes } from "../chain/bytes.ts"
 import { FormatFault } from "../chain/cbor.ts"
-import {
-  type CoseReceipt,
-  checkCoseReceipt,
-  decodeCoseReceipt,
-  detachReceipts,
-} from "../chain/cose-receipt.ts"
+import { type CoseReceipt, checkCoseReceipt, decodeCoseReceipt } from "../chain/cose-receipt.ts"
+import { detachReceipts } from "../chain/transparent-statement.ts"
 import { sha256 as nobleSha256 } from "../chain/hash.ts"
 import { type PublicKey, kidOf } from "../chain/key.ts"
 import { hashLeaf, rootOfPath } from "../chain/merkle.ts"

@@ -3,14 +3,12 @@ import { formatHex } from "../../chain/bytes.ts"
 import { FormatFault } from "../../chain/cbor.ts"
 import {
   type CoseReceipt,
-  attachReceipts,
   checkCoseReceipt,
   decodeCoseReceipt,
-  detachReceipts,
   encodeCoseReceipt,
   signReceiptTree,
-  sortSign1,
 } from "../../chain/cose-receipt.ts"
+import { attachReceipts, detachReceipts, sortSign1 } from "../../chain/transparent-statement.ts"
 import { sha256 } from "../../chain/hash.ts"
 import { kidOf } from "../../chain/key.ts"
 import { Frontier, type NodePlace, hashLeaf, proveInclusion } from "../../chain/merkle.ts"

@@ -8,12 +8,8 @@ import { type Manifest, decodeManifest, encodeManifest } from "../../chain/block
 import { encodeUtf8, equalBytes, formatHex, joinBytes } from "../../chain/bytes.ts"
 import { type CborInput, FormatFault, encodeCbor } from "../../chain/cbor.ts"
 import { formatCheckpoint, parseCheckpoint } from "../../chain/checkpoint.ts"
-import {
-  attachReceipts,
-  decodeCoseReceipt,
-  detachReceipts,
-  encodeCoseReceipt,
-} from "../../chain/cose-receipt.ts"
+import { decodeCoseReceipt, encodeCoseReceipt } from "../../chain/cose-receipt.ts"
+import { attachReceipts, detachReceipts } from "../../chain/transparent-statement.ts"
 import { parseHash, sha256, zeroHash } from "../../chain/hash.ts"
 import {
   algorithmEd25519,
