@@ -1,7 +1,7 @@
 /** What goes on while somebody looks at the demo: a few devices that say something now and then, sealed every minute. */
 import { runFleet } from "../devices-sim/fleet.ts"
 import type { Service } from "./service.ts"
-import { enrolFleet } from "./simulate.ts"
+import { enrolKnown } from "./simulate-enrol.ts"
 
 const devices = 6
 /** A statement of three readings is some twelve seconds of a device's life. */
@@ -30,7 +30,9 @@ export function playLive(service: Service): LivePlay {
       readings,
       intervalMs,
       startsAt: Math.floor(Date.now() / 1000),
-      enrol: (enrolments) => enrolFleet(pool, service.keys, enrolments),
+      enrol: async (enrolments) => {
+        await enrolKnown(pool, service.keys, enrolments)
+      },
       signal: leaving.signal,
     })
   }

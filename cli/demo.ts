@@ -16,7 +16,8 @@ import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print 
 import { packageRoot } from "./package-root.ts"
 import { formatSeal } from "./seal.ts"
 import { type Service, startService } from "./service.ts"
-import { countStored, enrolFleet, openRecordings } from "./simulate.ts"
+import { countStored, openRecordings } from "./simulate.ts"
+import { enrolKnown } from "./simulate-enrol.ts"
 import { waitForSignal } from "./signal.ts"
 import { auditDatabase, auditProgress, readPublishedNote } from "./audit.ts"
 
@@ -158,7 +159,9 @@ async function playFleet(
     statements: 20,
     intervalMs: 0,
     ...fleet,
-    enrol: (enrolments) => enrolFleet(pool, service.keys, enrolments),
+    enrol: async (enrolments) => {
+      await enrolKnown(pool, service.keys, enrolments)
+    },
     countStored: (ids) => countStored(pool, ids),
     onProgress: ({ answered, total, perSecond }) =>
       progress.update(`     ${formatBar(answered, total)}  ${formatNumber(perSecond)} statements/s`),

@@ -51,7 +51,7 @@ export async function tamperWith(
   const published = await readPublishedNote(dataFolder)
   const copy = await duplicateDatabase(pool, url, "tidemark_simulate_copy")
   try {
-    const victim = await findVictim(copy.pool, devices)
+    const victim = await findVictim(copy.pool, kind, devices)
     if (victim === null) return "no statement of the run is sealed"
     // Without triggers and keys that would refuse it: who holds the files of the database needs none of them.
     await copy.pool.query(
@@ -67,16 +67,18 @@ export async function tamperWith(
   }
 }
 
-/** From the middle of what is sealed. */
-async function findVictim(pool: Pool, devices: readonly string[]): Promise<Victim | null> {
+/** From the middle of what is sealed; where a reading is to be changed, one that has readings. */
+async function findVictim(pool: Pool, kind: TamperKind, devices: readonly string[]): Promise<Victim | null> {
   const { rows } = await pool.query<Victim>(
     `with sealed as (
        select e.id, e.device_id as device, e.seq, row_number() over (order by e.id) as place, count(*) over () as total
        from entries e
        where e.code = 1 and e.device_id = any($1) and e.id <= (select max(manifest_id) from blocks)
+         and ($2 <> 'reading'
+              or exists (select from series s where s.statement_id = e.id and cardinality(s.numbers) > 0))
      )
      select id, device, seq from sealed order by abs(place - total / 2) limit 1`,
-    [devices],
+    [devices, kind],
   )
   return rows[0] ?? null
 }

@@ -8,14 +8,13 @@ import { openRecording } from "../devices-sim/recording/open.ts"
 import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
 import { formatReport } from "../devices-sim/report.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
-import { enrolDevices, readDevices } from "../ingest/registry.ts"
-import { equalKeys, type PublicKey } from "../chain/key.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount, readNamedFile } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
 import { listReceiving } from "./running.ts"
 import { startService } from "./service.ts"
+import { enrolKnown } from "./simulate-enrol.ts"
 import { addScenarios } from "./simulate-scenario.ts"
 import { type TargetOptions, addTargetOptions, checkListening, findUrl } from "./simulate-target.ts"
 
@@ -149,7 +148,9 @@ async function runAgainst(
     readings,
     intervalMs,
     recordings,
-    enrol: (enrolments) => enrolFleet(pool, keys, enrolments),
+    enrol: async (enrolments) => {
+      await enrolKnown(pool, keys, enrolments)
+    },
     countStored: (ids) => countStored(pool, ids),
     signal: controller.signal,
     onDisconnected: (device, reason) => (trouble = `; ${device}: ${reason ?? "connection closed"}`),
@@ -163,34 +164,6 @@ async function runAgainst(
   progress.done()
   print(options.json ? JSON.stringify(report) : formatReport(report))
   return report
-}
-
-/** Enrols what is new; a device of this seed that is enrolled with its own key goes on from its head. */
-export async function enrolFleet(
-  pool: Pool,
-  keys: LogKeys,
-  fleet: readonly { readonly id: string; readonly publicKey: PublicKey }[],
-): Promise<void> {
-  const known = await readDevices(
-    pool,
-    fleet.map(({ id }) => id),
-  )
-  for (const { id, publicKey } of fleet) {
-    const record = known.get(id)
-    if (record !== undefined && !record.keys.some(({ key }) => equalKeys(key, publicKey))) {
-      throw new CommandFault(
-        `device ${id} is enrolled with another key`,
-        "use another --seed, or another --data",
-      )
-    }
-  }
-  const fresh = fleet
-    .filter(({ id }) => !known.has(id))
-    .map(({ id, publicKey }) => ({ device: id, key: publicKey }))
-  if (fresh.length === 0) return
-  for (const result of await enrolDevices(pool, keys, fresh)) {
-    if (result.kind === "refused") throw new CommandFault(`${result.device} was not enrolled: ${result.rule}`)
-  }
 }
 
 /** What the database holds of these devices: statements by device, counted where they are stored. */
