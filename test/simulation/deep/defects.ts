@@ -198,7 +198,7 @@ export const defects: readonly Defect[] = [
     ],
   },
   {
-    name: "of two sealers the one that read an older checkpoint publishes it over the newer",
+    name: "two sealers publish at once, and an older checkpoint over a newer one",
     promise: 6,
     edits: [
       {
@@ -224,8 +224,8 @@ export const defects: readonly Defect[] = [
       },
       {
         file: "ingest/publication.ts",
-        find: `  await writeDurable(temporary, note)\n`,
-        replace: `  const file = await open(temporary, "w")\n  await file.writeFile(note)\n  await file.close()\n`,
+        find: `  await writeDurable(temporary, text)\n`,
+        replace: `  const file = await open(temporary, "w")\n  await file.writeFile(text)\n  await file.close()\n`,
       },
     ],
   },
@@ -235,8 +235,8 @@ export const defects: readonly Defect[] = [
     edits: [
       {
         file: "ingest/publication.ts",
-        find: `  if (published === null) return\n`,
-        replace: `  if (published !== null || dataFolder !== "") return\n`,
+        find: `  if (published !== null) await checkAgainst(database,`,
+        replace: `  if (published !== null && dataFolder === "") await checkAgainst(database,`,
       },
       {
         file: "ingest/publication.ts",
@@ -262,8 +262,8 @@ export const defects: readonly Defect[] = [
     edits: [
       {
         file: "ingest/publication.ts",
-        find: `  await writeDurable(temporary, note)\n`,
-        replace: `  await writeDurable(temporary, note)\n  await writeDurable(join(folder, "devices"), "k0, k1")\n`,
+        find: `  await writeDurable(temporary, text)\n`,
+        replace: `  await writeDurable(temporary, text)\n  await writeDurable(join(folder, "devices"), "k0, k1")\n`,
       },
     ],
   },

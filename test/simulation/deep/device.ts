@@ -5,6 +5,7 @@ import { encodePack } from "../../../chain/senml.ts"
 import { contentSenml } from "../../../chain/statement.ts"
 import { type Verdict, parseVerdictCode } from "../../../chain/verdict.ts"
 import {
+  type Delivery,
   Device,
   type Link,
   type LinkListener,
@@ -39,6 +40,8 @@ export interface DeviceWorld {
   readonly origin: string
   /** Unix ms. */
   readonly trueTimeMs: () => number
+  /** Whether a statement with this payload is committed. */
+  readonly isStored: (device: string, payload: Uint8Array) => boolean
   /** The process that a new connection reaches. */
   readonly balance: () => Listening
 }
@@ -52,6 +55,8 @@ export interface Said {
 export class SimulatedDevice {
   readonly traits: DeviceTraits
   readonly alarms: Alarm[] = []
+  /** Contents of which it was told that they are stored, and they were not. */
+  falseBeliefs = 0
   /** Receipts, by verdict. */
   readonly heard = new Map<Verdict, number>()
   /** What was ever durably in the outbox, in order: this has to be stored, once and in this order. */
@@ -109,7 +114,15 @@ export class SimulatedDevice {
     const content = isUnread || random.float() > 0.1 ? contentSenml : "text/plain"
     // A byte behind the end is a fault inside the payload: accepted, unread.
     const said = isUnread ? Uint8Array.from([...payload, 0]) : payload
-    void this.device.publish({ content, payload: said }).catch(() => {})
+    void this.follow(said, this.device.publish({ content, payload: said }))
+  }
+
+  /** What the device believes of a content must be so when it begins to believe it. */
+  private async follow(payload: Uint8Array, publishing: Promise<Delivery>): Promise<void> {
+    const { truth, isStored } = this.world
+    const delivery = await publishing
+    truth.see(`content ${delivery.kind}`)
+    if (delivery.kind === "stored" && !isStored(this.id, payload)) this.falseBeliefs += 1
   }
 
   rotate(): void {
@@ -193,6 +206,7 @@ export class SimulatedDevice {
       subscribe: whilePowered(() => wire.subscribe()),
       publish: whilePowered((number: number, bytes: Uint8Array) => {
         truth.publish(bytes)
+        this.haveAccident(() => wire.cut())
         wire.send({ message: { kind: "statement", bytes }, number })
       }),
       // Bytes that are no publish: nobody here sends them.
@@ -203,6 +217,18 @@ export class SimulatedDevice {
       },
       cut: whilePowered(() => wire.cut()),
     }
+  }
+
+  /** What goes wrong goes wrong while something is on its way. */
+  private haveAccident(cut: () => void): void {
+    const { network, clock } = this.world
+    const { random, power } = this
+    if (random.float() > 0.04) return
+    clock.after(random.float() * 30, () => {
+      if (!power.isOn) return
+      if (network.has("device-power-loss") && random.float() < 0.5) this.losePower(random.float() * 2_000)
+      else if (network.has("cut")) cut()
+    })
   }
 
   private remember(entries: readonly OutboxEntry[]): void {

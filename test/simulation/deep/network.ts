@@ -12,6 +12,8 @@ export interface Listening {
   readonly isListening: boolean
   /** Told of the connection, so that it ends with the process. */
   accept(wire: Wire): IntakePlace
+  /** How long a message waited for its answer. */
+  waited(ms: number): void
   /** Before the answer goes out. */
   answered(device: string, message: IntakeMessage, answer: IntakeAnswer): void
 }
@@ -71,6 +73,8 @@ export class Wire {
   /** When the last thing that was sent arrives: nothing overtakes. */
   private arrivesAtMs = 0
   private answersAtMs = 0
+  /** What was sent and has not arrived by now arrives then. */
+  private heldUntilMs = 0
   private isSubscribed = false
   /** At the device's end. */
   private isOpenHere = true
@@ -120,8 +124,12 @@ export class Wire {
     this.network.wires.delete(this)
     const { random, clock } = this.network
     const isLate = this.network.has("late-letters") && random.float() < 0.5
-    if (isLate) clock.after(random.float() * 5_000, () => this.endThere())
-    else if (random.float() < 0.5) this.toService(() => this.endThere())
+    if (isLate) {
+      // Some router keeps it: it comes when the device has long connected elsewhere.
+      const lateMs = random.float() * 6_000
+      this.heldUntilMs = clock.nowMs + lateMs
+      clock.after(lateMs + 1_000, () => this.endThere())
+    } else if (random.float() < 0.5) this.toService(() => this.endThere())
     else this.endThere()
     this.end.closed("cut")
   }
@@ -167,7 +175,10 @@ export class Wire {
     const { place } = this
     if (!this.isOpenThere || place === null) return
     const answering = async (): Promise<void> => {
+      const { clock } = this.network
+      const submittedAtMs = clock.nowMs
       const answer = await place.submit(message)
+      this.to.waited(clock.nowMs - submittedAtMs)
       this.to.answered(this.device, message, answer)
       if (this.isOpenThere) this.answer(message, number, answer)
     }
@@ -196,9 +207,12 @@ export class Wire {
   private toService(work: () => void): void {
     const { clock } = this.network
     this.arrivesAtMs = Math.max(this.arrivesAtMs, clock.nowMs + this.network.delayMs())
-    clock.after(this.arrivesAtMs - clock.nowMs, () => {
-      if (!this.isSilent) work()
-    })
+    const arrive = (): void => {
+      if (this.isSilent) return
+      if (this.heldUntilMs > clock.nowMs) clock.after(this.heldUntilMs - clock.nowMs, arrive)
+      else work()
+    }
+    clock.after(this.arrivesAtMs - clock.nowMs, arrive)
   }
 
   private toDevice(work: () => void): void {

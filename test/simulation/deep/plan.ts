@@ -33,6 +33,7 @@ export const troubles = [
   "database-cut",
   "lost-answer",
   "database-fails",
+  "database-slow",
   "database-stop",
   "database-clock",
   "seal-fails",

@@ -38,6 +38,8 @@ export interface PoolOptions {
   readonly connectionsMax: number
   /** Asked for each query. */
   readonly drawFault: (sql: string) => QueryFault
+  /** Asked for each way from a process to the server: ms that it takes longer. */
+  readonly drawDelayMs?: () => number
   /** Something that would end a real process, or that must never be. */
   readonly onMisuse: (what: string) => void
   /** Of one query, by name; for a trace. */
@@ -121,7 +123,8 @@ export class SimulatedPool {
   }
 
   latency(): number {
-    return latencyMs.min + this.options.random.float() * latencyMs.spread
+    const delayMs = this.options.drawDelayMs?.() ?? 0
+    return latencyMs.min + this.options.random.float() * latencyMs.spread + delayMs
   }
 
   takeBack(client: SimulatedClient, isBroken: boolean): void {

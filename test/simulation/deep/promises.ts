@@ -10,6 +10,7 @@ import { hmacNative, sha256Native, verifyNative } from "../../../ingest/native.t
 import { audit } from "../../../verify/audit.ts"
 import { auditSourceOf } from "./audit-source.ts"
 import type { SimulatedDevice } from "./device.ts"
+import type { Trouble } from "./plan.ts"
 import type { Entry } from "./tables.ts"
 import { checkEvidence } from "./evidence.ts"
 import { type World, origin } from "./world.ts"
@@ -21,6 +22,7 @@ export async function checkPromises(world: World): Promise<void> {
   checkOrder(world)
   for (const device of world.devices) checkNotAccused(world, device)
   checkForks(world)
+  checkNotStalled(world)
   checkSealed(world)
   checkPublished(world)
   checkClocks(world)
@@ -55,6 +57,8 @@ function checkDelivered(world: World, device: SimulatedDevice): void {
     if (content !== contentLost && content !== contentRegistry)
       stored.push({ payload: formatHex(payload), iat })
   }
+  // A device whose key is in two hands takes the other's statements for its own, and is excused.
+  truth.demand(1, device.falseBeliefs === 0, `${device.id} believes that something is stored which was not`)
   const said = device.said.map(nameOf)
   const names = stored.map(nameOf)
   truth.demand(1, new Set(names).size === names.length, `something that ${device.id} said is stored twice`)
@@ -114,38 +118,47 @@ function checkSigned(world: World): void {
   }
 }
 
-/** What an honest device hears where networks and operators do what they do: never that it did something wrong. */
-const blameless: readonly Verdict[] = ["head", "accepted", "duplicate", "accepted-unread", "accepted-ahead"]
-/** By what the operator did, or has not done yet. */
-const byOperator: readonly Verdict[] = ["unknown-key", "revoked", "suspended"]
-/** Where bytes change, or come in another order, on their way. */
-const byDamage: readonly Verdict[] = [
-  "malformed",
-  "wrong-device",
-  "unknown-key",
-  "bad-signature",
-  "high-s",
-  "gap",
-  "broken",
-]
+/** What an honest device hears, whatever breaks: never that it did something wrong. */
+const blameless: readonly Verdict[] = ["head", "accepted", "accepted-unread", "accepted-ahead"]
+
+/** What else it may hear, and only where one of these is the reason. */
+const reasons: Readonly<Partial<Record<Verdict, readonly Trouble[]>>> = {
+  // It sends nothing twice that its head covers: somebody else does.
+  duplicate: ["repeat", "scramble", "stranger"],
+  // A device that rotates tries both keys where the answer was lost.
+  "unknown-key": ["late-enrolment", "rotation", "operator-rotation", "corrupt"],
+  revoked: ["revoke"],
+  suspended: ["suspend"],
+  malformed: ["corrupt"],
+  "wrong-device": ["corrupt"],
+  "bad-signature": ["corrupt"],
+  "high-s": ["corrupt"],
+  gap: ["scramble", "corrupt"],
+  broken: ["scramble", "corrupt", "repeat"],
+}
+
+const alarms: Readonly<Record<string, readonly Trouble[]>> = {
+  contradiction: ["corrupt", "scramble"],
+  // It asked for its next key while the operator gave it one; or its power went before it had asked.
+  "rotation-refused": ["operator-rotation", "revoke", "device-power-loss"],
+}
 
 /** 4. An honest device is never accused. */
 function checkNotAccused(world: World, device: SimulatedDevice): void {
   const { truth, plan } = world
   if (world.isCloned(device.id)) return
   const { troubles } = plan
-  const isDamaged = ["corrupt", "scramble", "repeat"].some((trouble) => troubles.has(trouble as never))
-  const allowed = new Set([...blameless, ...byOperator, ...(isDamaged ? byDamage : [])])
-  for (const [verdict, count] of device.heard)
-    truth.demand(4, allowed.has(verdict), `the honest ${device.id} was told ${verdict} ${count} times`)
+  for (const [verdict, count] of device.heard) {
+    const isGood = blameless.includes(verdict) || reasons[verdict]?.some((trouble) => troubles.has(trouble))
+    truth.demand(4, isGood === true, `the honest ${device.id} was told ${verdict} ${count} times`)
+  }
   // Somebody who replays what was never stored makes two histories of a device that forgot that it had said it.
   const isReplayed = troubles.has("stranger") && !device.traits.isDurable
   const forks = [...world.store.tables.forks.rows.values()].filter((fork) => fork.device === device.id)
   truth.demand(4, isReplayed || forks.length === 0, `a fork of the honest ${device.id} is kept`)
   for (const { kind } of device.alarms) {
-    const isGood =
-      kind === "waiting" || kind === "rotation-refused" || (kind === "contradiction" && isDamaged)
-    truth.demand(4, isGood, `the honest ${device.id} raised the alarm ${kind}`)
+    const isGood = kind === "waiting" || alarms[kind]?.some((trouble) => troubles.has(trouble))
+    truth.demand(4, isGood === true, `the honest ${device.id} raised the alarm ${kind}`)
   }
 }
 
@@ -161,6 +174,31 @@ function checkOrder(world: World): void {
     )
     heads.set(device, seq)
   }
+}
+
+/** Where database and service work, nobody waits: not for a bad neighbour, and not for a seal. */
+const answerMsMax = 1_500
+const weather: readonly Trouble[] = [
+  "database-cut",
+  "lost-answer",
+  "database-fails",
+  "database-slow",
+  "database-stop",
+  "unstorable",
+  "kill",
+  "machine-power-loss",
+  "old-backup",
+]
+
+/** 4, the other half: one bad device never stalls another. */
+function checkNotStalled({ truth, plan, processes }: World): void {
+  if (weather.some((trouble) => plan.troubles.has(trouble))) return
+  for (const { waitedMsMax, options } of processes)
+    truth.demand(
+      4,
+      waitedMsMax < answerMsMax,
+      `a message waited ${Math.round(waitedMsMax)} ms for ${options.name}`,
+    )
 }
 
 /** 3 and 4: a fork that is kept is one: two statements by one key for one place. And each refusal as one is kept. */
@@ -233,10 +271,20 @@ function checkPublished({ truth, disk }: World): void {
 function checkClocks(world: World): void {
   const { truth, store } = world
   const entries = entriesOf(world)
+  const { sealEveryMs, troubles } = world.plan
+  const slotOf = (ms: number): number => Math.floor(ms / sealEveryMs)
+  const { size: blocks } = store.tables.blocks.rows
   let last: { readonly toMs: number; readonly manifestId: number } | null = null
   for (const block of [...store.tables.blocks.rows.values()].toSorted((a, b) => a.height - b.height)) {
     const { height, fromMs, toMs, manifestId } = block
     const after = last?.manifestId ?? 0
+    // Two sealers, one block for each slot; the last one was asked for.
+    const isOfOwnSlot =
+      last === null ||
+      height === blocks - 1 ||
+      troubles.has("database-clock") ||
+      slotOf(toMs) > slotOf(last.toMs)
+    truth.demand(5, isOfOwnSlot, `blocks ${height - 1} and ${height} are of one slot`)
     truth.demand(
       10,
       last === null || fromMs === last.toMs,

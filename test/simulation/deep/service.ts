@@ -124,6 +124,13 @@ export class ServiceProcess implements Listening {
     return this.intake!.open(wire.device)
   }
 
+  /** How long the longest message waited for its answer, in simulated ms. */
+  waitedMsMax = 0
+
+  waited(ms: number): void {
+    this.waitedMsMax = Math.max(this.waitedMsMax, ms)
+  }
+
   answered(device: string, message: IntakeMessage, answer: IntakeAnswer): void {
     if (!this.isAlive || answer.kind !== "receipt" || message.kind === "question") return
     const { truth, isCommitted } = this.options

@@ -7,6 +7,7 @@ import {
   makePrivateKey,
 } from "../../../chain/key.ts"
 import { equalBytes } from "../../../chain/bytes.ts"
+import { decodeStatement } from "../../../chain/statement.ts"
 import { type Random, makeRandom } from "../../../devices-sim/random.ts"
 import { initLog } from "../../../ingest/log.ts"
 import type { LogKeys } from "../../../ingest/log-keys.ts"
@@ -104,8 +105,15 @@ export class World {
     return {
       server: this.server,
       drawFault: () => this.drawQueryFault(),
+      drawDelayMs: () => this.drawDelayMs(),
       onMisuse: (what: string) => this.truth.demand(0, false, what),
     }
+  }
+
+  /** A server that now and then takes seconds: one process waits, and another is quicker. */
+  private drawDelayMs(): number {
+    const random = this.faultRandom
+    return this.has("database-slow") && random.float() < 0.02 ? random.float() * 3_000 : 0
   }
 
   private drawQueryFault(): QueryFault {
@@ -182,8 +190,21 @@ export class World {
       truth: this.truth,
       origin,
       trueTimeMs: () => Math.floor(beginMs + this.clock.nowMs),
+      isStored: (device, payload) => this.isStored(device, payload),
       balance: () => this.balance(),
     }
+  }
+
+  private isStored(device: string, payload: Uint8Array): boolean {
+    // The database that is looked at is the wrong one.
+    if (this.isRestoring) return true
+    const { entries, statements } = this.store.tables
+    for (const { id, device: chain } of entries.rows.values()) {
+      if (chain !== device) continue
+      const decoded = decodeStatement(statements.rows.get(`${id}`)!.bytes)
+      if (decoded.kind === "statement" && equalBytes(decoded.statement.payload, payload)) return true
+    }
+    return false
   }
 
   /** A load balancer that knows nothing. */
