@@ -2,7 +2,7 @@
  * The rows of a log's database for an audit: `AuditSource` of `verify/source.ts`, which says what each method gives. One
  * read-only transaction, so that they are one consistent picture beside a running service. It judges nothing.
  */
-import type { ClientBase, Pool, QueryResultRow } from "pg"
+import type { ClientBase, Pool, QueryResult, QueryResultRow } from "pg"
 import { plainBytes } from "./array.ts"
 import {
   type PageMemory,
@@ -27,6 +27,9 @@ const pageBytesMax = 16 * 1024 * 1024
 const pageReadingsMax = 300_000
 /** Rows per fetch of other tables, of which a tile is the largest, 8 KiB. */
 const fetchSize = 500
+
+/** Two audits may share a transaction, and their cursors may not share a name. */
+let cursorsMade = 0
 
 /** Below every id: a row that somebody wrote by hand may have any other. */
 const idMin = "-9223372036854775808"
@@ -59,7 +62,6 @@ export class AuditRows {
   private readonly end: () => Promise<void>
   /** Streams are read beside one another, and a connection takes one query at a time. */
   private last: Promise<unknown>
-  private cursors = 0
   private pageSize: number
 
   /**
@@ -427,24 +429,39 @@ export class AuditRows {
     )
   }
 
-  /** Rows by a cursor: in memory of a fetch, whatever the table's size. */
+  /** Rows by a cursor: in memory of a fetch, whatever the table's size. A table of one fetch is one round trip. */
   private async *read<Columns extends QueryResultRow>(sql: string): AsyncGenerator<Columns> {
-    const cursor = `audit_${(this.cursors += 1)}`
-    await this.query(`declare ${cursor} no scroll cursor for ${sql}`)
+    const cursor = `audit_${(cursorsMade += 1)}`
+    const fetch = `fetch ${fetchSize} from ${cursor}`
+    let isOpen = true
     try {
+      let rows = await this.queryLast<Columns>(`declare ${cursor} no scroll cursor for ${sql}; ${fetch}`)
       for (;;) {
-        const rows = await this.query<Columns>(`fetch ${fetchSize} from ${cursor}`)
+        // One that is at its end goes with the transaction.
+        isOpen = rows.length === fetchSize
         yield* rows
-        if (rows.length < fetchSize) return
+        if (!isOpen) return
+        rows = await this.query<Columns>(fetch)
       }
     } finally {
       // After an error the transaction has closed it.
-      await this.query(`close ${cursor}`).catch(ignore)
+      if (isOpen) await this.query(`close ${cursor}`).catch(ignore)
     }
   }
 
   private copy(query: string, into: CopiedRows): Promise<void> {
     const result = this.last.then(() => copyOut(this.client, query, into))
+    this.last = result.catch(ignore)
+    return result
+  }
+
+  /** The rows of the last of some statements, which take no parameters. */
+  private queryLast<Columns extends QueryResultRow>(sql: string): Promise<Columns[]> {
+    const result = this.last.then(async () => {
+      // pg gives a result for each statement, which its types do not know.
+      const results: unknown = await this.client.query(sql)
+      return (results as readonly QueryResult<Columns>[]).at(-1)!.rows
+    })
     this.last = result.catch(ignore)
     return result
   }
