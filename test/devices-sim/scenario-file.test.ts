@@ -3,7 +3,8 @@ import { expect, test } from "vitest"
 import { formatDuration, parseDuration } from "../../devices-sim/duration.ts"
 import { Measures } from "../../devices-sim/measure.ts"
 import { onTimes, troubleTimes } from "../../devices-sim/scenario.ts"
-import { type ScenarioFault, parseScenario } from "../../devices-sim/scenario-file.ts"
+import { parseScenario } from "../../devices-sim/scenario-file.ts"
+import type { ScenarioFault } from "../../devices-sim/scenario-place.ts"
 import { checkThreshold, findThresholdFault } from "../../devices-sim/threshold.ts"
 
 const folder = new URL("../../devices-sim/scenarios/", import.meta.url)
