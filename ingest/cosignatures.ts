@@ -29,8 +29,8 @@ export async function readLastCheckpoint(pool: Pool): Promise<SealedCheckpoint |
 
 /** Leaves of the last checkpoint that a witness cosigned; 0 where it has cosigned none. */
 export async function readCosignedSize(pool: Pool, cosigner: Cosigner): Promise<number> {
-  const { rows } = await pool.query<{ size: number | null }>(
-    "select max(size) as size from checkpoints join cosignatures using (height) where vkey = $1",
+  const { rows } = await pool.query<{ size: number }>(
+    "select size from checkpoints join cosignatures using (height) where vkey = $1 order by height desc limit 1",
     [formatCosignerVkey(cosigner)],
   )
   return rows[0]?.size ?? 0

@@ -93,13 +93,12 @@ interface BlockColumns {
   readonly manifest: Buffer
   readonly tree_size: number
   readonly tree_root: Buffer
-  readonly note: string
   readonly witnessed_ms: number | null
 }
 
 const select = `select b.height, b.from_ms, b.to_ms, b.first_leaf, b.size, b.root, b.heads_root, b.blocks_root, b.arrivals_root,
     b.summary, b.salt, b.devices, b.statements, b.readings, b.earliest_ms, b.latest_ms, e.entry as manifest,
-    c.size as tree_size, c.root as tree_root, cosigned_note(b.height) as note,
+    c.size as tree_size, c.root as tree_root,
     (extract(epoch from witnessed_at(b.height)) * 1000)::bigint as witnessed_ms
   from blocks b join checkpoints c using (height) join entries e on e.id = b.manifest_id`
 
@@ -201,8 +200,14 @@ export const blockRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { de
   )
 }
 
-async function readBlock(snapshot: Snapshot, height: number): Promise<BlockColumns> {
-  const [row] = await snapshot.query<BlockColumns>(`${select} where b.height = $1`, [height])
+async function readBlock(
+  snapshot: Snapshot,
+  height: number,
+): Promise<BlockColumns & { readonly note: string }> {
+  const [row] = await snapshot.query<BlockColumns & { readonly note: string }>(
+    `select *, cosigned_note(height) as note from (${select}) as block where height = $1`,
+    [height],
+  )
   if (row !== undefined) return row
   const last = snapshot.asOf?.height
   throw new Problem("unknown-block", {

@@ -64,9 +64,11 @@ export const witnessRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
         const parsed = stored === undefined ? null : parseTlogPolicy(stored.policy)
         const policy = parsed?.kind === "policy" ? parsed.policy : null
         const last = await snapshot.query<{ vkey: string; height: number; at_ms: number }>(
-          `select distinct on (vkey) vkey, height, (extract(epoch from cosigned_at) * 1000)::bigint as at_ms
-           from cosignatures order by vkey, height desc`,
-          [],
+          `select w.vkey, c.height, (extract(epoch from c.cosigned_at) * 1000)::bigint as at_ms
+           from unnest($1::text[]) as w(vkey)
+           cross join lateral (select height, cosigned_at from cosignatures where vkey = w.vkey
+                               order by height desc limit 1) c`,
+          [(policy?.witnesses ?? []).map(({ vkey }) => vkey)],
         )
         const [witnessed] = await snapshot.query<{ height: number; at_ms: number }>(
           `select height, (extract(epoch from at) * 1000)::bigint as at_ms

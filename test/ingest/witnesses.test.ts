@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto"
 import { EventEmitter, once } from "node:events"
+import type { IncomingMessage } from "node:http"
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -18,6 +19,7 @@ import { migrate } from "../../ingest/database/migration.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { initLog } from "../../ingest/log.ts"
 import type { LogKeys } from "../../ingest/log-keys.ts"
+import { LogRolledBack } from "../../ingest/publication.ts"
 import { type SealOptions, seal } from "../../ingest/seal.ts"
 import { Courier } from "../../ingest/witness-courier.ts"
 import { type WitnessPlan, readWitnessPlan } from "../../ingest/witness-plan.ts"
@@ -53,7 +55,8 @@ interface LogStand {
   readonly database: TestDatabase
   readonly dataFolder: string
   seal(options?: Partial<SealOptions>): Promise<number>
-  cosign(plan: WitnessPlan, place?: number): Promise<CosignOutcome>
+  /** `answerMsMax` is far above what an answer takes here, unless a test is about one that does not come. */
+  cosign(plan: WitnessPlan, place?: number, answerMsMax?: number): Promise<CosignOutcome>
   close(): Promise<void>
 }
 
@@ -71,7 +74,7 @@ async function openLog(): Promise<LogStand> {
       if (result.kind === "nothing") throw new Error(result.reason)
       return result.block.treeSize
     },
-    cosign: (plan, place = 0) =>
+    cosign: (plan, place = 0, answerMsMax = 30_000) =>
       cosignLast(
         {
           pool,
@@ -79,7 +82,7 @@ async function openLog(): Promise<LogStand> {
           keys,
           tiles: readTiles(pool),
           nowMs: Date.now,
-          limits: { answerMsMax: 400 },
+          limits: { answerMsMax },
         },
         plan.asked[place]!,
       ),
@@ -225,7 +228,7 @@ test("a hostile witness gives nothing that is kept, and takes nothing but its ow
   ]
   for (const [what, answer, kind, rule] of cases) {
     hostile.answer = answer
-    const outcome = await log.cosign(plan)
+    const outcome = await log.cosign(plan, 0, kind === "unreachable" ? 400 : 30_000)
     expect([what, outcome.kind]).toEqual([what, kind])
     expect("rule" in outcome ? outcome.rule : "").toMatch(rule)
   }
@@ -257,7 +260,7 @@ test("sealing never waits on a witness: blocks are made while it is silent, and 
   await storePlan(log.pool, plan)
   const moments = new EventEmitter()
   const [isAsked, isDone] = [once(moments, "asked"), once(moments, "cosigned 3")]
-  hostile.answer = () => moments.emit("asked")
+  hostile.answer = (request) => moments.emit("asked", request)
   const events: string[] = []
   const courier = new Courier({
     pool: log.pool,
@@ -267,7 +270,7 @@ test("sealing never waits on a witness: blocks are made while it is silent, and 
     nowMs: Date.now,
     random: () => 0,
     retryMs: 20,
-    limits: { answerMsMax: 500 },
+    limits: { answerMsMax: 60_000 },
     witness: plan.asked[0]!,
     events: {
       failed: (_, { kind }) => events.push(kind),
@@ -277,12 +280,13 @@ test("sealing never waits on a witness: blocks are made while it is silent, and 
       },
     },
   })
-  await isAsked
+  const [held] = (await isAsked) as [IncomingMessage]
   // It holds the first request; three blocks are sealed meanwhile.
   for (let block = 1; block <= 3; block++) await log.seal()
   courier.wake()
   expect(events).toEqual([])
   hostile.answer = (_, response) => reply(response, 200, hostile.cosign(Math.floor(Date.now() / 1000)))
+  held.socket.destroy()
   await isDone
   await courier.close()
   expect(events).toEqual(["unreachable", "cosigned 3"])
@@ -309,6 +313,19 @@ test.for([
     await expect(restored.cosign(plan)).rejects.toThrow(
       /the database (is behind|tells another history than) what witnesses have seen/,
     )
+    const moments = new EventEmitter()
+    const isBack = once(moments, "back")
+    const courier = new Courier({
+      ...restored,
+      keys,
+      tiles: readTiles(restored.pool),
+      nowMs: Date.now,
+      random: () => 0,
+      witness: plan.asked[0]!,
+      events: { rolledBack: (_, error) => moments.emit("back", error) },
+    })
+    expect((await isBack)[0]).toBeInstanceOf(LogRolledBack)
+    await courier.close()
     await expect(restored.seal()).rejects.toThrow(/what witnesses have seen/)
     await expect(startServiceOn(restored.database.url, restored.dataFolder)).rejects.toThrow(
       /what witnesses have seen/,
