@@ -1,4 +1,6 @@
+import { readFile } from "node:fs/promises"
 import { expect, test } from "vitest"
+import { defects } from "./deep/defects.ts"
 import { type SeedResult, runSeed } from "./deep/run.ts"
 
 /** In parts, so that a machine that does much else does not end them. */
@@ -40,4 +42,14 @@ test("two runs of one seed end with the same log, after as many steps", async ()
     results[0]!.statements,
   ])
   expect(new Set(results.map(({ root }) => root)).size).toBe(parts.length * seedsPerPart)
+})
+
+test("every planted defect still has its place in the source, once", async () => {
+  const root = new URL("../../", import.meta.url)
+  for (const { name, edits } of defects) {
+    for (const { file, find } of edits) {
+      const text = await readFile(new URL(file, root), "utf8")
+      expect([name, file, text.split(find).length - 1]).toEqual([name, file, 1])
+    }
+  }
 })

@@ -13,7 +13,7 @@ export interface Edit {
 export interface Defect {
   readonly name: string
   readonly edits: readonly Edit[]
-  /** What the seed that finds it must say is broken; 0: something that must never be at all. */
+  /** What it breaks first of all, as one would say it; 0: something that must never be. What a seed says first may differ. */
   readonly promise: number
 }
 
