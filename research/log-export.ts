@@ -62,7 +62,7 @@ export async function exportLog(
   await writer.begin()
   let files = 0
   for (let at = 0; at < places.length; at += parallelFiles) {
-    const refused = await Promise.all(
+    const refused = await allEnded(
       places.slice(at, at + parallelFiles).map(async (place) => {
         const path = formatTilePath(place)
         const isWritten = await writer.add(path, await readPlace(published.tree, place))
@@ -82,6 +82,12 @@ export async function exportLog(
   await writer.replace("checkpoint", encodeUtf8(published.note))
   await writer.end()
   return { kind: "exported", sizeBefore, size: published.tree.size, ...writer.written }
+}
+
+/** As `Promise.all`, but where one has failed the others have ended too: nothing is written behind the caller's back. */
+async function allEnded<Value>(work: readonly Promise<Value>[]): Promise<Value[]> {
+  await Promise.allSettled(work)
+  return Promise.all(work)
 }
 
 interface Exported {
