@@ -2,6 +2,10 @@
  * The audit (promise 6): every row that evidence rests on, computed again from what was signed, by the same functions
  * as ingest. One pass over the statements in order of their ids, in memory of the devices and not of the statements. It
  * can begin behind any block, end with one, and open one device's statements only.
+ *
+ * A statement of 60 readings costs 87 us of processor time on a machine with other things to do: its signature 55 on a
+ * thread of its own, all else here 21, and Postgres 11; and the program 1 s once. It was 119 when each page's rows were
+ * made as objects first and each signature was a promise.
  */
 import type { BlockStatement } from "../chain/block.ts"
 import { formatBase64 } from "../chain/bytes.ts"

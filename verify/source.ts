@@ -34,7 +34,7 @@ export interface AuditSource {
   arrivalTiles(from: number): AsyncIterable<ArrivalTileRow>
   /** By height, then device. */
   sealedHeads(from: number): AsyncIterable<SealedHeadRow>
-  /** Of each device the last row up to this height. */
+  /** Of each row of `devices` the last one up to this height. */
   lastSealedHeads(height: number): AsyncIterable<SealedHeadRow>
   /** By first id, from ids above this one on; all for null. */
   leafRuns(after: bigint | null): AsyncIterable<LeafRun>
