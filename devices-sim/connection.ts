@@ -395,7 +395,10 @@ export class Device {
     this.linkCount += 1
     if (this.linkCount > 1) this.counters.reconnects += 1
     const { listener } = this.options
-    const key = { signer: this.context.speaker.signer, nowSeconds: Math.floor(this.clock() / 1000) }
+    const { speaker, rotation = null } = this.context
+    const isByNext = this.state?.isLoginByNext === true && rotation !== null
+    const { signer } = isByNext ? rotation.other : speaker
+    const key = { signer, nowSeconds: Math.floor(this.clock() / 1000) }
     const open = this.options.openLink ?? openLink
     const link: Link = open(this.id, this.options.service, key, {
       connected: () => void this.tell({ kind: "connected" }),

@@ -84,7 +84,17 @@ export function tryOtherKey(turn: DeviceTurn): boolean {
   return true
 }
 
+/**
+ * Logs in by the other key next time, where a request waits for its answer: it may have been granted, and then the old key
+ * is refused before anything can be asked. What is signed stays: a login by the next key is let in only where it stands,
+ * and there the head covers the request.
+ */
+export function tryOtherLogin({ state, context }: DeviceTurn): void {
+  if (context.rotation?.stage === "asked") state.isLoginByNext = !state.isLoginByNext
+}
+
 function useKeys(turn: DeviceTurn, speaker: Speaker, rotation: Rotation | null): void {
   turn.context = { ...turn.context, speaker, rotation }
+  turn.state.isLoginByNext = false
   turn.effects.push({ kind: "keys", speaker, rotation })
 }

@@ -30,6 +30,8 @@ export interface DeviceState {
   readonly fruitless: number
   /** Whether the next connection waits for minutes. */
   readonly isWaitLong: boolean
+  /** Whether it logs in by its next key: the old one may be none any more while the answer to the request is not known. */
+  readonly isLoginByNext: boolean
   readonly connectedAtMs: number
   /** Why the last connection ended, until the next head tells which statement it was about. */
   readonly refusedAs: Verdict | null
@@ -160,6 +162,7 @@ export function wakeDevice({ entries, forgottenUpTo, acceptedSeq }: OutboxConten
     numberNext: Math.max(forgottenUpTo, entries.at(-1)?.number ?? 0) + 1,
     fruitless: 0,
     isWaitLong: false,
+    isLoginByNext: false,
     connectedAtMs: -Infinity,
     refusedAs: null,
     refused: null,

@@ -8,7 +8,14 @@ import { type Verdict, isStored, parseVerdictCode } from "../chain/verdict.ts"
 import { forgetUpTo } from "./device-forget.ts"
 import { type DeviceTurn, alarm, closeConnection, settle } from "./device-turn.ts"
 import { mendRefused, takeRefusal } from "./device-refusal.ts"
-import { beginRotation, isAwaitingAnswer, isRequest, signEntry, tryOtherKey } from "./device-rotation.ts"
+import {
+  beginRotation,
+  isAwaitingAnswer,
+  isRequest,
+  signEntry,
+  tryOtherKey,
+  tryOtherLogin,
+} from "./device-rotation.ts"
 import { findDraftFault } from "./device-sign.ts"
 import type { DeviceContext, DeviceEvent, DeviceState, Effect } from "./device-state.ts"
 import { draftOverflow, overflowWith } from "./device-lost.ts"
@@ -86,7 +93,7 @@ function takeClosed(turn: DeviceTurn, nowMs: number, chance: number): void {
   const { state, effects, context } = turn
   if (state.phase === "idle" || state.phase === "halted" || state.phase === "offline") return
   // Perhaps a login by a key that does not stand.
-  if (state.phase === "connecting") tryOtherKey(turn)
+  if (state.phase === "connecting" && !tryOtherKey(turn)) tryOtherLogin(turn)
   const { rules } = context
   state.phase = "offline"
   state.inFlight = 0

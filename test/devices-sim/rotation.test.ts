@@ -260,6 +260,30 @@ test("a connection that is refused while it is not known which key stands is tri
   expect(device.context.speaker.signer.publicKey).toBe(oldKey.publicKey)
 })
 
+test("a login by the old key is refused while the answer is not known: the next key logs in, and the head tells", async () => {
+  const device = new Bench()
+  await device.connect(0)
+  await device.rotate()
+  const request = device.published[0]!
+  await device.say("a")
+  await device.losePower()
+  expect(device.state.isLoginByNext).toBe(false)
+  await device.tell({ kind: "start" })
+  await device.tell({ kind: "timer", nowMs: 0 })
+  // CONNACK 5.
+  await device.tell({ kind: "closed", nowMs: 0, chance: 0 })
+  expect(device.state.isLoginByNext).toBe(true)
+  await device.connect(1, sha256(request))
+  expect(device.said).toEqual([[2, "next", "a"]])
+  expect(device.state.isLoginByNext).toBe(false)
+  await device.answer("accepted", 2)
+  expect(await device.keys.load()).toMatchObject({
+    rotation: null,
+    current: { publicKey: nextKey.publicKey },
+  })
+  expect(device.alarms).toEqual([])
+})
+
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tidemark-keys-"))
