@@ -7,7 +7,14 @@ import type { Series } from "../chain/series.ts"
 import { type Content, type Statement, contentSenml } from "../chain/statement.ts"
 import { type Verdict, isRefusal } from "../chain/verdict.ts"
 import { equalBytes } from "../chain/bytes.ts"
-import { type Algorithm, algorithmEd25519, algorithmEsp256, kidOf, makePrivateKey } from "../chain/key.ts"
+import {
+  type Algorithm,
+  algorithmEd25519,
+  algorithmEsp256,
+  equalKeys,
+  kidOf,
+  makePrivateKey,
+} from "../chain/key.ts"
 import { isAhead, readPayload } from "../chain/payload.ts"
 import { openLink } from "./connection-mqtt.ts"
 import {
@@ -84,6 +91,8 @@ export class FaultyDevice {
   private readonly contentActs = new Map<number, Act>()
   private place = 0
   private rotations = 0
+  /** Resolves when no rotation is under way: a device makes one at a time. */
+  private rotated: Promise<void> = Promise.resolve()
   /** Set while an operator holds it, or is about to. */
   private isSuspended = false
   private isResuming = false
@@ -335,33 +344,38 @@ export class FaultyDevice {
   }
 
   private rotate(act: Act): void {
-    this.rotations += 1
-    const next = this.signers[this.rotations]!
-    const finish = (isGranted: boolean): void =>
-      this.acts.finish(act, isGranted ? "accepted" : "accepted-unread")
-    void this.awaitRotation(act, next, finish)
+    this.rotated = this.awaitRotation(act)
   }
 
-  private async awaitRotation(act: Act, next: Signer, finish: (isGranted: boolean) => void): Promise<void> {
+  private async awaitRotation(act: Act): Promise<void> {
+    await this.rotated
+    const index = this.rotations + 1
+    const finish = (isGranted: boolean): void =>
+      this.acts.finish(act, isGranted ? "accepted" : "accepted-unread")
     try {
-      const result = await this.device.rotate(next)
+      this.rotations = index
+      const result = await this.device.rotate(this.signers[index]!)
       if (result === "rotated" || result === "refused") finish(result === "rotated")
       // The answer was lost, by another fault or by the network: the next statements tell which key stands.
       else
         this.undecided.push(async () => {
           // Where it is not, the request was refused, which is an alarm, or lost, of which nobody tells.
-          if (await this.hasKey(next)) finish(true)
+          if (await this.hasReached(index)) finish(true)
           else this.acts.interrupt(act)
         })
     } catch {
-      // Another one is under way.
+      // It is not known yet how the one before has ended: at the next statement again.
+      this.rotations = index - 1
       this.acts.interrupt(act)
     }
   }
 
-  private async hasKey(signer: Signer): Promise<boolean> {
+  /** Whether the device has come as far as this key: it may have gone on to the next one since. */
+  private async hasReached(index: number): Promise<boolean> {
     const keys = await this.keyStore.load()
-    return keys?.current.publicKey === signer.publicKey
+    if (keys === null) return false
+    const { publicKey } = keys.current
+    return this.signers.findIndex((one) => equalKeys(one.publicKey, publicKey)) >= index
   }
 
   /** What an operator does, one after the other. */

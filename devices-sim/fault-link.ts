@@ -77,6 +77,7 @@ class FaultyLink implements Link {
   private isMute = false
   private isGone = false
   private isCloned = false
+  private isTold = false
   private hasPower = true
 
   constructor(saboteur: Saboteur, way: Way, listener: LinkListener) {
@@ -330,6 +331,11 @@ class FaultyLink implements Link {
   /** The copy has the device's key, and so logs in as it. It does not ask for the head: what it has seems enough to it. */
   private clone(act: Act, own: Uint8Array): void {
     const { acts, forgerOf, nowSeconds } = this.saboteur.options
+    // One copy at a time: two would end each other's connections.
+    if (this.isCloned || this.isGone) {
+      acts.interrupt(act)
+      return
+    }
     const statement = readOwn(own)
     const forged = forge({ kind: "clone" }, statement, forgerOf(statement), this.saboteur.randomOf(act))
     const { deviceId, service, key, open } = this.way
@@ -383,8 +389,11 @@ class FaultyLink implements Link {
     if (!this.isCloned) this.tellClosed(reason)
   }
 
+  /** Once: a device takes every end for that of the connection that it has. */
   private tellClosed(reason: string | null): void {
-    if (this.hasPower) this.listener.closed(reason)
+    if (!this.hasPower || this.isTold) return
+    this.isTold = true
+    this.listener.closed(reason)
   }
 }
 
