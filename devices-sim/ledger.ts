@@ -19,6 +19,8 @@ export class Ledger implements Outbox {
   /** Signed, and lost before it was known to be stored. */
   private readonly lost = new Map<number, Hash>()
   private highest = 0
+  /** Statements that are known to be stored. */
+  known = 0
 
   constructor(inner: Outbox = makeMemoryOutbox()) {
     this.inner = inner
@@ -40,6 +42,7 @@ export class Ledger implements Outbox {
     for (const [number, { seq, entry }] of this.waiting) {
       if (number > upTo) continue
       this.waiting.delete(number)
+      this.known += 1
       this.entries.set(seq, entry)
       this.entries.delete(seq - placesMax)
       this.highest = Math.max(this.highest, seq)

@@ -152,7 +152,8 @@ export class Player {
       sent: counters.sent,
       acknowledged: counters.acknowledged,
       receipts: this.receipts,
-      known: counters.stored,
+      // Not by the device's counters: one that loses its power forgets them.
+      known: this.ledger.known,
       stored,
       refused: this.refused,
       overflowed,
@@ -308,8 +309,9 @@ export class Player {
     // Making and signing take about a millisecond: sockets, timers and the other devices get their turn in between, also
     // where all are behind their time. Without it 20 devices with 695 statements each held everything up for 38 s.
     await new Promise<void>((resolve) => setImmediate(resolve))
-    if (this.member.group.everyMs > 0) return
-    const most = this.member.faults.length === 0 ? waitingMax : waitingMaxFaulty
+    const isFaulty = this.member.faults.length > 0
+    if (this.member.group.everyMs > 0 && !isFaulty) return
+    const most = isFaulty ? waitingMaxFaulty : waitingMax
     while (this.waiting >= most && !this.context.ending.aborted && !this.isHalted) await this.change()
   }
 
