@@ -102,7 +102,8 @@ class FaultyLink implements Link {
 
   publish(number: number, bytes: Uint8Array): void {
     if (this.stalled === null) this.say(number, bytes)
-    else this.stalled.push(() => this.say(number, bytes))
+    // Anew: one of those before may be late as well, and nothing overtakes it.
+    else this.stalled.push(() => this.publish(number, bytes))
   }
 
   write(bytes: Uint8Array): void {

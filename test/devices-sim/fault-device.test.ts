@@ -30,7 +30,7 @@ async function change(what: Parameters<typeof changeRegistry>[2][number]): Promi
   if (result?.kind !== "changed") throw new Error(`${what.action} was refused`)
 }
 
-const statements = 12
+const statements = 9
 let deviceCount = 0
 
 interface Run {
@@ -202,9 +202,24 @@ test.each([
   },
 )
 
+test("what is late does not overtake what is later still", async () => {
+  const late: Fault = { kind: "delay", delayMs: 15 }
+  const { device, accounts, alarms } = await run([late, late, late, late, late], algorithmEd25519)
+  expect(device.findings.map(({ result, tries }) => [result, tries])).toEqual(
+    device.findings.map(() => ["met", 1]),
+  )
+  expect([device.surprises, alarms, endsOf(accounts)]).toEqual([[], [], ["stored"]])
+})
+
 test("a device that is revoked stops, what was acknowledged stays, and nothing behind it is taken", async () => {
-  const { device, accounts, alarms, stored } = await run([{ kind: "revoke" }], algorithmEd25519, "early")
-  expect(device.findings).toMatchObject([{ result: "met", verdict: "revoked" }])
+  const { device, accounts, alarms, stored } = await run(
+    [{ kind: "revoke" }],
+    algorithmEd25519,
+    "seed",
+    statements,
+    "revoked-2",
+  )
+  expect(device.findings).toMatchObject([{ place: 2, result: "met", verdict: "revoked" }])
   expect([device.surprises, alarms]).toEqual([[], []])
   // What is acknowledged comes before what is not, and behind the revocation nothing is.
   const known = accounts.filter(({ delivery }) => delivery?.kind === "stored").length
