@@ -1,15 +1,11 @@
 /** `tidemark witness`: a witness for the logs of other organisations. */
-import { randomBytes } from "node:crypto"
-import { link, mkdir, readFile, readdir, rm } from "node:fs/promises"
-import { join } from "node:path"
 import { type Command, InvalidArgumentError } from "commander"
-import { encodeUtf8, formatBase64, formatHex, parseHex } from "../chain/bytes.ts"
+import { encodeUtf8, formatBase64, formatHex } from "../chain/bytes.ts"
 import { formatCosignerVkey } from "../chain/cosignature.ts"
-import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
-import { type NoteKey, formatVkey, isNoteName, parseVkey } from "../chain/note.ts"
+import type { PrivateKey } from "../chain/key.ts"
+import { type NoteKey, formatVkey, parseVkey } from "../chain/note.ts"
 import { parseTlogPolicy } from "../chain/tlog-policy.ts"
 import { originHash } from "../chain/tlog-witness.ts"
-import { syncFolder, writeDurable } from "../ingest/log-keys.ts"
 import { verifyNative } from "../ingest/native.ts"
 import { Witness, WitnessRecordFault, type WitnessedOrigin } from "../verify/witness.ts"
 import { explainPort } from "./connecting.ts"
@@ -20,6 +16,7 @@ import { addCommand, parseHost, parsePort, readNamedFile } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger, print } from "./output.ts"
 import { compose } from "./parts/composition.ts"
 import { waitForSignal } from "./signal.ts"
+import { openIdentity } from "./witness-identity.ts"
 import type { SeenLog } from "./witness-page.ts"
 import { WitnessCounts, startWitnessServer } from "./witness-server.ts"
 import { WitnessFolder } from "./witness-store.ts"
@@ -189,74 +186,6 @@ function originsOf(keys: readonly LogKey[]): WitnessedOrigin[] {
     origins.set(origin ?? key.name, known)
   }
   return [...origins].map(([origin, its]) => ({ origin, keys: its }))
-}
-
-const keyFile = "witness.key"
-
-/** Name and key of the witness in this folder, which are made where the folder is new. */
-async function openIdentity(
-  dataFolder: string,
-  { name, key }: Pick<WitnessServiceOptions, "name" | "key">,
-): Promise<{ readonly name: string; readonly key: PrivateKey }> {
-  const path = join(dataFolder, keyFile)
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null
-    throw new CommandFault(`the witness's key ${path} cannot be read: ${error.code}`)
-  })
-  if (text === null) return makeIdentity(dataFolder, name, key)
-  const [nameKept, hex, ...rest] = text.split("\n")
-  const secret = parseHex(hex ?? "")
-  if (nameKept === undefined || !isNoteName(nameKept) || secret?.length !== 32 || rest.join("") !== "")
-    throw new CommandFault(`the witness's key ${path} is damaged: restore it from a backup`)
-  if (name !== undefined && name !== nameKept)
-    throw new CommandFault(
-      `the witness in ${dataFolder} is ${nameKept}, not ${name}`,
-      "leave --name out, or name another --data",
-    )
-  const kept = makePrivateKey(algorithmEd25519, secret)
-  if (key !== undefined && formatHex(key.publicKey.bytes) !== formatHex(kept.publicKey.bytes))
-    throw new CommandFault(
-      `the witness in ${dataFolder} has another key`,
-      "leave --key out, or name another --data",
-    )
-  return { name: nameKept, key: kept }
-}
-
-async function makeIdentity(
-  dataFolder: string,
-  name: string | undefined,
-  given: PrivateKey | undefined,
-): Promise<{ readonly name: string; readonly key: PrivateKey }> {
-  if (name === undefined)
-    throw new CommandFault(
-      `there is no witness in ${dataFolder}`,
-      "name a new one with --name, or the right --data",
-    )
-  if (!isNoteName(name)) throw new UsageFault(`--name ${name}: a name has neither spaces nor +`)
-  if (given !== undefined && given.publicKey.algorithm !== algorithmEd25519)
-    throw new UsageFault("--key: a witness's key is Ed25519")
-  await mkdir(dataFolder, { recursive: true, mode: 0o700 })
-  // With a new key it could cosign anew from nothing what it has refused before.
-  if ((await readdir(dataFolder)).includes("logs"))
-    throw new CommandFault(
-      `${dataFolder} holds a witness's records and not its ${keyFile}`,
-      "restore it from a backup, or name another --data",
-    )
-  const key = given ?? makePrivateKey(algorithmEd25519, randomBytes(32))
-  const path = join(dataFolder, keyFile)
-  const temporary = `${path}.${randomBytes(8).toString("hex")}`
-  await writeDurable(temporary, `${name}\n${formatHex(key.secret)}\n`)
-  try {
-    // A link fails where the name is there: of two that start at once one has made the witness.
-    await link(temporary, path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
-    throw new CommandFault(`another process has just made a witness in ${dataFolder}`, "start this one again")
-  } finally {
-    await rm(temporary, { force: true })
-  }
-  await syncFolder(dataFolder)
-  return { name, key }
 }
 
 async function runWitness(options: WitnessCommandOptions): Promise<void> {
