@@ -315,6 +315,11 @@ export class FaultyDevice {
         })
         return
       default:
+        // Once is enough: this one waits until the device was let go.
+        if (this.isSuspended) {
+          this.acts.interrupt(act)
+          return
+        }
         this.isSuspended = true
         this.operate(async (operator) => {
           await operator.suspend(this.id)

@@ -62,7 +62,9 @@ export class Saboteur {
 
   /** Whether this verdict is what an operator's act had to bring. */
   finishStanding(verdict: Verdict): boolean {
-    const at = this.standing.findIndex(({ expected }) => expected.verdicts.includes(verdict))
+    const at = this.standing.findIndex(
+      ({ state, expected }) => state === "under-way" && expected.verdicts.includes(verdict),
+    )
     if (at < 0) return false
     const [act] = this.standing.splice(at, 1)
     this.options.acts.finish(act!, verdict)
