@@ -223,8 +223,8 @@ export class SimulatedDevice {
   private haveAccident(cut: () => void): void {
     const { network, clock } = this.world
     const { random, power } = this
-    if (random.float() > 0.04) return
-    clock.after(random.float() * 30, () => {
+    if (random.float() > 0.1) return
+    clock.after(random.float() * 10, () => {
       if (!power.isOn) return
       if (network.has("device-power-loss") && random.float() < 0.5) this.losePower(random.float() * 2_000)
       else if (network.has("cut")) cut()

@@ -123,7 +123,7 @@ export class Wire {
     this.isOpenHere = false
     this.network.wires.delete(this)
     const { random, clock } = this.network
-    const isLate = this.network.has("late-letters") && random.float() < 0.5
+    const isLate = this.network.has("late-letters") && random.float() < 0.8
     if (isLate) {
       // Some router keeps it: it comes when the device has long connected elsewhere.
       const lateMs = random.float() * 6_000

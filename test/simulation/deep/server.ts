@@ -19,6 +19,8 @@ export type Exchange =
       /** By the database's clock. */
       readonly clockMs: number
     }
+  /** It has waited for a lock, and has it: a real server may answer from now on. */
+  | { readonly kind: "granted"; readonly number: number }
   | { readonly kind: "answered"; readonly number: number; readonly result: QueryResult | Error }
   | { readonly kind: "closed"; readonly session: number }
 
@@ -69,6 +71,8 @@ class MemorySession implements Session {
   /** Of the query that runs now, which may be its own. */
   private running: Transaction | null = null
   private isClosed = false
+  /** The number of the one that it is busy with. */
+  private question = 0
 
   constructor(number: number, store: Store, clock: Clock, server: MemoryServer) {
     this.number = number
@@ -99,6 +103,7 @@ class MemorySession implements Session {
   ): void {
     if (this.isClosed) return
     const number = this.server.nextQuestion()
+    this.question = number
     const { clockMs } = this.store
     const copies = values.map(copyBytes)
     this.server.onExchange?.({
@@ -193,7 +198,10 @@ class MemorySession implements Session {
           return
         }
         const { name, mode } = step.value
-        const granted = (): void => void this.clock.after(0, () => this.goOn(transaction, steps, answer))
+        const granted = (): void => {
+          this.server.onExchange?.({ kind: "granted", number: this.question })
+          this.clock.after(0, () => this.goOn(transaction, steps, answer))
+        }
         const got = this.store.locks.acquire(transaction, name, mode, granted)
         if (got === "deadlock") throw new SqlError("40P01", `deadlock detected at ${name}`)
         if (got === "later") return
