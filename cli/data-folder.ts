@@ -151,11 +151,15 @@ export async function openExistingLogWith<Name extends SecretName>(
   if (missing.length > 0) {
     const files = needed.map((name) => secretFiles[name])
     throw new CommandFault(
-      `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing in ${folder}`,
-      `tidemark ${command} needs of the log's keys ${["origin", ...files.slice(0, -1)].join(", ")} and ${files.at(-1)}: copy them from the folder where the log was made, or give them by the environment (tidemark log init --help)`,
+      `${formatNames(missing)} ${missing.length === 1 ? "is" : "are"} missing in ${folder}`,
+      `tidemark ${command} needs of the log's keys ${formatNames(["origin", ...files])}: copy them from the folder where the log was made, or give them by the environment (tidemark log init --help)`,
     )
   }
   return openLogWith(dataFolder, (pool) => openLog(pool, dataFolder, needed, given), needed, options)
+}
+
+function formatNames(names: readonly string[]): string {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 }
 
 async function openLogWith<Keys>(

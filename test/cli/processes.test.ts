@@ -34,7 +34,7 @@ async function counted(up: RunningUp): Promise<string> {
 }
 
 const ingestKeys = ["origin", "operator.key", "heads.key"]
-const sealKeys = [...ingestKeys, "log.key"]
+const sealKeys = [...ingestKeys, "log.key", "receipt.key"]
 
 test("processes that take and one that seals are found on their folders by their kind, and together they are a whole service", async () => {
   const [away, reader] = [await makeHome(...ingestKeys), await makeHome("origin", "heads.key")]
@@ -89,9 +89,9 @@ test("each process names the keys that it lacks, and does not ask for those that
   )
   const seal = await tidemark(["seal", "--data", without], { env })
   expect(seal.code).toBe(1)
-  expect(seal.stderr).toContain("log.key and operator.key are missing")
+  expect(seal.stderr).toContain("log.key, operator.key and receipt.key are missing")
   expect(seal.stderr).toContain(
-    "tidemark seal needs of the log's keys origin, log.key, operator.key and heads.key",
+    "tidemark seal needs of the log's keys origin, log.key, operator.key, receipt.key and heads.key",
   )
   const none = await tidemark(["ingest", "--mqtt", "0", "--data", await makeFolder()], { env })
   expect(none.stderr).toContain("the database holds the log example.org/apart, whose keys are not in")
