@@ -95,6 +95,8 @@ export class FaultyDevice {
   private rotated: Promise<void> = Promise.resolve()
   /** Set while an operator holds it, or is about to. */
   private isSuspended = false
+  /** What it was told then may be heard when it is let go already. */
+  private wasSuspended = false
   private isResuming = false
   private operated: Promise<unknown> = Promise.resolve()
   private readonly isRevocable: boolean
@@ -321,6 +323,7 @@ export class FaultyDevice {
           return
         }
         this.isSuspended = true
+        this.wasSuspended = true
         this.operate(async (operator) => {
           await operator.suspend(this.id)
           // Whatever was in flight may have been judged before: it is told when it comes again.
@@ -412,7 +415,7 @@ export class FaultyDevice {
   }
 
   private isStoppedByOperator(verdict: Verdict): boolean {
-    return verdict === "suspended" ? this.isSuspended : verdict === "revoked" && this.isRevocable
+    return verdict === "suspended" ? this.wasSuspended : verdict === "revoked" && this.isRevocable
   }
 
   /** What a fault had to bring is no alarm. */

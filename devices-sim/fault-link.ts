@@ -225,8 +225,8 @@ class FaultyLink implements Link {
     if (fault.kind === "garbage" && fault.as === "packet") {
       acts.begin(act, `bytes that are no MQTT were sent before seq ${statement.seq}`)
       this.closing.push(act)
-      // Type 0 is reserved (MQTT 3.1.1 §2.2.1): whatever follows, this is no packet.
-      this.base.write(Uint8Array.of(0x00, ...random.bytes(random.int(1, 300))))
+      // Type 0 is reserved (MQTT 3.1.1 §2.2.1). With length 0 it is whole, and nothing that follows is waited for.
+      this.base.write(Uint8Array.of(0x00, 0x00, ...random.bytes(random.int(1, 300))))
       this.isMute = true
       return
     }
