@@ -323,13 +323,13 @@ export const defects: readonly Defect[] = [
     ],
   },
   {
-    name: "one bad row keeps a whole group from the database",
+    name: "what the database will not take is thrown away, again and again, instead of being stored unread",
     promise: 4,
     edits: [
       {
         file: "ingest/intake.ts",
-        find: `      if (items.length > 1) {\n        const middle`,
-        replace: `      if (items.length > 1) {\n        for (const { place } of items) place.isStopped = true\n        if (items.length > 0) return items.map(() => ({ kind: "dropped" }))\n        const middle`,
+        find: `      if (!item.isUnreadable) {\n`,
+        replace: `      if (item.isUnreadable) {\n`,
       },
     ],
   },
