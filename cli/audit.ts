@@ -134,7 +134,8 @@ export function auditProgress(progress: Progress): (now: AuditProgress) => void 
     const at = `block ${formatNumber(height)}, ${formatNumber(done)} of ${formatNumber(total)} statements`
     const perSecond = (1000 * done) / ms
     const left = formatNumber(Math.ceil(Math.max(0, total - done) / perSecond))
-    const pace = ms < paceAfterMs ? "" : `, ${formatNumber(Math.round(perSecond))}/s, ${left} s left`
+    const pace =
+      ms < paceAfterMs || done === 0 ? "" : `, ${formatNumber(Math.round(perSecond))}/s, ${left} s left`
     progress.update(`${formatBar(done, total)}  ${at}${pace}`)
   }
 }
