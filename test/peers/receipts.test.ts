@@ -6,7 +6,7 @@ import { afterAll, expect, test } from "vitest"
 import { RunningUp, makeFolder, removeFolders, run } from "../cli/command.ts"
 import { repository } from "../cli/program.ts"
 
-const python = process.env["TIDEMARK_PEERS_PYTHON"] ?? "python3"
+const python = process.env["TIDEMARK_PEERS_COSE_PYTHON"] ?? "python3"
 
 afterAll(removeFolders)
 
