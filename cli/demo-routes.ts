@@ -6,7 +6,6 @@ import { blindOf } from "../chain/heads.ts"
 import { hmacNative, sha256Native } from "../ingest/native.ts"
 import { planEvidence } from "../research/evidence.ts"
 import { openEvidenceRows } from "../research/evidence-rows.ts"
-import { isFromHere } from "../research/locality.ts"
 import { Problem } from "../research/problem.ts"
 import { findingsOf, tamper } from "./demo-tamper.ts"
 import { CommandFault } from "./fault.ts"
@@ -40,7 +39,7 @@ export class DemoRoutes {
       async (request) => {
         const { headers } = request
         // Another page in the same browser must not set it off.
-        if (!isFromHere(request.raw) || headers.origin !== `http://${headers.host ?? ""}`)
+        if (!app.callers.isFromHere(request.raw) || headers.origin !== `http://${headers.host ?? ""}`)
           throw new Problem("host-refused", { detail: "only the demo's own page may tamper" })
         return this.tamper(request.query.device)
       },

@@ -2,6 +2,7 @@
 import type { AddressInfo } from "node:net"
 import type { FastifyInstance } from "fastify"
 import type { Registry } from "prom-client"
+import type { Callers } from "../research/locality.ts"
 import { makeServer } from "../research/server.ts"
 import type { Readiness } from "./readiness.ts"
 import type { RequestHandler } from "./receipt-stream.ts"
@@ -21,12 +22,14 @@ export interface HealthOptions {
   readonly routes: Readonly<Record<string, RequestHandler>>
   /** Whole parts, such as research. */
   readonly plugins?: readonly ((app: FastifyInstance) => Promise<void>)[]
+  readonly callers?: Callers
   /** What is our mistake, for the log. */
   readonly onFault: (error: Error, route: string) => void
 }
 
 export async function startHealth(options: HealthOptions): Promise<HealthServer> {
-  const app = makeServer({ onFault: options.onFault })
+  const { onFault, callers } = options
+  const app = makeServer({ onFault, ...(callers === undefined ? {} : { callers }) })
   addHealth(app, options)
   for (const [path, handle] of Object.entries(options.routes)) {
     app.route({

@@ -9,6 +9,7 @@ import {
   addListeningOptions,
   addressesOf,
   announce,
+  callersOf,
   formatHttp,
   readConnecting,
   reloadAtHangUp,
@@ -52,6 +53,7 @@ async function runIngest(options: IngestOptions, command: Command): Promise<void
       await startHttp(base, {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
+        ...callersOf(options),
         routes: ingest.routes,
       }),
     )

@@ -1,9 +1,10 @@
 /** Options of the processes that devices connect to, and what those say when they are ready. */
-import { type Command, Option } from "commander"
+import { type Command, InvalidArgumentError, Option } from "commander"
 import type { Logger } from "pino"
 import { isLoopback } from "../broker/address.ts"
 import type { BrokerLimits } from "../broker/limits.ts"
 import { type Transport, transports } from "../broker/transport.ts"
+import { Callers, type CallersOptions } from "../research/locality.ts"
 import { type Connecting, type Logins, clockSkewSecondsDefault, findConnectingFault } from "./connecting.ts"
 import { UsageFault } from "./fault.ts"
 import { addLimitHelp, limitOption } from "./limit.ts"
@@ -29,6 +30,8 @@ export interface ListeningOptions {
 export interface HttpOptions {
   readonly http: number
   readonly httpHost?: string
+  readonly trustedProxy: readonly string[]
+  readonly cors: readonly string[]
 }
 
 export function addListeningOptions(command: Command): Command {
@@ -70,6 +73,43 @@ export function addHttpOptions(command: Command, shown: string, portDefault: num
       "where HTTP listens (default: --host if that is loopback, else 127.0.0.1)",
       parseHost,
     )
+    .option(
+      "--trusted-proxy <address>",
+      "a proxy in front of HTTP whose X-Forwarded headers are believed, such as 127.0.0.1 or 10.0.0.0/8; as often as needed",
+      addProxy,
+      [],
+    )
+    .option(
+      "--cors <origin>",
+      "pages of this origin may ask, such as https://notebook.example; as often as needed",
+      addOrigin,
+      [],
+    )
+}
+
+function addProxy(text: string, before: readonly string[]): readonly string[] {
+  return addCaller({ proxies: [text] }, text, before)
+}
+
+function addOrigin(text: string, before: readonly string[]): readonly string[] {
+  return addCaller({ origins: [text] }, text, before)
+}
+
+function addCaller(options: CallersOptions, text: string, before: readonly string[]): readonly string[] {
+  try {
+    void new Callers(options)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
+  return [...before, text]
+}
+
+/** Who may ask over HTTP, for `startHttp`. */
+export function callersOf({
+  trustedProxy,
+  cors,
+}: Pick<HttpOptions, "trustedProxy" | "cors">): CallersOptions {
+  return { proxies: trustedProxy, origins: cors }
 }
 
 /** What the options say of listeners and logins. Throws a UsageFault where they may not be like that. */

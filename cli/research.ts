@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { researchSecrets } from "../ingest/log-keys.ts"
-import { type HttpOptions, addHttpOptions, announce, formatHttp } from "./listening.ts"
+import { type HttpOptions, addHttpOptions, announce, callersOf, formatHttp } from "./listening.ts"
 import { addCommand, dataOption } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
@@ -24,7 +24,8 @@ export function addResearch(program: Command): void {
   addHttpOptions(research, "the page, the API, /healthz, /readyz, /metrics", 8080).action(runResearch)
 }
 
-async function runResearch({ data: dataFolder, http: port, httpHost }: ResearchOptions): Promise<void> {
+async function runResearch(options: ResearchOptions): Promise<void> {
+  const { data: dataFolder, http: port, httpHost } = options
   ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
@@ -34,7 +35,8 @@ async function runResearch({ data: dataFolder, http: port, httpHost }: ResearchO
     )
     const research = parts.add(openResearch(base))
     const host = httpHostOf("127.0.0.1", httpHost)
-    const http = parts.add(await startHttp(base, { host, port, plugins: [research.plugin, makePage(base)] }))
+    const plugins = [research.plugin, makePage(base)]
+    const http = parts.add(await startHttp(base, { host, port, plugins, ...callersOf(options) }))
     const { origin } = base.keys
     parts.add(await announcePresence(dataFolder, { kind: "research", host, origin }, http))
     announce(log, origin, [], { http: formatHttp(http) })

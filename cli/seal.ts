@@ -9,7 +9,7 @@ import { type SealResult, seal } from "../ingest/seal.ts"
 import type { WitnessPlan } from "../ingest/witness-plan.ts"
 import { openExistingLogWith } from "./data-folder.ts"
 import { UsageFault } from "./fault.ts"
-import { type HttpOptions, addHttpOptions, announce, formatHttp } from "./listening.ts"
+import { type HttpOptions, addHttpOptions, announce, callersOf, formatHttp } from "./listening.ts"
 import { addCommand, dataOption, jsonOption, witnessesOption } from "./option.ts"
 import { Progress, count, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
 import { openBase } from "./parts/base.ts"
@@ -54,7 +54,7 @@ export function addSeal(program: Command): void {
 async function runSeal(options: SealCommandOptions, command: Command): Promise<void> {
   const { schedule } = options
   if (schedule === undefined) {
-    for (const name of ["http", "httpHost"] as const) {
+    for (const name of ["http", "httpHost", "trustedProxy", "cors"] as const) {
       const isNamed = (command.getOptionValueSource(name) ?? "default") !== "default"
       if (isNamed) throw new UsageFault("HTTP is for a process that stays: it needs --schedule")
     }
@@ -147,7 +147,7 @@ async function sealBySchedule(options: SealCommandOptions, schedule: string): Pr
     if (takeOver) await claimPublication(base.database.pool, dataFolder, takeOver)
     const host = httpHostOf("127.0.0.1", options.httpHost)
     // Before what was missed is sealed, which may take a while.
-    const http = parts.add(await startHttp(base, { host, port: options.http }))
+    const http = parts.add(await startHttp(base, { host, port: options.http, ...callersOf(options) }))
     const witnesses = plan === null ? null : parts.add(await startWitnesses(base, plan))
     parts.add(await startSealing(base, { schedule, onSealed: () => witnesses?.wake() }))
     const { origin } = base.keys

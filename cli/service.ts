@@ -6,6 +6,7 @@ import type { Transport } from "../broker/transport.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
 import { checkSchedule } from "../ingest/schedule.ts"
 import type { SealOptions, SealResult } from "../ingest/seal.ts"
+import type { CallersOptions } from "../research/locality.ts"
 import { type Connecting, loginsOf } from "./connecting.ts"
 import type { Database } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
@@ -32,6 +33,8 @@ export interface ServiceOptions {
   readonly http: number
   /** By default `host`, or 127.0.0.1 where that is no loopback address: metrics and receipts have no logins. */
   readonly httpHost?: string
+  /** Proxies in front of HTTP, and origins whose pages may ask. */
+  readonly callers?: CallersOptions
   /** Cron in UTC; null: sealed only when somebody asks. */
   readonly schedule: string | null
   /** A C2SP tlog-policy: who cosigns the checkpoints. */
@@ -82,6 +85,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await startHttp(base, {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
+        ...options.callers,
         routes: ingest.routes,
         plugins: [
           research.plugin,

@@ -4,7 +4,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
 import type { Pool } from "pg"
 import { type AccessOutcome, beginAccess, endAccess } from "./access.ts"
 import { findReader } from "./key.ts"
-import { isFromHere } from "./locality.ts"
 
 export interface GuardOptions {
   /** Keys are read here and accesses written. */
@@ -24,7 +23,7 @@ export function addGuard(app: FastifyInstance, options: GuardOptions): void {
     if (request.routeOptions.config.isOpen === true) return
     request.access = { rows: 0, outcome: null, devices: null, height: null }
     request.reader = await findReader(records, request.headers.authorization, {
-      isFromHere: isFromHere(request.raw),
+      isFromHere: app.callers.isFromHere(request.raw),
       nowMs: nowMs(),
     })
   })

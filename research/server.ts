@@ -2,19 +2,30 @@
 import fastifySwagger from "@fastify/swagger"
 import fastifySwaggerUi from "@fastify/swagger-ui"
 import Fastify, { type FastifyInstance } from "fastify"
+import { Callers } from "./locality.ts"
 import { Problem, problemOfDatabase, problemOfValidation } from "./problem.ts"
 
 export interface ServerOptions {
   /** What is our mistake, for the service's log. */
   readonly onFault: (error: Error, route: string) => void
+  /** Who counts as this machine, and which proxies are believed; by default none. */
+  readonly callers?: Callers
+}
+
+declare module "fastify" {
+  interface FastifyInstance {
+    readonly callers: Callers
+  }
 }
 
 /** An app without routes. */
-export function makeServer({ onFault }: ServerOptions): FastifyInstance {
+export function makeServer({ onFault, callers = new Callers() }: ServerOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     exposeHeadRoutes: false,
     forceCloseConnections: true,
+    // `ip`, `host` and `protocol` of a request are what a named proxy says; of anybody else what the connection says.
+    trustProxy: (address) => callers.isProxy(address),
     routerOptions: { maxParamLength: 200, querystringParser: parseQuery },
     // A parameter that nobody knows is refused rather than dropped, and a list of one is a list.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array", useDefaults: true } },
@@ -25,6 +36,7 @@ export function makeServer({ onFault }: ServerOptions): FastifyInstance {
       else socket.destroy()
     },
   })
+  app.decorate("callers", callers)
   app.setErrorHandler((error: unknown, request, reply) => {
     const problem = problemOf(error)
     if (problem.kind === "failed") onFault(error as Error, request.routeOptions.url ?? "no route")

@@ -1,6 +1,7 @@
 /** The HTTP port of a process: how it is, and what its parts show. */
 import type { FastifyInstance } from "fastify"
 import { isLoopback } from "../../broker/address.ts"
+import { Callers, type CallersOptions } from "../../research/locality.ts"
 import { explainPort } from "../connecting.ts"
 import { startHealth } from "../health.ts"
 import type { RequestHandler } from "../receipt-stream.ts"
@@ -9,7 +10,7 @@ import type { Base } from "./base.ts"
 /** By path, such as `/v1/receipts`. */
 export type Routes = Readonly<Record<string, RequestHandler>>
 
-export interface HttpOptions {
+export interface HttpOptions extends CallersOptions {
   readonly host: string
   /** 0: a free one. */
   readonly port: number
@@ -27,7 +28,7 @@ export interface HttpPart {
 
 export async function startHttp(
   { registry, readiness, log }: Pick<Base, "registry" | "readiness" | "log">,
-  { host, port, routes = {}, plugins = [] }: HttpOptions,
+  { host, port, routes = {}, plugins = [], ...named }: HttpOptions,
 ): Promise<HttpPart> {
   const health = await startHealth({
     host,
@@ -36,6 +37,7 @@ export async function startHttp(
     readiness,
     routes,
     plugins,
+    callers: new Callers(named),
     onFault: (error, route) => log.error({ route, error: error.stack ?? error.message }, "an answer failed"),
   }).catch((error: unknown) => {
     throw explainPort(error, "HTTP", port, "--http")
