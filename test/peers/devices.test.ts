@@ -1,16 +1,29 @@
+import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { makeCertificate, makeServerCertificate } from "../broker/certificate.ts"
 import { RunningUp, makeFolder, parseLines, removeFolders, tidemark } from "../cli/command.ts"
 import { type Peer, RunningPeer, peers, writeKey } from "./peer.ts"
 
 const readings = Array.from({ length: 30 }, (_, index) => 60 + index)
+const origin = "peers.example/log"
+const ca = makeCertificate({ commonName: "A CA of our own", isCa: true })
+const server = makeServerCertificate({ issuer: ca })
 let data: string
+let files: string
+/** How \`up\` listens with TLS too; the ports besides. */
+let secured: readonly string[]
 let up: RunningUp
 let port: string
 
 beforeAll(async () => {
   data = await makeFolder()
-  up = await RunningUp.start(data)
+  files = dirname(data)
+  const pems = { "ca.pem": ca.pem, "server.pem": server.pem, "server.key": server.keyPem }
+  for (const [name, pem] of Object.entries(pems)) writeFileSync(join(files, name), pem, { mode: 0o600 })
+  const pair = ["--tls-cert", join(files, "server.pem"), "--tls-key", join(files, "server.key")]
+  secured = ["--mqtts", "0", ...pair, "--logins", "optional"]
+  up = await RunningUp.start(data, ["--origin", origin, ...secured])
   port = String(up.mqtt)
 })
 afterAll(removeFolders)
@@ -45,7 +58,7 @@ test.each(peers.map((peer, index) => [peer.name, `peer${index}`, peer] as const)
       await storedHere(before + 10)
       await up.end("SIGTERM")
       device.tell(readings.slice(10, 20))
-      up = await RunningUp.start(data, ["--mqtt", port])
+      up = await RunningUp.start(data, ["--mqtt", port, ...secured])
       device.tell(readings.slice(20))
       expect([await device.finish(), device.said]).toEqual([0, expect.any(String)])
     } finally {
@@ -56,6 +69,75 @@ test.each(peers.map((peer, index) => [peer.name, `peer${index}`, peer] as const)
     expect(JSON.parse(shown.stdout)).toMatchObject({ refused: {}, forksAtSeq: [] })
     expect((await tidemark(["seal", "--data", data])).code).toBe(0)
     expect(await tidemark(["verify", "--data", data])).toMatchObject({ code: 0 })
+  },
+)
+
+const loggingIn = peers.filter(({ name }) => name !== "shell")
+
+test.each(loggingIn.map((peer, index) => [peer.name, `login${index}`, peer] as const))(
+  "field D2: a device in %s logs in over TLS of a CA of its own by JWT and by token, and says why it is refused",
+  async (_name, id, peer) => {
+    const command = prepare(peer)
+    if (command === null) return
+    const key = join(files, `${id}.pem`)
+    writeKey(key, peer.curve)
+    expect((await tidemark(["device", "enroll", id, "--key", key, "--data", data])).code).toBe(0)
+    const made = await tidemark(["device", "token", "create", id, "--expires", "9d", "--data", data])
+    const mqtts = String((await up.waitFor("ready"))["mqtts"]).split(":")[1]!
+    const args = [id, key, join(files, `${id}-outbox`), "localhost", mqtts]
+    const secure = { TIDEMARK_CA: join(files, "ca.pem") }
+
+    for (const [index, login] of [
+      { TIDEMARK_ORIGIN: origin },
+      { TIDEMARK_TOKEN: made.stdout.trim() },
+    ].entries()) {
+      const device = new RunningPeer(command, args, { ...secure, ...login })
+      device.tell([70 + index])
+      expect([await device.finish(), device.said]).toEqual([0, ""])
+    }
+    expect(await readBack(id)).toEqual([70, 71])
+
+    for (const [env, words] of [
+      [{ ...secure, TIDEMARK_ORIGIN: "another.example/log" }, /not authori[sz]ed.*showed a JWT/i],
+      [{ ...secure, TIDEMARK_TOKEN: "tmt_wrong" }, /not authori[sz]ed.*showed a token/i],
+      [{ TIDEMARK_CA: "system", TIDEMARK_ORIGIN: origin }, /certificate verify failed/i],
+      [{}, /TIDEMARK_CA turns TLS on/],
+    ] as const) {
+      const device = new RunningPeer(command, args, env)
+      try {
+        await device.saying(words)
+      } finally {
+        device.kill()
+      }
+    }
+    const lone = join(files, `${id}-lone.pem`)
+    writeKey(lone, peer.curve)
+    const stranger = new RunningPeer(command, [`${id}-lone`, lone, `${lone}-outbox`, "localhost", port])
+    await stranger.saying(/unknown key: the device is not enrolled/)
+    stranger.kill()
+  },
+)
+
+test.each(peers.map((peer, index) => [peer.name, `mix${index}`, peer] as const))(
+  "field D9: a device in %s says that its outbox is a file, or another program's folder",
+  async (_name, id, peer) => {
+    const command = prepare(peer)
+    if (command === null) return
+    const key = join(files, `${id}.pem`)
+    writeKey(key, peer.curve)
+    const file = join(files, `${id}.outbox`)
+    const folder = join(files, `${id}-other`)
+    writeFileSync(file, "tidemark outbox 1 k7\n")
+    mkdirSync(folder)
+    // The head of the devices in Python and shell is a line, that of the device in C 40 bytes.
+    writeFileSync(join(folder, "head"), peer.name === "C" ? `3 ${"0".repeat(64)}` : new Uint8Array(40))
+    for (const [outbox, words] of [
+      [file, /folder.*kit in Node|kit in Node keeps a file/],
+      [folder, /give (it|this one) a folder of its own/],
+    ] as const) {
+      const device = new RunningPeer(command, [id, key, outbox, "127.0.0.1", port])
+      expect([await device.finish(), device.said]).toEqual([1, expect.stringMatching(words)])
+    }
   },
 )
 

@@ -81,12 +81,32 @@ export function writeKey(path: string, curve: Peer["curve"]): void {
 /** A device that runs: each line that it is told becomes a statement, or a part of one. */
 export class RunningPeer {
   readonly #child: ReturnType<typeof start>
+  readonly #ended: Promise<unknown>
   #said = ""
+  #look = (): void => {}
 
-  constructor(command: readonly string[], args: readonly string[]) {
-    this.#child = start(command, args)
+  constructor(
+    command: readonly string[],
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ) {
+    this.#child = start(command, args, env)
+    this.#ended = once(this.#child, "close").then(() => this.#look())
     for (const stream of [this.#child.stdout, this.#child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => (this.#said += text))
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        this.#said += text
+        this.#look()
+      })
+  }
+
+  /** Waits until it has said this; throws with what it said where it ended instead. */
+  async saying(words: RegExp): Promise<void> {
+    while (!words.test(this.#said)) {
+      const { exitCode, signalCode } = this.#child
+      if (exitCode !== null || signalCode !== null)
+        throw new Error(`it ended with ${exitCode ?? signalCode}: ${this.#said}`)
+      await new Promise<void>((resolve) => (this.#look = resolve))
+    }
   }
 
   get said(): string {
@@ -100,7 +120,7 @@ export class RunningPeer {
   /** Ends its input, and gives its exit code once everything is stored. */
   async finish(): Promise<number | null> {
     this.#child.stdin.end()
-    if (this.#child.exitCode === null) await once(this.#child, "close")
+    await this.#ended
     return this.#child.exitCode
   }
 
@@ -109,7 +129,7 @@ export class RunningPeer {
   }
 }
 
-function start(command: readonly string[], args: readonly string[]) {
+function start(command: readonly string[], args: readonly string[], env: Readonly<Record<string, string>>) {
   const [program, ...before] = command
-  return spawn(program!, [...before, ...args], { stdio: "pipe" })
+  return spawn(program!, [...before, ...args], { stdio: "pipe", env: { ...process.env, ...env } })
 }

@@ -1,7 +1,13 @@
 /* A Tidemark device: each line of standard input, a heart rate, becomes one signed statement that is delivered.
  * Usage: device ID KEY.pem OUTBOX [HOST [PORT]]; the key is Ed25519. Ends when the input has ended and all is stored.
  * OUTBOX is a folder that survives a loss of power: a statement is a file there until it is known to be stored.
- * TIDEMARK_TOKEN is sent as the password. To build: cc -O2 -Wall -o device device.c -lmosquitto -lcrypto */
+ * Each reason not to go on is said once. TLS and the login are set in the environment:
+ *   TIDEMARK_CA=FILE        TLS; the service's certificate must be of this CA (PEM), or of the machine's with "system"
+ *   TIDEMARK_ORIGIN=ORIGIN  log in by a JWT of the device's own key; ORIGIN is the log's, and the clock must be right
+ *   TIDEMARK_TOKEN=TOKEN    log in by the token that `tidemark device token create ID` printed
+ * To build, on Debian: apt-get install gcc libc6-dev libmosquitto-dev libssl-dev
+ *                      cc -O2 -Wall -o device device.c -lmosquitto -lcrypto */
+#include <errno.h>
 #include <mosquitto.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
@@ -21,10 +27,30 @@ static Record record;
 static uint8_t kid[32];                 /* its first 8 bytes */
 static Place stored, last;              /* the last that is known to be stored, and the last that was signed */
 static uint64_t sent;                   /* the last that is in flight */
+static char tls_error[256];
+static int isAnswered;                  /* has the service answered CONNECT */
 static int known, anew, ended, refusal; /* is the head known, must what waits be signed anew, has the input ended; a code */
 static int isOld;                       /* an outbox that is new signs nothing before it has asked for the head */
 static time_t offset;                   /* of a clock that the first receipt brought */
+static const char *ca, *origin, *token; /* of the environment; null where it is not set */
 static void stop(const char *why, int code) { fprintf(stderr, "stop: %s (%d)\n", why, code), exit(1); }
+/* Says why it does not go on; the same reason is not repeated while it lasts. */
+static void tell(const char *what, const char *why) {
+  static char said[512];
+  char line[512];
+  snprintf(line, sizeof line, "%s: %s", what, why);
+  if (*why && strcmp(line, said)) fprintf(stderr, "%s\n", line);
+  strcpy(said, line);
+}
+static const char *refused_as(int code) {
+  return code == 12 ? "wrong device: client id, topic and iss must all be this device's id"
+         : code == 13 ? "unknown key: the device is not enrolled, or with another key; see `tidemark device show`"
+         : code == 14 ? "revoked: the key or the device was revoked"
+         : code == 20 || code == 21 ? "gap or broken: it does not follow the statement before"
+         : code == 22 ? "fork: another statement of this key is stored in this place"
+         : code == 40 ? "suspended: an operator has suspended the device"
+                      : "malformed, or a bad signature: see `tidemark inspect FILE --key KEY.pem`";
+}
 static void put(Bytes *out, const void *bytes, size_t size) {
   if (out->size + size > sizeof out->bytes) stop("too long", 0);
   memcpy(out->bytes + out->size, bytes, size), out->size += size;
@@ -46,6 +72,8 @@ static const char *path(uint64_t seq) { /* 0: of what is stored */
 static int load(uint64_t seq, void *bytes, size_t size) {
   FILE *file = fopen(path(seq), "rb");
   size_t count = file ? fread(bytes, size, 1, file) : 0;
+  /* Another program's file would be taken for a place in the chain. */
+  if (file && (count != 1 || fgetc(file) != EOF)) stop("OUTBOX is of another program: give this one a folder of its own", 0);
   return (file ? fclose(file) : 0), count == 1;
 }
 static void store(uint64_t seq, const void *bytes, size_t size) { /* to a file that is whole, or is not there */
@@ -54,6 +82,13 @@ static void store(uint64_t seq, const void *bytes, size_t size) { /* to a file t
   if (!file || fwrite(bytes, size, 1, file) != 1 || fflush(file) || fsync(fileno(file)) || fclose(file) ||
       rename(new, path(seq))) stop("the outbox cannot be written", 0);
   sync(); /* the folder too */
+}
+/* Ed25519, 64 bytes. */
+static void sign(const void *message, size_t size, uint8_t *signature) {
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  if (EVP_DigestSignInit(context, NULL, NULL, NULL, key) != 1 ||
+      EVP_DigestSign(context, signature, &(size_t){64}, message, size) != 1) stop("cannot sign", 0);
+  EVP_MD_CTX_free(context);
 }
 /* Signs once, behind `after`, and stores the bytes; only then are they published. */
 static void say(Place *after, const Bytes *payload, uint64_t iat) {
@@ -65,12 +100,28 @@ static void say(Place *after, const Bytes *payload, uint64_t iat) {
   head(&header, 1, 65536), head(&header, 0, after->seq + 1), head(&header, 1, 65537), string(&header, 2, made.prev, 32);
   put(&message, "\x84\x6aSignature1", 12), string(&message, 2, header.bytes, header.size), put(&message, "\x40", 1);
   string(&message, 2, payload->bytes, payload->size);
-  EVP_MD_CTX *context = EVP_MD_CTX_new();
-  if (EVP_DigestSignInit(context, NULL, NULL, NULL, key) != 1 ||
-      EVP_DigestSign(context, signature.bytes, &signature.size, message.bytes, message.size) != 1) stop("cannot sign", 0);
-  EVP_MD_CTX_free(context), put(&made.statement, "\xd2\x84", 2), string(&made.statement, 2, header.bytes, header.size);
+  sign(message.bytes, message.size, signature.bytes), put(&made.statement, "\xd2\x84", 2), string(&made.statement, 2, header.bytes, header.size);
   put(&made.statement, "\xa0", 1), string(&made.statement, 2, payload->bytes, payload->size);
   string(&made.statement, 2, signature.bytes, 64), store(++after->seq, &made, sizeof made), entry_of(&made, after->entry);
+}
+/* base64url without padding, behind what `out` has (RFC 4648 §5). */
+static void base64url(char *out, const void *bytes, size_t size) {
+  unsigned char *end = (unsigned char *)out + strlen(out);
+  end[EVP_EncodeBlock(end, bytes, size)] = 0;
+  for (; *end; end++) *end = *end == '+' ? '-' : *end == '/' ? '_' : *end == '=' ? 0 : *end;
+}
+/* A login by the device's own key, for one connection: the service takes it for ten minutes. */
+static const char *make_jwt(void) {
+  static char jwt[1024];
+  char claims[512];
+  uint8_t signature[64];
+  long long now = time(NULL);
+  int size = snprintf(claims, sizeof claims, "{\"iss\":\"%s\",\"sub\":\"%s\",\"aud\":\"%s\",\"iat\":%lld,\"exp\":%lld}",
+                      me, me, origin, now, now + 600);
+  if (size >= (int)sizeof claims) stop("TIDEMARK_ORIGIN is too long", 0);
+  strcpy(jwt, "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9."); /* {"alg":"EdDSA","typ":"JWT"} */
+  base64url(jwt, claims, size), sign(jwt, strlen(jwt), signature), strcat(jwt, "."), base64url(jwt, signature, 64);
+  return jwt;
 }
 /* It is stored, and with it everything before it. */
 static void forget(uint64_t seq, const uint8_t *entry) {
@@ -97,14 +148,25 @@ static void hear(struct mosquitto *m, void *_, const struct mosquitto_message *m
   uint64_t code = number(&at), seq = number(&at), head_seq = number(&at);
   const uint8_t *entry = (at += 34) - 32;
   if (time(NULL) < CLOCK_MIN) offset = number(&at) - time(NULL);
-  if (code >= 10) fprintf(stderr, "refused with %d, head %d\n", refusal = code, (int)head_seq);
+  if (code >= 10) tell("refused", refused_as(refusal = code));
   else if (code == 0) {
     if (head_seq < stored.seq) stop("alarm: the service has lost data", 0);
-    forget(head_seq, entry), relink(), sent = head_seq, known = 1, anew = 0;
+    forget(head_seq, entry), relink(), sent = head_seq, known = 1, anew = 0, tell("", "");
   } else if (seq > stored.seq && load(seq, &record, sizeof record)) /* 1 to 4: stored */
     entry_of(&record, own), forget(seq, code == 2 && seq == head_seq ? entry : own);
 }
-static void subscribe(struct mosquitto *m, void *topic, int code) { if (!code) mosquitto_subscribe(m, NULL, topic, 0); } /* a question */
+static void subscribe(struct mosquitto *m, void *topic, int code) {
+  if (code == 0) mosquitto_subscribe(m, NULL, topic, 0); /* a question: where is my head? */
+  else tell(mosquitto_connack_string(code),
+            origin ? "it showed a JWT: is this key enrolled, is TIDEMARK_ORIGIN the log's, is the clock right?"
+            : token ? "it showed a token: is it of this device, has it expired?"
+                    : "it showed no login: set TIDEMARK_ORIGIN or TIDEMARK_TOKEN");
+  isAnswered = 1;
+}
+/* OpenSSL's words: the library gives them to its log alone. */
+static void hear_error(struct mosquitto *m, void *_, int level, const char *line) {
+  if (level == MOSQ_LOG_ERR) snprintf(tls_error, sizeof tls_error, "%s", line);
+}
 /* Lines that came become statements, also without a connection; without a clock they wait for the first receipt. */
 static void listen_once(void) {
   static char line[64];
@@ -119,26 +181,39 @@ static void listen_once(void) {
 static int is_done(void) { return ended && known && !refusal && stored.seq == last.seq; }
 static void converse(const char *host, int port, char *receipts, const char *statements) { /* one connection, to its end */
   struct mosquitto *m = mosquitto_new(me, true, receipts);
-  mosquitto_username_pw_set(m, getenv("TIDEMARK_TOKEN") ? me : NULL, getenv("TIDEMARK_TOKEN"));
-  mosquitto_max_inflight_messages_set(m, IN_FLIGHT_MAX), mosquitto_connect_callback_set(m, subscribe), mosquitto_message_callback_set(m, hear), known = refusal = 0;
-  if (mosquitto_connect(m, host, port, 30) == MOSQ_ERR_SUCCESS)
-    for (; !refusal && !is_done() && mosquitto_loop(m, 20, 1) == MOSQ_ERR_SUCCESS; listen_once())
-      while (known && sent < last.seq && sent < stored.seq + IN_FLIGHT_MAX && load(++sent, &record, sizeof record))
-        mosquitto_publish(m, NULL, statements, record.statement.size, record.statement.bytes, 1, false);
+  if (origin || token) mosquitto_username_pw_set(m, me, origin ? make_jwt() : token);
+  int isSystem = ca && strcmp(ca, "system") == 0, code = MOSQ_ERR_SUCCESS;
+  if (ca) code = mosquitto_tls_set(m, isSystem ? NULL : ca, isSystem ? "/etc/ssl/certs" : NULL, NULL, NULL, NULL);
+  if (code) stop("TIDEMARK_CA is not a file of certificates", code);
+  mosquitto_max_inflight_messages_set(m, IN_FLIGHT_MAX), mosquitto_log_callback_set(m, hear_error);
+  mosquitto_connect_callback_set(m, subscribe), mosquitto_message_callback_set(m, hear), known = refusal = isAnswered = *tls_error = 0;
+  code = mosquitto_connect(m, host, port, 30);
+  for (; !code && !refusal && !is_done() && (code = mosquitto_loop(m, 20, 1)) == MOSQ_ERR_SUCCESS; listen_once())
+    while (known && sent < last.seq && sent < stored.seq + IN_FLIGHT_MAX && load(++sent, &record, sizeof record))
+      mosquitto_publish(m, NULL, statements, record.statement.size, record.statement.bytes, 1, false);
+  if (code && !isAnswered)
+    tell(*tls_error ? tls_error : code == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(code),
+         ca ? "no connection; is this the port for TLS, and the certificate of the CA in TIDEMARK_CA, for this name?"
+            : "no connection; is this the port for plain TCP? TIDEMARK_CA turns TLS on");
   mosquitto_disconnect(m), mosquitto_destroy(m);
 }
 int main(int count, char **words) {
   uint8_t cose[40] = "\xa3\x01\x01\x20\x06\x21\x58\x20"; /* the COSE_Key, whose thumbprint begins with kid (RFC 9679) */
   char receipts[96], statements[96];
+  struct stat found;
   FILE *file = count < 4 ? NULL : fopen(words[2], "r");
   if (!file || !(key = PEM_read_PrivateKey(file, NULL, NULL, NULL)) ||
-      EVP_PKEY_get_raw_public_key(key, cose + 8, &(size_t){32}) != 1) stop("usage: device ID KEY.pem OUTBOX [HOST [PORT]]", 0);
+      EVP_PKEY_get_raw_public_key(key, cose + 8, &(size_t){32}) != 1)
+    stop("usage: device ID KEY.pem OUTBOX [HOST [PORT]]; KEY.pem has an Ed25519 key", 0);
+  ca = getenv("TIDEMARK_CA"), origin = getenv("TIDEMARK_ORIGIN"), token = getenv("TIDEMARK_TOKEN");
   me = words[1], outbox = words[3], SHA256(cose, sizeof cose, kid), mkdir(outbox, 0700), mosquitto_lib_init();
+  if (stat(outbox, &found) || !S_ISDIR(found.st_mode)) stop("OUTBOX must be a folder; the kit in Node keeps a file", 0);
+ 
   snprintf(receipts, 96, "v1/%s/receipts", me), snprintf(statements, 96, "v1/%s/statements", me);
   isOld = load(0, &stored, sizeof stored), relink();
   for (int delay = 1, remade = 0; !is_done();) {
     uint64_t before = stored.seq;
-    converse(count > 4 ? words[4] : "127.0.0.1", count > 5 ? atoi(words[5]) : 1883, receipts, statements);
+    converse(count > 4 ? words[4] : "127.0.0.1", count > 5 ? atoi(words[5]) : ca ? 8883 : 1883, receipts, statements);
     int ours = refusal == 10 || refusal == 11 || refusal == 15 || refusal == 17, most = refusal == 13 || refusal == 40 ? 300 : 30;
     /* 12 configuration, 14 revoked, 22 another history of this key; the others once: then it is the encoder. 13 and 40
      * wait for an operator, for minutes; after 20, 21 and a lost connection the head tells how to go on. */

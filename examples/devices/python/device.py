@@ -2,9 +2,14 @@
 """A Tidemark device: each line of standard input, a heart rate, becomes one signed statement that is delivered.
 Usage: device.py ID KEY.pem OUTBOX [HOST [PORT]]
 The key is Ed25519 or P-256. OUTBOX is a folder that survives a loss of power: each statement is a file there until it
-is known to be stored. Ends when the input has ended and all of it is stored. TIDEMARK_TOKEN is sent as the password.
+is known to be stored. Ends when the input has ended and all of it is stored. Each reason not to go on is said once.
+
+TLS and the login are set in the environment:
+  TIDEMARK_CA=FILE        TLS; the service's certificate must be of this CA (PEM), or of the machine's with "system"
+  TIDEMARK_ORIGIN=ORIGIN  log in by a JWT of the device's own key; ORIGIN is the log's, and the clock must be right
+  TIDEMARK_TOKEN=TOKEN    log in by the token that `tidemark device token create ID` printed
 """
-import hashlib, os, queue, random, sys, threading, time
+import base64, hashlib, json, os, queue, random, re, sys, threading, time
 import cbor2, paho.mqtt.client as mqtt
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -13,15 +18,35 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 IN_FLIGHT_MAX = 100
 CLOCK_MIN = 1735689600  # a clock before 2025 was never set
 P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-ME, KEY_FILE, OUTBOX, HOST, PORT = (sys.argv[1:] + ["127.0.0.1", "1883"][len(sys.argv) - 4:])[:5]
+CA, ORIGIN, TOKEN = (os.environ.get(name) for name in ("TIDEMARK_CA", "TIDEMARK_ORIGIN", "TIDEMARK_TOKEN"))
+REFUSALS = {
+    10: "malformed: see `tidemark inspect FILE`", 11: "too large: a statement has at most 65,535 bytes",
+    12: "wrong device: client id, topic and iss must all be this device's id",
+    13: "unknown key: the device is not enrolled, or with another key; see `tidemark device show`",
+    14: "revoked: the key or the device was revoked", 40: "suspended: an operator has suspended the device",
+    15: "bad signature: see `tidemark inspect FILE --key KEY.pem`", 17: "high s: replace s by n - s",
+    20: "gap: a statement is missing before this one", 21: "broken: prev is not the entry of the one before",
+    22: "fork: another statement of this key is stored in this place",
+}
+if len(sys.argv) < 4: sys.exit(__doc__)
+if CA not in (None, "system") and not os.path.isfile(CA): sys.exit(f"TIDEMARK_CA: there is no file {CA}")
+ME, KEY_FILE, OUTBOX, HOST, PORT = (sys.argv[1:] + ["127.0.0.1", "8883" if CA else "1883"][len(sys.argv) - 4:])[:5]
+
+said = None
+
+def tell(line):
+    """Says why it does not go on; the same reason is not repeated while it lasts."""
+    global said
+    if line != said and line is not None: print(line, file=sys.stderr, flush=True)
+    said = line
 
 def entry_of(statement):
     return hashlib.sha256(statement).digest()
 
 class Key:
     def __init__(self, path):
-        with open(path, "rb") as file:
-            self.secret = serialization.load_pem_private_key(file.read(), None)
+        try: self.secret = serialization.load_pem_private_key(open(path, "rb").read(), None)
+        except (OSError, ValueError, TypeError) as error: sys.exit(f"{path}: no private key in PEM: {error}")
         public = self.secret.public_key()
         if isinstance(public, ed25519.Ed25519PublicKey):
             self.alg, cose = -19, {1: 1, -1: 6, -2: public.public_bytes_raw()}
@@ -35,12 +60,25 @@ class Key:
         r, s = decode_dss_signature(self.secret.sign(message, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + min(s, P256_N - s).to_bytes(32, "big")  # a high s is refused with 17
 
+    def jwt(self):
+        """A login by the device's own key, for one connection: the service takes it for ten minutes."""
+        now, part = int(time.time()), lambda data: base64.urlsafe_b64encode(data).rstrip(b"=")
+        claims = {"iss": ME, "sub": ME, "aud": ORIGIN, "iat": now, "exp": now + 600}
+        head = {"alg": "EdDSA" if self.alg == -19 else "ES256", "typ": "JWT"}
+        signed = b".".join(part(json.dumps(one).encode()) for one in (head, claims))
+        return (signed + b"." + part(self.sign(signed))).decode()
+
 class Chain:
     """What must not be forgotten: `waiting`, statements that are not known to be stored, and `stored`, the last that is."""
     def __init__(self, key):
         self.key, self.lock = key, threading.RLock()
-        os.makedirs(OUTBOX, exist_ok=True)
+        try: os.makedirs(OUTBOX, exist_ok=True)
+        except FileExistsError:
+            sys.exit(f"{OUTBOX} is a file, and this outbox is a folder: the kit in Node keeps a file. Give each its own")
         files = {name: open(os.path.join(OUTBOX, name), "rb").read() for name in sorted(os.listdir(OUTBOX))}
+        foreign = [name for name in files if not re.fullmatch(r"head|new|\d{10}\.cose", name)]
+        if foreign or not re.fullmatch(rb"\d+ [0-9a-f]{64}", files.get("head", b"0 " + b"0" * 64)):
+            sys.exit(f"{OUTBOX} has {(foreign or ['a head'])[0]}, which is not of this program: give it a folder of its own")
         self.waiting = {int(name[:-5]): statement for name, statement in files.items() if name.endswith(".cose")}
         self.known = "head" in files  # an outbox that is new signs nothing before it has asked for the head
         seq, entry = files.get("head", b"0 " + bytes(32).hex().encode()).split()
@@ -93,11 +131,14 @@ def converse(chain, anew, ended, clock):
     """One connection: asks for the head, then sends. Gives the code that ended it, "done", or None where it was lost."""
     told = queue.Queue()  # everything is decided in this thread
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=ME)
-    client.username_pw_set(ME, os.environ.get("TIDEMARK_TOKEN"))
+    if ORIGIN or TOKEN: client.username_pw_set(ME, chain.key.jwt() if ORIGIN else TOKEN)
+    if CA: client.tls_set(ca_certs=None if CA == "system" else CA)
     client.max_inflight_messages_set(IN_FLIGHT_MAX)
-    client.on_connect = lambda *_: client.subscribe(f"v1/{ME}/receipts")  # a question: where is my head?
+    client.on_connect = lambda _client, _, flags, reason, *rest: told.put(f"{reason}") if reason.is_failure else \
+        client.subscribe(f"v1/{ME}/receipts")  # a question: where is my head?
     client.on_message = lambda _client, _, message: told.put(cbor2.loads(message.payload))
     client.on_disconnect = lambda *_: told.put(None)
+    client.on_connect_fail = lambda *_: told.put(None)
     client.connect(HOST, int(PORT), keepalive=30)
     client.loop_start()
     sent = None  # the last seq that is in flight; none before the head is known
@@ -108,11 +149,21 @@ def converse(chain, anew, ended, clock):
                 client.publish(f"v1/{ME}/statements", chain.waiting[sent], qos=1)
             try: receipt = told.get(timeout=0.1)
             except queue.Empty: continue
-            if receipt is None: return None
+            if receipt is None:
+                # Without TLS towards a TLS port, and the other way round, a service just closes.
+                if sent is None: tell(f"{HOST}:{PORT} closed the connection before it answered: is this its port for "
+                                      f"{'TLS' if CA else 'plain TCP (TIDEMARK_CA turns TLS on)'}?")
+                return None
+            if isinstance(receipt, str):
+                shown = (f"a JWT: is this key enrolled, is {ORIGIN} the log's origin, is the clock right?" if ORIGIN else
+                         "a token: is it of this device, has it expired?" if TOKEN else
+                         "no login: set TIDEMARK_ORIGIN or TIDEMARK_TOKEN.")
+                tell(f"the service refused the connection of {ME}: {receipt}. It showed {shown} The service counts the reason")
+                return None
             code, seq, head, entry, now = receipt
             clock.setdefault("offset", 0 if time.time() > CLOCK_MIN else now - time.time())
             if code >= 10:
-                print(f"refused with {code}: seq {seq}, head {head}", file=sys.stderr)
+                tell(f"refused with {code}, seq {seq}, head {head}: {REFUSALS.get(code, 'see FORMAT.md §4')}")
                 return code
             if code == 0 and head < chain.stored[0]:
                 sys.exit(f"alarm: the service has lost data: its head is {head}, and {chain.stored[0]} was stored")
@@ -120,6 +171,7 @@ def converse(chain, anew, ended, clock):
                 chain.forget(head, entry)
                 chain.relink(anew)
                 sent = head
+                tell(None)
             elif seq in chain.waiting:  # 1 to 4: stored
                 chain.forget(seq, entry_of(chain.waiting[seq]) if code != 2 or seq != head else entry)
         return "done"
@@ -130,6 +182,9 @@ def listen(chain, ended, clock):
     for line in sys.stdin:
         while not chain.known or (time.time() < CLOCK_MIN and "offset" not in clock):
             time.sleep(0.1)  # no clock: the first receipt brings one
+        if not re.fullmatch(r"\d{1,9}\s*", line):
+            print("not a heart rate: passed over", file=sys.stderr)
+            continue
         at = int(time.time() + clock.get("offset", 0))
         chain.say(cbor2.dumps([{0: "heart-rate", 1: "beat/min", 2: int(line), 6: at}]), at)
     ended.set()
@@ -139,7 +194,11 @@ threading.Thread(target=listen, args=(chain, ended, clock), daemon=True).start()
 while code != "done":
     before = chain.stored
     try: code = converse(chain, code in (10, 11, 15, 17), ended, clock)
-    except OSError as error: code = print(f"no connection: {error}", file=sys.stderr)
+    except OSError as error:
+        trusted = "a CA of this machine" if CA == "system" else f"the CA in {CA}"
+        hint = (f". The service's certificate must be of {trusted}, for this name" if "CERTIFICATE" in str(error) else
+                ". Is this its port for TLS?" if "SSL" in str(error) else "")
+        code = tell(f"no connection to {HOST}:{PORT}: {error}{hint}")
     # 12 configuration, 14 revoked, 22 another history of this key; the others once: a second time it is the encoder.
     if code in (12, 14, 22) or (code in (10, 11, 15, 17) and remade == chain.stored):
         sys.exit(f"stop: a person must look at this, refused with {code}")

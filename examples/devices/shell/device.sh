@@ -3,7 +3,7 @@
 # Usage: device.sh ID KEY.pem OUTBOX [HOST [PORT]]
 # Needs openssl 3, xxd, mosquitto_pub and mosquitto_sub. The key is Ed25519: openssl's ECDSA would want s made low.
 # OUTBOX is a folder that survives a loss of power: a statement is a file there until it is known to be stored.
-# A connection brings one statement, so all lines of a second go into one pack. MOSQUITTO_ARGS: -u, -P, --cafile ...
+# A connection brings one statement, so all lines of a second go into one pack. TLS and login: MOSQUITTO_ARGS="--cafile ca.pem -u ID -P TOKEN".
 # mosquitto_pub does not show the receipt of a refusal; it only fails. So the head that is asked for next decides what to
 # do, and `tidemark receipts --device ID` shows a person which rule it was.
 set -euo pipefail
@@ -11,7 +11,16 @@ me=$1 key=$2 outbox=$3
 mosquitto=(-h "${4:-127.0.0.1}" -p "${5:-1883}" -i "$me" ${MOSQUITTO_ARGS:-})
 zeros=$(printf '00%.0s' {1..32})
 clock_min=1735689600 offset=0 # a clock before 2025 was never set
+if [[ -e $outbox && ! -d $outbox ]]; then
+  echo "stop: $outbox is a file, and this outbox is a folder: the kit in Node keeps a file. Give each its own" >&2 && exit 1
+fi
 mkdir -p "$outbox"
+for name in $(ls -A "$outbox"); do
+  if [[ ! $name =~ ^(head|new|signed|message|[0-9]{10}\.(statement|anew))$ ]] ||
+    [[ $name == head && ! $(tr -d '\0' <"$outbox/head") =~ ^[0-9]+\ [0-9a-f]{64}$ ]]; then
+    echo "stop: $outbox has $name, which is not of this program: give it a folder of its own" >&2 && exit 1
+  fi
+done
 
 # CBOR in hex. head MAJOR ARGUMENT: the first byte and the shortest form of a number (RFC 8949 §3)
 head() {
@@ -108,7 +117,8 @@ while :; do
       case $code in
       0) if ((head_seq < seq)); then echo "alarm: the service has lost data" >&2 && exit 3; fi ;;
       14) echo "stop: the key or the device was revoked" >&2 && exit 1 ;;
-      *) echo "not now: $code" >&2 && sleep $((60 + RANDOM % 60)) && continue ;; # 13, 40: until an operator has done it
+      13) echo "not now: $me is not enrolled, or with another key; see tidemark device show" >&2 && sleep $((60 + RANDOM % 60)) && continue ;;
+      *) echo "not now: $code; 40 is suspended by an operator" >&2 && sleep $((60 + RANDOM % 60)) && continue ;; # until an operator has done it
       esac
       if ((head_seq > seq)); then refused=0; fi
       forget "$head_seq" "$head_entry" && relink $((refused == 2)) && known=1
