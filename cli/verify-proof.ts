@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import { joinBytes, parseHex } from "../chain/bytes.ts"
 import { FormatFault } from "../chain/cbor.ts"
+import { decodeStatement } from "../chain/statement.ts"
 import { sortSign1 } from "../chain/transparent-statement.ts"
 import { parseHash } from "../chain/hash.ts"
 import type { PublicKey } from "../chain/key.ts"
@@ -35,6 +36,8 @@ export interface ProofFileOptions extends TrustOptions {
 export interface ProofFile {
   readonly kind: "proof" | "receipt" | "transparent"
   readonly bytes: Uint8Array
+  /** Of an answer over MQTT: the statement's, as the service said it; nothing signs it. */
+  readonly seq?: number
 }
 
 /** A statement and the receipts of some logs. */
@@ -50,18 +53,18 @@ export async function readProofFile(path: string): Promise<ProofFile | null> {
     if (file.length >= headSize && !isSealedAnswer(file) && sortFile(file) === null) return null
     if (file.length > sizeMax) break
   }
-  const receipt = readAnswer(file)
-  if (receipt !== null) return { kind: "receipt", bytes: receipt }
+  const answer = readAnswer(file)
+  if (answer !== null) return answer
   const kind = sortFile(file)
   return kind === null ? null : { kind, bytes: file }
 }
 
 /** The receipt in an answer of MQTT, kept as it came; null for anything else. */
-function readAnswer(bytes: Uint8Array): Uint8Array | null {
+function readAnswer(bytes: Uint8Array): ProofFile | null {
   if (!isSealedAnswer(bytes)) return null
   try {
     const { seq, receipt } = decodeSealedAnswer(bytes)
-    if (receipt !== null) return receipt
+    if (receipt !== null) return { kind: "receipt", bytes: receipt, ...(seq === null ? {} : { seq }) }
     throw new CommandFault(
       `the service had no receipt${seq === null ? "" : ` of statement ${seq}`} when it was asked`,
       "ask again after the next block",
@@ -84,7 +87,7 @@ function sortFile(bytes: Uint8Array): ProofFile["kind"] | null {
 }
 
 export async function verifyProofFile(
-  { kind, bytes }: ProofFile,
+  { kind, bytes, seq }: ProofFile,
   options: ProofFileOptions,
 ): Promise<ProofResult> {
   const signerKeys = await Promise.all((options.deviceKey ?? []).map(readSignerKey))
@@ -104,9 +107,22 @@ export async function verifyProofFile(
     )
   const key = await readReceiptKey(options)
   if (key.kind === "refused") return key
-  return kind === "receipt"
-    ? verifyReceipt(bytes, key.key, proofOptions)
-    : verifyTransparent(bytes, key.key, proofOptions)
+  if (kind === "transparent") return verifyTransparent(bytes, key.key, proofOptions)
+  const result = verifyReceipt(bytes, key.key, proofOptions)
+  return (seq === undefined ? null : findMistaken(result, seq, given)) ?? result
+}
+
+/** An empty question is answered with the newest statement, which is easily taken for the one that was meant. */
+function findMistaken(result: ProofResult, seq: number, given: GivenStatement | null): ProofResult | null {
+  if (result.kind !== "refused" || result.code !== "root" || given?.kind !== "statement") return null
+  const decoded = decodeStatement(given.bytes)
+  if (decoded.kind !== "statement" || decoded.statement.seq === seq) return null
+  const seqGiven = decoded.statement.seq
+  return {
+    ...result,
+    what: "the answer",
+    rule: `is about statement ${seq}, and the file is statement ${seqGiven}: ask for ${seqGiven}, or name the file of ${seq}`,
+  }
 }
 
 /** 64 digits of hex, or a file with the statement. */

@@ -34,6 +34,10 @@ beforeAll(async () => {
     "k7.receipt": draftReceipt(),
     "k7.scitt": draftTransparent([draftReceipt()]),
     "k7.answer": encodeSealedAnswer({ seq: 1, receipt: draftReceipt() }),
+    "newest.answer": encodeSealedAnswer({
+      seq: 25,
+      receipt: draftReceipt({ index: 0, path: proofLog.path(0) }),
+    }),
     "none.answer": encodeSealedAnswer({ seq: 1, receipt: null }),
     "k7.cose": statementBytes,
     "k7.jwk": formatJwk(edKey.publicKey),
@@ -100,6 +104,14 @@ test("what a device was answered over MQTT is taken as it came", async () => {
   const options = { receiptKey: path("keys.cbor"), statement: path("k7.cose") }
   expect(await verify("k7.answer", options)).toMatchObject({ kind: "verified", form: "receipt" })
   await expect(readProofFile(path("none.answer"))).rejects.toThrow(/no receipt of statement 1/)
+})
+
+test("field D6: an answer about another statement than the file says so, and not that its path is wrong", async () => {
+  const options = { receiptKey: path("keys.cbor"), statement: path("k7.cose") }
+  const refused = await verify("newest.answer", options)
+  expect(formatProof(refused)).toBe(
+    "refused: the answer is about statement 25, and the file is statement 1: ask for 1, or name the file of 25 (root)",
+  )
 })
 
 test("the signer's key is checked where it is named, and what is not known is said", async () => {
