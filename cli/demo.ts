@@ -7,6 +7,7 @@ import { type FleetReport, type MemberReport, runFleet } from "../devices-sim/fl
 import { openRecording } from "../devices-sim/recording/open.ts"
 import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
 import { formatAudit } from "../verify/audit.ts"
+import { programName } from "./command-line.ts"
 import { DemoRoutes } from "./demo-routes.ts"
 import { type Tampered, tamper } from "./demo-tamper.ts"
 import { type LivePlay, playLive } from "./demo-live.ts"
@@ -223,12 +224,13 @@ function describeTampering({ device, seq, byte, bit, audit }: Tampered): string 
 
 function nextSteps(dataFolder: string, service: Service): string[] {
   const data = `--data ${dataFolder}`
+  const tidemark = programName()
   return [
-    `npx tidemark device list ${data}`,
-    `npx tidemark readings --device sim-1-0001 --metric heart-rate ${data} | head`,
-    `npx tidemark simulate --seed 2 ${data}`,
-    `npx tidemark seal ${data} && npx tidemark blocks ${data}`,
-    `npx tidemark verify ${data}`,
+    `${tidemark} device list ${data}`,
+    `${tidemark} readings --device sim-1-0001 --metric heart-rate ${data} | head`,
+    `${tidemark} simulate --seed 2 ${data}`,
+    `${tidemark} seal ${data} && ${tidemark} blocks ${data}`,
+    `${tidemark} verify ${data}`,
     `curl http://127.0.0.1:${service.http}/metrics | grep ^tidemark`,
   ]
 }

@@ -16,6 +16,7 @@ import { EmbeddedDatabaseError } from "../ingest/database/embedded/fault.ts"
 import { LogMismatch } from "../ingest/log.ts"
 import { LogRolledBack, LogSealedElsewhere, claimPublication } from "../ingest/publication.ts"
 import { seal } from "../ingest/seal.ts"
+import { programName } from "./command-line.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { readNamedFile } from "./option.ts"
@@ -106,7 +107,7 @@ function exitCodeOf({ verdict }: RunReport): RunExitCode {
 function repeatOf(given: string, { seed, speed }: Scenario, { virtual }: RunOptions): string {
   const name = /^[A-Za-z0-9_./-]+$/.test(given) ? given : `'${given.replaceAll("'", `'\\''`)}'`
   const paces = virtual ? " --virtual" : speed === 1 ? "" : ` --speed ${speed}`
-  return `npx tidemark simulate run ${name} --seed ${seed}${paces}`
+  return `${programName()} simulate run ${name} --seed ${seed}${paces}`
 }
 
 /** What kept a run from being one: exit code 3, and how to try again. */

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { Ajv } from "ajv"
 import { parse } from "yaml"
+import { programName } from "../../cli/command-line.ts"
 import { runVirtually } from "../../cli/simulate-virtual.ts"
 import { readScenario } from "../../cli/simulate-scenario.ts"
 import type { RunReport } from "../../devices-sim/run-report.ts"
@@ -68,7 +69,7 @@ test("a run has a service of its own, writes its reports, and fails where a thre
   expect(code).toBe(1)
   expect(stderr).toContain("starting a service of its own in a throw-away folder")
   expect(stdout).toContain("✗ acknowledged: count == 7  (6)")
-  expect(stdout).toContain(`mine with seed 1 FAILED\nrepeat: npx tidemark simulate run ${path} --seed 1`)
+  expect(stdout).toContain(`mine with seed 1 FAILED\nrepeat: ${programName()} simulate run ${path} --seed 1`)
   const [json, junit, html] = await Promise.all(reports.map(([, file]) => readFile(file!, "utf8")))
   expect((JSON.parse(json!) as RunReport).counts).toMatchObject({ demanded: 6, stored: 6, sealed: 6 })
   expect(junit).toContain('<testcase name="acknowledged: count == 7"')
