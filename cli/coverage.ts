@@ -1,8 +1,10 @@
 /** `tidemark coverage`: what arrived, what is missing, and why. */
 import type { Command } from "commander"
 import { type DeviceCoverage, reportCoverage } from "../research/coverage-report.ts"
-import { type Queries, daysMax, readDays, readLatest } from "../research/coverage-rows.ts"
+import { type Queries, readLatest } from "../research/coverage-rows.ts"
+import { daysMax, daysOf } from "../research/days.ts"
 import { liveWithinDefault } from "../research/reading-json.ts"
+import type { Zone } from "../research/zone.ts"
 import {
   type StripOptions,
   formatDeviceTitle,
@@ -14,7 +16,7 @@ import {
 } from "./coverage-strip.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { addCommand, dataOption, jsonOption, parseCount, parseInstant } from "./option.ts"
+import { addCommand, dataOption, jsonOption, parseCount, parseInstant, parseZone } from "./option.ts"
 import { formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
 
 interface CoverageOptions {
@@ -22,7 +24,7 @@ interface CoverageOptions {
   readonly metric?: string
   readonly from?: number
   readonly to?: number
-  readonly timezone: string
+  readonly timezone: Zone | null
   readonly liveWithin: number
   readonly json: boolean
 }
@@ -37,7 +39,7 @@ export function addCoverage(program: Command): void {
     .option("--metric <metric>", "only this one")
     .option("--from <time>", "from this day on, by the device's clock (default: 14 days)", parseInstant)
     .option("--to <time>", "up to before this instant (default: after the last reading)", parseInstant)
-    .option("--timezone <zone>", "whose days, such as Europe/Berlin", "UTC")
+    .option("--timezone <zone>", "whose days, such as Europe/Berlin (default: UTC)", parseZone, null)
     .option(
       "--live-within <seconds>",
       "what arrived later than this after its time is late",
@@ -77,11 +79,7 @@ async function withCoverage(
     if (from >= to) throw new UsageFault("--to must be after --from")
     if (to - from > daysMax * secondsPerDay)
       throw new UsageFault(`--from and --to must be at most ${daysMax} days apart`)
-    const days = await readDays(queries, { from, to, zone: options.timezone, now })
-    if (days === null)
-      throw new UsageFault(
-        `--timezone ${options.timezone}: the database knows no such zone; give one such as Europe/Berlin`,
-      )
+    const days = daysOf({ from, to, zone: options.timezone, now })
     const metric = options.metric ?? null
     return await reportCoverage(queries, { device, metric, days, liveWithinSeconds: options.liveWithin })
   } finally {
@@ -101,7 +99,7 @@ async function printDevice(log: OpenedLog, device: string, options: CoverageOpti
   if (options.json) return print(JSON.stringify(coverage))
   const strip = stripOptions()
   print(formatDeviceTitle(coverage))
-  print(`days of ${options.timezone}; ${legend}\n`)
+  print(`days of ${options.timezone?.name ?? "UTC"}; ${legend}\n`)
   if (coverage.metrics.length === 0) print("no reading yet")
   for (const metric of coverage.metrics) print(`${formatMetric(coverage, metric, strip)}\n`)
   const remarks = formatRemarks(coverage, remarkLinesMax)

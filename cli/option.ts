@@ -4,6 +4,7 @@ import { isIP } from "node:net"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { devicePattern } from "../chain/statement.ts"
 import { instantRule, parseInstant as parseInstantText } from "../research/instant.ts"
+import { Zone, timezoneRule } from "../research/zone.ts"
 import { CommandFault } from "./fault.ts"
 
 export function dataOption(): Option {
@@ -67,6 +68,13 @@ export function parseInstant(text: string): number {
   const seconds = parseInstantText(text)
   if (seconds === null || seconds < 0) throw new InvalidArgumentError(`It ${instantRule}.`)
   return seconds
+}
+
+/** A time zone of IANA's database. */
+export function parseZone(text: string): Zone {
+  const zone = Zone.find(text)
+  if (zone === null) throw new InvalidArgumentError(`It ${timezoneRule}.`)
+  return zone
 }
 
 /** An instant, Unix ms: a date in UTC, or a date and a time with its zone. */

@@ -19,8 +19,8 @@ const readingColumns: readonly Column[] = [
   ["block", -6],
 ]
 
-const bucketColumns: readonly Column[] = [
-  ["from (device, UTC)", 24],
+const bucketColumns = (zone: string): readonly Column[] => [
+  [`from (device, ${zone})`, 25],
   ["device", 14],
   ["metric", 20],
   ["unit", 9],
@@ -30,6 +30,7 @@ const bucketColumns: readonly Column[] = [
   ["max", -10],
   ["first", -10],
   ["last", -10],
+  ["", 7],
 ]
 
 function formatRow(columns: readonly Column[], cells: readonly string[]): string {
@@ -81,13 +82,15 @@ function formatReading({ series }: Run, index: number): string {
 
 export async function* bucketTable(
   groups: AsyncIterable<readonly ReturnType<typeof describeBucket>[]>,
+  zone: string,
 ): AsyncGenerator<string> {
-  yield titlesOf(bucketColumns)
+  const columns = bucketColumns(zone)
+  yield titlesOf(columns)
   for await (const group of groups) {
     yield group
-      .map(({ time, device, metric, unit, count, min, mean, max, first, last }) =>
-        formatRow(bucketColumns, [
-          time,
+      .map(({ time, local, device, metric, unit, count, min, mean, max, first, last, partial }) =>
+        formatRow(columns, [
+          local ?? time,
           device,
           metric,
           unit ?? "",
@@ -95,6 +98,7 @@ export async function* bucketTable(
           ...[min, mean, max, first, last].map((one) =>
             one === null ? "" : String(Number(one.toPrecision(6))),
           ),
+          partial ? "partial" : "",
         ]),
       )
       .join("")

@@ -19,10 +19,11 @@ import {
 import { type Run, runsByArrival, runsByTime } from "../research/run.ts"
 import { BlockIndex, Snapshot } from "../research/snapshot.ts"
 import { readSeries } from "../research/stored-series.ts"
+import type { Zone } from "../research/zone.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { collectDevice } from "./export.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { addCommand, dataOption, parseCount, parseInstant } from "./option.ts"
+import { addCommand, dataOption, parseCount, parseInstant, parseZone } from "./option.ts"
 import { count, ignoreBrokenPipe, say } from "./output.ts"
 import { bucketTable, readingTable } from "./query-table.ts"
 
@@ -41,6 +42,7 @@ interface QueryOptions {
   readonly unsealed: boolean
   readonly ahead: boolean
   readonly bucket?: string
+  readonly timezone?: Zone
   readonly order: "time" | "arrival"
   readonly limit: number
   readonly liveWithin: number
@@ -73,6 +75,11 @@ export function addQuery(program: Command): void {
       "--bucket <width>",
       "count, min, max, mean, first and last of each 30s, 5m, 1h or 1d",
       parseBucketText,
+    )
+    .option(
+      "--timezone <zone>",
+      "whose clock buckets follow, such as Europe/Berlin: a day may have 23 or 25 hours (default: UTC)",
+      parseZone,
     )
     .addOption(new Option("--order <order>").choices(["time", "arrival"]).default("time"))
     .option("--limit <rows>", "at most so many rows", parseCount(1, Number.MAX_SAFE_INTEGER), Infinity)
@@ -116,6 +123,8 @@ function selectionOf(options: QueryOptions): Selection {
   if (unsealed && blockTo !== undefined)
     throw new UsageFault("--unsealed and --block-to: what is not sealed is in no block")
   if (bucket !== undefined && order === "arrival") throw new UsageFault("--bucket needs --order time")
+  if (options.timezone !== undefined && bucket === undefined)
+    throw new UsageFault("--timezone needs --bucket: readings have their time in UTC")
   return {
     devices: options.device?.toSorted() ?? null,
     metrics: options.metric?.toSorted() ?? null,
@@ -145,7 +154,7 @@ async function printQuery({ pool }: OpenedLog, options: QueryOptions): Promise<v
       order === "time" ? runsByTime(series, selection, null) : runsByArrival(series, selection, null)
     let rows = 0
     const add = (more: number): void => void (rows += more)
-    const chunks = formatRows(all, snapshot, options, add)
+    const chunks = formatRows(all, { snapshot, selection, options, add })
     for await (const chunk of chunks) {
       if (chunk !== "" && !process.stdout.write(chunk)) await once(process.stdout, "drain")
     }
@@ -173,35 +182,44 @@ async function checkDevices(snapshot: Snapshot, devices: readonly string[]): Pro
 
 function formatRows(
   all: AsyncIterable<Run>,
-  snapshot: Snapshot,
-  options: QueryOptions,
-  add: (rows: number) => void,
+  {
+    snapshot,
+    selection,
+    options,
+    add,
+  }: {
+    readonly snapshot: Snapshot
+    readonly selection: Selection
+    readonly options: QueryOptions
+    readonly add: (rows: number) => void
+  },
 ): AsyncIterable<string> {
   const { bucket, order, limit, liveWithin } = options
   const format = options.format ?? (process.stdout.isTTY ? "table" : "csv")
-  const bucketSeconds = bucket === undefined ? null : parseBucket(bucket)
+  const buckets =
+    bucket === undefined
+      ? null
+      : bucketsOf(all, {
+          widthSeconds: parseBucket(bucket),
+          zone: options.timezone ?? null,
+          window: selection,
+          liveWithinSeconds: liveWithin,
+        })
   if (format === "json" || format === "ndjson") {
     const shape: Shape = format === "json" ? jsonShape : ndjsonShape
     const { separator } = shape
     const pieces: AsyncIterable<Piece> =
-      bucketSeconds === null
+      buckets === null
         ? runPieces(all, { limit, separator, count: add, order, liveWithinSeconds: liveWithin })
-        : bucketPieces(bucketsOf(all, { widthSeconds: bucketSeconds, liveWithinSeconds: liveWithin }), {
-            limit,
-            separator,
-            count: add,
-            bucketSeconds,
-          })
+        : bucketPieces(buckets, { limit, separator, count: add })
     // There is no page that follows: what the limit cut is said by `complete`.
     return shape.frame(pieces, describeAsOf(snapshot.asOf), () => "cut by --limit")
   }
-  if (bucketSeconds !== null) {
-    const groups = limitGroups(
-      bucketsOf(all, { widthSeconds: bucketSeconds, liveWithinSeconds: liveWithin }),
-      limit,
-      add,
-    )
-    return format === "csv" ? bucketLines(groups) : bucketTable(describeGroups(groups))
+  if (buckets !== null) {
+    const groups = limitGroups(buckets, limit, add)
+    return format === "csv"
+      ? bucketLines(groups)
+      : bucketTable(describeGroups(groups), options.timezone?.name ?? "UTC")
   }
   const runs = limitRuns(all, limit, add)
   return format === "csv" ? readingLines(runs, liveWithin) : readingTable(runs)

@@ -1,8 +1,16 @@
 /** Rows as Arrow record batches, which Arrow streams and Parquet files are made of. */
 import { Binary, Field, RecordBatch, Schema, Struct, Utf8, makeData } from "apache-arrow"
 import { formatHex } from "../chain/bytes.ts"
-import type { BucketGroup } from "./bucket.ts"
-import { type Column, CountColumn, LooseColumn, NumberColumn, TextColumn, TimeColumn } from "./column.ts"
+import { type BucketGroup, formatLocal, lengthOf } from "./bucket.ts"
+import {
+  type Column,
+  CountColumn,
+  FlagColumn,
+  LooseColumn,
+  NumberColumn,
+  TextColumn,
+  TimeColumn,
+} from "./column.ts"
 import { latenessOf, modeOf } from "./reading-json.ts"
 import type { Run } from "./run.ts"
 
@@ -100,7 +108,19 @@ export async function* bucketBatches(
     column: new NumberColumn(name, batchRows),
   }))
   const backfill = new CountColumn("backfill", batchRows)
-  const columns = [time, device, metric, unit, count, ...numbers.map(({ column }) => column), backfill]
+  const seconds = new NumberColumn("seconds", batchRows)
+  const partial = new FlagColumn("partial", batchRows)
+  const local = new LooseColumn("local", new Utf8())
+  const ends = [backfill, seconds, partial, local]
+  const columns: readonly Column[] = [
+    time,
+    device,
+    metric,
+    unit,
+    count,
+    ...numbers.map(({ column }) => column),
+    ...ends,
+  ]
   const schema = schemaOf(columns, facts)
   let rows = 0
   for await (const group of groups) {
@@ -113,6 +133,10 @@ export async function* bucketBatches(
       backfill.fill(bucket.backfill, rows, rows + 1)
       const mean = bucket.sum === null ? null : bucket.sum / bucket.count
       for (const { name, column } of numbers) column.set(name === "mean" ? mean : bucket[name], rows)
+      seconds.set(lengthOf(bucket), rows)
+      partial.set(bucket.isPartial, rows)
+      const wall = formatLocal(bucket)
+      if (wall !== null) local.set(wall, rows)
       rows += 1
       if (rows === batchRows) {
         yield takeBatch(schema, columns, rows)

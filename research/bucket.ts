@@ -1,8 +1,11 @@
 /** Readings summed up in buckets of time, as they stream by in order. */
-import { formatMs } from "./instant.ts"
+import { type BucketGrid, makeGrid } from "./bucket-grid.ts"
+import { formatMs, formatSeconds } from "./instant.ts"
+import { Pace } from "./pace.ts"
 import { invalidParameter } from "./problem.ts"
 import { latenessOf, modeOf } from "./reading-json.ts"
-import type { Run } from "./run.ts"
+import type { Run, Window } from "./run.ts"
+import { Zone, dateSecondsMax, formatOffset, timezoneRule } from "./zone.ts"
 
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
@@ -10,7 +13,14 @@ export const bucketSchema = {
   type: "string",
   pattern: "^[1-9][0-9]{0,5}[smhd]$",
   description:
-    "such as 5m: count, min, max, mean, first and last of each 5 minutes of a metric, from full ones in UTC",
+    "such as 5m: count, min, max, mean, first and last of each 5 minutes of a metric, from full ones by the clock of timezone",
+} as const
+
+export const timezoneSchema = {
+  type: "string",
+  maxLength: 64,
+  description:
+    "whose clock buckets follow, such as Europe/Berlin, so that 1d is a day of the wearer, of 23, 24 or 25 hours; UTC where it is left out",
 } as const
 
 /** Seconds. */
@@ -20,10 +30,23 @@ export function parseBucket(text: string): number {
   return seconds
 }
 
+/** Null for UTC; a problem for a zone that there is none of. */
+export function parseTimezone(text: string | undefined): Zone | null {
+  if (text === undefined || text === "UTC") return null
+  const zone = Zone.find(text)
+  if (zone === null) throw invalidParameter("timezone", timezoneRule)
+  return zone
+}
+
 /** What one metric of a device, in one unit, said in a bucket. Of texts and bytes only the count. */
 export interface Bucket {
   /** Unix seconds. */
   readonly startsAt: number
+  readonly endsAt: number
+  /** Seconds to add to UTC for the wall's time where it begins; null: no zone was asked for. */
+  readonly offset: number | null
+  /** Whether `from` or `to` cut it, so that it may have had more readings. */
+  readonly isPartial: boolean
   readonly device: string
   readonly metric: string
   readonly unit: string | null
@@ -41,29 +64,50 @@ export interface Bucket {
 /** The buckets of one time of one metric: one per unit, and another for values that are no numbers. */
 export type BucketGroup = readonly Bucket[]
 
-/** @param runs in order of device, metric and time */
+export interface BucketOptions {
+  readonly widthSeconds: number
+  /** Null: UTC. */
+  readonly zone: Zone | null
+  /** What was asked for: a bucket that reaches out of it is partial. */
+  readonly window: Window
+  readonly liveWithinSeconds: number
+}
+
+/**
+ * Costs what the readings cost, however far they lie apart: a bucket without readings is never made.
+ *
+ * @param runs in order of device, metric and time
+ */
 export async function* bucketsOf(
   runs: AsyncIterable<Run>,
-  { widthSeconds, liveWithinSeconds }: { readonly widthSeconds: number; readonly liveWithinSeconds: number },
+  { widthSeconds, zone, window, liveWithinSeconds }: BucketOptions,
 ): AsyncGenerator<BucketGroup> {
+  const grid = makeGrid(widthSeconds, zone)
+  const pace = new Pace()
   let open: Bucket[] = []
   for await (const { series, order, from, to } of runs) {
     const { device, metric, unit, numbers, times } = series
     for (let place = from; place < to;) {
       const time = times[order === null ? place : order[place]!]!
-      const startsAt = Math.floor(time / widthSeconds) * widthSeconds
       const [any] = open
+      const stretch =
+        any !== undefined && time >= any.startsAt && time < any.endsAt ? any : grid.stretchOf(time)
       if (
         any !== undefined &&
-        (any.startsAt !== startsAt || any.metric !== metric || any.device !== device)
+        (any.startsAt !== stretch.startsAt || any.metric !== metric || any.device !== device)
       ) {
         yield open
         open = []
+        if (pace.isDue) await pace.take()
       }
       let bucket = open.find((one) => one.unit === unit && (one.sum === null) === (numbers === null))
       if (bucket === undefined) {
+        const { startsAt, endsAt } = stretch
         bucket = {
           startsAt,
+          endsAt,
+          offset: offsetIn(grid, startsAt),
+          isPartial: isCut(stretch, window),
           device,
           metric,
           unit,
@@ -77,16 +121,35 @@ export async function* bucketsOf(
         }
         open.push(bucket)
       }
-      place = fill(bucket, { series, order, from: place, to }, startsAt + widthSeconds, liveWithinSeconds)
+      const next = fill(bucket, { series, order, from: place, to }, liveWithinSeconds)
+      // A reading that its own bucket does not hold would be asked about for ever.
+      if (next === place) throw new Error(`the bucket of ${time} s does not hold it`)
+      place = next
     }
   }
   if (open.length > 0) yield open
 }
 
-/** Adds what lies before `end`; gives the place of the first reading that does not. */
-function fill(bucket: Bucket, run: Run, end: number, liveWithinSeconds: number): number {
+function offsetIn({ zone }: BucketGrid, startsAt: number): number | null {
+  return zone === null || !isDate(startsAt) ? null : zone.offsetAt(startsAt)
+}
+
+function isDate(seconds: number): boolean {
+  return Math.abs(seconds) <= dateSecondsMax
+}
+
+function isCut(
+  { startsAt, endsAt }: Pick<Bucket, "startsAt" | "endsAt">,
+  { fromSeconds, toSeconds }: Window,
+): boolean {
+  return (fromSeconds !== null && startsAt < fromSeconds) || (toSeconds !== null && endsAt > toSeconds)
+}
+
+/** Adds what lies before the bucket's end; gives the place of the first reading that does not. */
+function fill(bucket: Bucket, run: Run, liveWithinSeconds: number): number {
   const { series, order, from, to } = run
   const { times, numbers } = series
+  const end = bucket.endsAt
   let place = from
   // In order of time: what is late comes first.
   while (place < to && times[order === null ? place : order[place]!]! < end) {
@@ -123,21 +186,22 @@ function fill(bucket: Bucket, run: Run, end: number, liveWithinSeconds: number):
   return place
 }
 
-export function describeBucket({
-  startsAt,
-  device,
-  metric,
-  unit,
-  count,
-  min,
-  max,
-  sum,
-  first,
-  last,
-  backfill,
-}: Bucket) {
+/** The time on the wall where a bucket begins, with its offset; null where no zone was asked for. */
+export function formatLocal({ startsAt, offset }: Pick<Bucket, "startsAt" | "offset">): string | null {
+  if (offset === null) return null
+  return formatMs((startsAt + offset) * 1000).replace(/\.000Z$/, formatOffset(offset))
+}
+
+/** Seconds from a bucket's beginning to its end; null where no date reaches it, for it is of one instant then. */
+export function lengthOf({ startsAt, endsAt }: Pick<Bucket, "startsAt" | "endsAt">): number | null {
+  return isDate(endsAt) ? endsAt - startsAt : null
+}
+
+export function describeBucket(bucket: Bucket) {
+  const { startsAt, device, metric, unit, count, min, max, sum, first, last, backfill, isPartial } = bucket
+  const local = formatLocal(bucket)
   return {
-    time: formatMs(startsAt * 1000),
+    time: formatSeconds(startsAt),
     device,
     metric,
     unit,
@@ -148,11 +212,17 @@ export function describeBucket({
     first,
     last,
     backfill,
+    seconds: lengthOf(bucket),
+    partial: isPartial,
+    ...(local === null ? {} : { local }),
   }
 }
 
 export const bucketProperties = {
-  time: { type: "string", format: "date-time", description: "of a bucket, where it begins" },
+  time: {
+    type: "string",
+    description: "of a bucket, where it begins, in UTC; it may be before from, and then it is partial",
+  },
   device: { type: "string" },
   metric: { type: "string" },
   unit: { type: ["string", "null"] },
@@ -163,4 +233,17 @@ export const bucketProperties = {
   first: { type: ["number", "null"], description: "by time" },
   last: { type: ["number", "null"] },
   backfill: { type: "integer", description: "how many of them arrived over liveWithin seconds late" },
+  seconds: {
+    type: ["number", "null"],
+    description:
+      "from where the bucket begins to where it ends: another on days with 23 or 25 hours; null for a time that no date reaches, which is a bucket of its own",
+  },
+  partial: {
+    type: "boolean",
+    description: "true: from or to lies within the bucket, so that only a part of its readings is in it",
+  },
+  local: {
+    type: "string",
+    description: "only with timezone: where the bucket begins by the clock on the wall, with its offset",
+  },
 } as const

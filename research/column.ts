@@ -1,5 +1,6 @@
 /** Columns of a batch of rows, of which a run fills many places at a time with the same. */
 import {
+  Bool,
   type Data,
   type DataType,
   Dictionary,
@@ -153,6 +154,27 @@ export class CountColumn implements Column {
       data: this.values.subarray(0, length),
     })
     return data
+  }
+}
+
+export class FlagColumn implements Column {
+  readonly name: string
+  readonly type = new Bool()
+  private readonly bits: Uint8Array
+
+  constructor(name: string, capacity: number) {
+    this.name = name
+    this.bits = new Uint8Array(Math.ceil(capacity / 64) * 8)
+  }
+
+  set(value: boolean, place: number): void {
+    if (value) this.bits[place >> 3]! |= 1 << (place & 7)
+  }
+
+  take(length: number): Data {
+    const data = this.bits.slice(0, Math.ceil(length / 64) * 8)
+    this.bits.fill(0)
+    return makeData({ type: this.type, length, nullCount: 0, data })
   }
 }
 

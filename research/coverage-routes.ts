@@ -1,9 +1,11 @@
 /** `/v1/coverage`: what arrived of a device, what is missing, and why. */
 import type { FastifyPluginAsync } from "fastify"
 import { describeAsOf } from "./as-of.ts"
+import { parseTimezone } from "./bucket.ts"
 import { partsPerDay } from "./coverage.ts"
 import { reportCoverage } from "./coverage-report.ts"
-import { daysMax, readDays, readLatest } from "./coverage-rows.ts"
+import { readLatest } from "./coverage-rows.ts"
+import { daysMax, daysOf } from "./days.ts"
 import { instantRule, parseInstant } from "./instant.ts"
 import type { ResearchOptions } from "./options.ts"
 import { invalidParameter } from "./problem.ts"
@@ -153,6 +155,7 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
     },
     async (request, reply) => {
       const { device, metric = null, timezone, liveWithin } = request.query
+      const zone = parseTimezone(timezone)
       const given = { from: instantOf("from", request.query.from), to: instantOf("to", request.query.to) }
       return desk.withSnapshot(
         request,
@@ -165,9 +168,7 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
           if (from >= to) throw invalidParameter("to", "must be after from")
           if (to - from > daysMax * secondsPerDay)
             throw invalidParameter("from", `must be at most ${daysMax} days before to`)
-          const days = await readDays(snapshot, { from, to, zone: timezone, now })
-          if (days === null)
-            throw invalidParameter("timezone", "must be the name of a time zone such as Europe/Berlin")
+          const days = daysOf({ from, to, zone, now })
           const coverage = await reportCoverage(snapshot, {
             device,
             metric,

@@ -5,6 +5,7 @@ import { readPayload } from "../chain/payload.ts"
 import { decodeStatement } from "../chain/statement.ts"
 import type { Days, Remark, Run } from "./coverage.ts"
 import { findMetric } from "./metric.ts"
+import { Pace } from "./pace.ts"
 import { float8sOf } from "./sent-array.ts"
 import { overlapProblem } from "./stored-series.ts"
 
@@ -155,19 +156,26 @@ export async function* readRuns(
   )
   // Runs of series that began already; what begins before the next series does can go out.
   let waiting: Run[] = []
+  const pace = new Pace()
   for (;;) {
     const rows = await queries.query<SeriesColumns>(`fetch ${seriesPerFetch} from ${cursor}`)
     for (const row of rows) {
       if (waiting.length > 1) waiting.sort((one, other) => one.startsAt - other.startsAt)
       const ready = waiting.findIndex(({ startsAt }) => startsAt >= row.startsAt)
-      yield* ready === -1 ? waiting : waiting.slice(0, ready)
+      for (const run of ready === -1 ? waiting : waiting.slice(0, ready)) {
+        yield run
+        if (pace.isDue) await pace.take()
+      }
       waiting = ready === -1 ? [] : waiting.slice(ready)
       waiting.push(...runsOf(row, gapAfterSeconds ?? Infinity, days, liveWithinSeconds))
       if (waiting.length > waitingMax) throw overlapProblem(device, metric)
     }
     if (rows.length < seriesPerFetch) break
   }
-  yield* waiting.toSorted((one, other) => one.startsAt - other.startsAt)
+  for (const run of waiting.toSorted((one, other) => one.startsAt - other.startsAt)) {
+    yield run
+    if (pace.isDue) await pace.take()
+  }
   await queries.query(`close ${cursor}`)
 }
 
@@ -257,37 +265,4 @@ export async function readRemarks(
     return code === 4 ? [{ kind: "ahead", seq, at, arrivedAt }] : []
   })
   return { remarks, complete: rows.length <= remarksMax }
-}
-
-/** So many days at most in one answer. */
-export const daysMax = 366
-
-/**
- * The days of a time zone that hold `from` to `to` (Unix seconds; `to` is outside), or null where there is no such zone.
- * The database knows when days begin there: some have 23 or 25 hours.
- */
-export async function readDays(
-  queries: Queries,
-  {
-    from,
-    to,
-    zone,
-    now,
-  }: { readonly from: number; readonly to: number; readonly zone: string; readonly now: number },
-): Promise<Days | null> {
-  const zones = await queries.query("select from pg_timezone_names where name = $1", [zone])
-  if (zones.length === 0) return null
-  const rows = await queries.query<{ name: string; begins: number }>(
-    `select to_char(day, 'YYYY-MM-DD') as name, date_part('epoch', day at time zone $3) as begins
-     from generate_series(date_trunc('day', to_timestamp($1) at time zone $3),
-                          date_trunc('day', to_timestamp($2) at time zone $3) + interval '1 day', interval '1 day') as day
-     order by day limit ${daysMax + 1}`,
-    // `to` is outside: a day that begins there is not asked for.
-    [from, Math.max(from, to - 0.001), zone],
-  )
-  return {
-    names: rows.slice(0, -1).map(({ name }) => name),
-    boundaries: rows.map(({ begins }) => begins),
-    now,
-  }
 }

@@ -131,8 +131,9 @@ export async function coverMetric(
   // Before the first reading ever nothing was to be expected.
   let last = facts.firstAt < start ? start : null
   let coveredTo = start
+  const explainer = new Explainer(remarks, rhythmSeconds ?? 0)
   const close = (from: number, to: number, isOpen: boolean): void => {
-    for (const gap of explain(from, to, rhythmSeconds ?? 0, remarks, isOpen)) tally.addGap(gap)
+    for (const gap of explainer.explain(from, to, isOpen)) tally.addGap(gap)
   }
   for await (const run of runs) {
     tally.addRun(run)
@@ -151,49 +152,96 @@ export async function coverMetric(
   return { ...facts, gapAfterSeconds, days: tally.finish(isExpected ? end : null) }
 }
 
-/**
- * A gap, cut where its cause changes: what the device itself says of a stretch goes before what we can only see. The last
- * lost reading stands for one rhythm, as any other does.
- */
-function explain(
-  from: number,
-  to: number,
-  rhythmSeconds: number,
-  remarks: readonly Remark[],
-  isOpen: boolean,
-): Gap[] {
-  const lost = remarks
-    .flatMap((remark) => (remark.kind === "lost" ? [{ ...remark, to: remark.to + rhythmSeconds }] : []))
-    .toSorted((one, other) => one.from - other.from)
-  const rest = causeOfRest(from, to, remarks, isOpen)
-  const gaps: Gap[] = []
-  let at = from
-  for (const { from: lostFrom, to: lostTo, reason, seq } of lost) {
-    const begin = Math.max(at, lostFrom)
-    const finish = Math.min(to, lostTo)
-    if (finish <= begin) continue
-    if (begin > at) gaps.push({ from: at, to: begin, ...rest })
-    gaps.push({ from: begin, to: finish, cause: `lost-${reason}`, seq })
-    at = finish
-  }
-  if (at < to) gaps.push({ from: at, to, ...rest })
-  return gaps
+interface LostStretch {
+  readonly from: number
+  readonly to: number
+  readonly reason: LostReason
+  readonly seq: number
 }
 
-function causeOfRest(
-  from: number,
-  to: number,
-  remarks: readonly Remark[],
-  isOpen: boolean,
-): Pick<Gap, "cause" | "seq"> {
-  const isWithin = (at: number): boolean => at >= from && at <= to
-  for (const kind of ["unread", "ahead"] as const) {
-    const found = remarks.find(
-      (remark) => remark.kind === kind && (isWithin(remark.at) || isWithin(remark.arrivedAt)),
-    )
-    if (found !== undefined) return { cause: kind, seq: found.seq }
+/**
+ * The causes of gaps, told apart by what the chain says. Everything is put in order once: a device may have 10,000 remarks
+ * and a million gaps.
+ */
+class Explainer {
+  /** In order of time, and none over another: what was said of the earlier beginning counts. */
+  readonly #lost: readonly LostStretch[]
+  readonly #marks: readonly { readonly cause: "unread" | "ahead"; readonly places: readonly Mark[] }[]
+
+  /** @param rhythmSeconds the last lost reading stands for one rhythm, as any other does */
+  constructor(remarks: readonly Remark[], rhythmSeconds: number) {
+    const lost = remarks
+      .flatMap((remark) => (remark.kind === "lost" ? [{ ...remark, to: remark.to + rhythmSeconds }] : []))
+      .toSorted((one, other) => one.from - other.from)
+    let at = -Infinity
+    const apart: LostStretch[] = []
+    for (const { from, to, reason, seq } of lost) {
+      if (to <= Math.max(at, from)) continue
+      apart.push({ from: Math.max(at, from), to, reason, seq })
+      at = to
+    }
+    this.#lost = apart
+    this.#marks = (["unread", "ahead"] as const).map((cause) => ({
+      cause,
+      places: remarks
+        .flatMap((remark, rank): Mark[] =>
+          remark.kind === cause
+            ? [remark.at, remark.arrivedAt].map((time) => ({ time, rank, seq: remark.seq }))
+            : [],
+        )
+        .toSorted((one, other) => one.time - other.time),
+    }))
   }
-  return { cause: isOpen ? "not-yet" : "never-sent", seq: null }
+
+  /** A gap, cut where its cause changes: what the device itself says of a stretch goes before what we can only see. */
+  explain(from: number, to: number, isOpen: boolean): Gap[] {
+    const rest = this.#causeOfRest(from, to, isOpen)
+    const gaps: Gap[] = []
+    let at = from
+    for (let place = firstPlace(this.#lost, (one) => one.to > from); place < this.#lost.length; place++) {
+      const { from: lostFrom, to: lostTo, reason, seq } = this.#lost[place]!
+      if (lostFrom >= to) break
+      const begin = Math.max(at, lostFrom)
+      if (begin > at) gaps.push({ from: at, to: begin, ...rest })
+      at = Math.min(to, lostTo)
+      gaps.push({ from: begin, to: at, cause: `lost-${reason}`, seq })
+    }
+    if (at < to) gaps.push({ from: at, to, ...rest })
+    return gaps
+  }
+
+  #causeOfRest(from: number, to: number, isOpen: boolean): Pick<Gap, "cause" | "seq"> {
+    for (const { cause, places } of this.#marks) {
+      let found: Mark | null = null
+      for (let place = firstPlace(places, ({ time }) => time >= from); place < places.length; place++) {
+        const mark = places[place]!
+        if (mark.time > to) break
+        if (found === null || mark.rank < found.rank) found = mark
+      }
+      if (found !== null) return { cause, seq: found.seq }
+    }
+    return { cause: isOpen ? "not-yet" : "never-sent", seq: null }
+  }
+}
+
+/** When a statement was signed, or arrived. */
+interface Mark {
+  readonly time: number
+  /** Among all remarks: of several in a gap the first counts. */
+  readonly rank: number
+  readonly seq: number
+}
+
+/** The first place from which on `isBehind` holds. */
+function firstPlace<T>(sorted: readonly T[], isBehind: (one: T) => boolean): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (isBehind(sorted[middle]!)) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 interface DayTally {

@@ -34,6 +34,9 @@ export const bucketColumns = [
   "first",
   "last",
   "backfill",
+  "seconds",
+  "partial",
+  "local",
 ] as const
 
 const lineEnd = "\r\n"
@@ -88,6 +91,7 @@ export function formatRunLines({ series, order, from, to }: Run, liveWithinSecon
 }
 
 export function formatBucketLine(bucket: Bucket): string {
-  const row = describeBucket(bucket)
-  return bucketColumns.map((column) => formatCell(row[column])).join(",") + lineEnd
+  const { partial, ...row } = describeBucket(bucket)
+  const cells = { ...row, partial: partial ? 1 : 0, local: row.local ?? null }
+  return bucketColumns.map((column) => formatCell(cells[column])).join(",") + lineEnd
 }

@@ -2,7 +2,14 @@
 import type { FastifyPluginAsync } from "fastify"
 import { describeAsOf, formatAsOf } from "./as-of.ts"
 import { bucketBatches, readingBatches } from "./batch.ts"
-import { bucketProperties, bucketSchema, bucketsOf, parseBucket } from "./bucket.ts"
+import {
+  bucketProperties,
+  bucketSchema,
+  bucketsOf,
+  parseBucket,
+  parseTimezone,
+  timezoneSchema,
+} from "./bucket.ts"
 import { type Cursor, formatCursor, parseCursor } from "./cursor.ts"
 import { type Format, formatOf, formatSchema, isBulk, mediaTypes } from "./format.ts"
 import type { ResearchOptions } from "./options.ts"
@@ -58,6 +65,7 @@ interface ReadingsQuery extends SelectionQuery {
   readonly order: SeriesOrder
   readonly liveWithin: number
   readonly bucket?: string
+  readonly timezone?: string
   readonly format?: Format
   readonly limit?: number
   readonly cursor?: string
@@ -81,6 +89,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           properties: {
             ...selectionProperties,
             bucket: bucketSchema,
+            timezone: timezoneSchema,
             order: {
               type: "string",
               enum: ["time", "arrival"],
@@ -123,21 +132,32 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
       },
     },
     async (request, reply) => {
-      const { order, liveWithin, bucket, limit, cursor: cursorText } = request.query
+      const { order, liveWithin, bucket, timezone, limit, cursor: cursorText } = request.query
       const format = formatOf(request.query.format, request.headers.accept)
       if (isBulk(format)) desk.checkExport(request)
       const selection = selectionOf(request.query)
       const bucketSeconds = bucket === undefined ? null : parseBucket(bucket)
       if (bucketSeconds !== null && order === "arrival")
         throw invalidParameter("order", "must be time where bucket is given")
+      if (timezone !== undefined && bucket === undefined)
+        throw invalidParameter(
+          "timezone",
+          "must be given together with bucket: readings have their time in UTC",
+        )
+      const zone = parseTimezone(timezone)
       if (format !== "json" && format !== "ndjson") {
         const whole = `must be left out where format is ${format}, which gives everything`
         if (limit !== undefined) throw invalidParameter("limit", whole)
         if (cursorText !== undefined) throw invalidParameter("cursor", whole)
       }
-      const question = ["readings", selection, order, bucketSeconds]
+      const question = ["readings", selection, order, bucketSeconds, zone?.name ?? null]
       const cursor = cursorText === undefined ? null : parseCursor(cursorText, question, isPlaceOf(order))
-      const widths = (widthSeconds: number) => ({ widthSeconds, liveWithinSeconds: liveWithin })
+      const widths = (widthSeconds: number) => ({
+        widthSeconds,
+        zone,
+        window: selection,
+        liveWithinSeconds: liveWithin,
+      })
       let rows = 0
       return desk.stream(
         request,
@@ -178,7 +198,6 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
                   })
                 : bucketPieces(bucketsOf(runs, widths(bucketSeconds)), {
                     ...cut,
-                    bucketSeconds,
                     separator: shape.separator,
                   })
             return shape.frame(pieces, asOf, (place) =>

@@ -49,7 +49,7 @@ export async function* runPieces(
 
 export async function* bucketPieces(
   groups: AsyncIterable<BucketGroup>,
-  { limit, separator, count, bucketSeconds }: CutOptions & { readonly bucketSeconds: number },
+  { limit, separator, count }: CutOptions,
 ): AsyncGenerator<Piece> {
   let rows = 0
   let last: Place | null = null
@@ -64,9 +64,9 @@ export async function* bucketPieces(
       .join("")
     rows += group.length
     count(group.length)
-    const { device, metric, startsAt } = group[0]!
+    const { device, metric, endsAt } = group[0]!
     // Before everything that is said at the bucket's end.
-    last = { device, metric, time: startsAt + bucketSeconds, statement: -1, position: 0, index: -1 }
+    last = { device, metric, time: endsAt, statement: -1, position: 0, index: -1 }
     yield { text, rows: group.length, cutAt: null }
   }
 }

@@ -2,6 +2,7 @@
  * Readings in order: runs of neighbouring readings of one series. Packs overlap (what was late, a second sensor), so
  * series that begin before another ends are merged; where none does, a run is a whole series and costs nothing.
  */
+import { Pace } from "./pace.ts"
 import { type StoredSeries, overlapProblem, overlapReadingsMax } from "./stored-series.ts"
 
 /** Readings `order[from]` to `order[to - 1]` of a series; without `order` they are in order already. */
@@ -109,17 +110,24 @@ export async function* runsByTime(
   after: TimePlace | null,
 ): AsyncGenerator<Run> {
   const heap = new Heap()
+  const pace = new Pace()
   let last: StoredSeries | null = null
   for await (const series of all) {
     const isSamePair = last !== null && last.device === series.device && last.metric === series.metric
-    yield* heap.drain(isSamePair ? series.startsAt : Infinity)
+    for (const run of heap.drain(isSamePair ? series.startsAt : Infinity)) {
+      yield run
+      if (pace.isDue) await pace.take()
+    }
     last = series
     const opened = new Open(series, window)
     if (after !== null) skip(opened, after)
     heap.push(opened)
     if (heap.held > overlapReadingsMax) throw overlapProblem(series.device, series.metric)
   }
-  yield* heap.drain(Infinity)
+  for (const run of heap.drain(Infinity)) {
+    yield run
+    if (pace.isDue) await pace.take()
+  }
 }
 
 /** Open series, the one whose next reading comes first on top. */
@@ -213,6 +221,7 @@ export async function* runsByArrival(
   { fromSeconds, toSeconds }: Window,
   after: ArrivalPlace | null,
 ): AsyncGenerator<Run> {
+  const pace = new Pace()
   for await (const series of all) {
     const isBegun =
       after !== null && series.statement === after.statement && series.position === after.position
@@ -224,6 +233,7 @@ export async function* runsByArrival(
       let to = from
       while (to < times.length && isWithin(times[to]!, fromSeconds, toSeconds)) to += 1
       if (to > from) yield { series, order: null, from, to }
+      if (pace.isDue) await pace.take()
       from = to
     }
   }

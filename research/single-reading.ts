@@ -1,5 +1,6 @@
 /** Readings one by one with their place in the log, for formats that have a record of each. */
 import type { AsOf } from "./as-of.ts"
+import { Pace } from "./pace.ts"
 import type { StoredSeries } from "./stored-series.ts"
 
 /** A reading of a point series, or a waveform as a whole. */
@@ -31,6 +32,7 @@ export async function* readingsOf(
   { fromSeconds, toSeconds }: ReadingBounds,
   after: ReadingPlace | null,
 ): AsyncGenerator<SingleReading> {
+  const pace = new Pace()
   for await (const series of all) {
     const order = after === null ? 1 : compareSeries(series, after)
     if (order < 0) continue
@@ -44,6 +46,7 @@ export async function* readingsOf(
       const time = series.times[index]!
       if ((fromSeconds === null || time >= fromSeconds) && (toSeconds === null || time < toSeconds))
         yield { series, index }
+      if (pace.isDue) await pace.take()
     }
   }
 }

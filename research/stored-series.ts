@@ -1,4 +1,5 @@
 /** Series as they are stored: one row each, with its values in arrays, read in an order and expanded here. */
+import { Pace } from "./pace.ts"
 import { Problem } from "./problem.ts"
 import { blobsOf, float8sOf, int2sOf, textsOf } from "./sent-array.ts"
 import type { Snapshot } from "./snapshot.ts"
@@ -114,6 +115,7 @@ export async function* readSeries(
      from series ${where === "" ? "" : `where ${where}`} order by ${by}`,
     values,
   )
+  const pace = new Pace()
   let rowsWanted = 50
   let next = fetchRows(snapshot, cursor, rowsWanted)
   for (;;) {
@@ -125,7 +127,10 @@ export async function* readSeries(
       // It is awaited in the next turn; where nobody comes for it any more, its failure is nobody's.
       next.catch(ignore)
     }
-    for (const row of rows) yield seriesOf(row, entries.get(row.id)!, snapshot)
+    for (const row of rows) {
+      yield seriesOf(row, entries.get(row.id)!, snapshot)
+      if (pace.isDue) await pace.take()
+    }
     if (isLast) return
   }
 }

@@ -4,7 +4,9 @@ import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
 import { contentLost } from "../../chain/statement.ts"
 import { type DeviceCoverage, reportCoverage } from "../../research/coverage-report.ts"
-import { type Queries, readDays } from "../../research/coverage-rows.ts"
+import type { Queries } from "../../research/coverage-rows.ts"
+import { daysOf } from "../../research/days.ts"
+import { Zone } from "../../research/zone.ts"
 import { type TestDevice, send } from "../ingest/stand.ts"
 import { type ResearchStand, openResearchStand } from "./research-stand.ts"
 import { makeWaveform } from "./waveform.ts"
@@ -14,7 +16,6 @@ const midnight = 1_769_817_600
 const hour = 3_600
 let stand: ResearchStand
 let device: TestDevice
-let queries: Queries
 /** What was answered to what was not plain. */
 let codes: number[] = []
 
@@ -74,7 +75,6 @@ beforeAll(async () => {
   const skipped = device.sign({ seq: device.seq + 5 })
   const refused = await send(place, skipped)
   codes = [unread.code, code, refused.code]
-  queries = { query: async (sql, values = []) => (await stand.pool.query(sql, [...values])).rows }
 })
 afterAll(() => stand.close())
 
@@ -83,8 +83,8 @@ async function report(id: string, zone = "UTC", from = midnight, to = midnight +
   try {
     await client.query("begin isolation level repeatable read read only")
     const onOne: Queries = { query: async (sql, values = []) => (await client.query(sql, [...values])).rows }
-    const days = await readDays(onOne, { from, to, zone, now: Date.now() / 1000 })
-    return await reportCoverage(onOne, { device: id, metric: null, days: days!, liveWithinSeconds: 900 })
+    const days = daysOf({ from, to, zone: Zone.find(zone), now: Date.now() / 1000 })
+    return await reportCoverage(onOne, { device: id, metric: null, days, liveWithinSeconds: 900 })
   } finally {
     await client.query("rollback")
     client.release()
@@ -147,12 +147,12 @@ test("a day begins when it begins in the time zone", async () => {
   expect(metricOf(coverage, "heart-rate").days.map(({ readings }) => readings)).toEqual([300, 360])
 })
 
-test("a day of 23 hours has 24 parts, and a zone that there is not has no days", async () => {
+test("a day of 23 hours is one day, and a zone that there is not is refused", async () => {
   const march = Date.UTC(2026, 2, 29, 12) / 1000
-  const berlin = await readDays(queries, { from: march, to: march + 1, zone: "Europe/Berlin", now: march })
+  const berlin = daysOf({ from: march, to: march + 1, zone: Zone.find("Europe/Berlin"), now: march })
   expect(berlin).toMatchObject({ names: ["2026-03-29"] })
-  expect(berlin!.boundaries[1]! - berlin!.boundaries[0]!).toBe(23 * hour)
-  expect(await readDays(queries, { from: march, to: march, zone: "Mars/Olympus", now: march })).toBeNull()
+  expect(berlin.boundaries[1]! - berlin.boundaries[0]!).toBe(23 * hour)
+  expect(Zone.find("Mars/Olympus")).toBeNull()
 })
 
 test("a device that never spoke has no metrics, and one that nobody knows no coverage", async () => {

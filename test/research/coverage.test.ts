@@ -189,3 +189,34 @@ test("a day of hundreds of gaps lists the first of them, and counts all", async 
   expect(covered[0]!.gaps).toHaveLength(gapsMax)
   expect(covered[0]!.missingSeconds["never-sent"]).toBe(240 * 240)
 })
+
+test("field S1: 10,000 remarks and 100,000 gaps are told apart in one pass over both", async () => {
+  // A reading every ten seconds, of which every second one is missing; the device explains some.
+  const count = 100_000
+  const runs = Array.from({ length: count }, (_, at): Run => ({
+    ...minutes(0, 0),
+    startsAt: midnight + 20 * at,
+    endsAt: midnight + 20 * at,
+  }))
+  const remarks = Array.from({ length: 10_000 }, (_, at): Remark => ({
+    ...lost(20 * at + 10, 20 * at + 10),
+    seq: at,
+  }))
+  const covered = await coverMetric({ ...facts, rhythmSeconds: 10 }, runs, days(24), remarks)
+  const missing = covered.days.flatMap(({ missingSeconds }) => missingSeconds["lost-not-worn"] ?? 0)
+  expect(missing.reduce((sum, seconds) => sum + seconds, 0)).toBe(100_000)
+})
+
+test("of losses that overlap the one that begins first counts, and a gap between them is never sent", async () => {
+  const remarks = [
+    lost(5 * hour, 7 * hour),
+    lost(4 * hour, 6 * hour, "buffer-overflow"),
+    lost(4.5 * hour, 5 * hour),
+  ]
+  expect(await gapsOf([minutes(0, 3 * hour), minutes(9 * hour, day - 60)], remarks)).toEqual([
+    [3 * hour + 60, 4 * hour, "never-sent"],
+    [4 * hour, 6 * hour + 60, "lost-buffer-overflow"],
+    [6 * hour + 60, 7 * hour + 60, "lost-not-worn"],
+    [7 * hour + 60, 9 * hour, "never-sent"],
+  ])
+})

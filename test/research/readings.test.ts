@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { assert, asyncProperty, constantFrom, integer } from "fast-check"
+import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
 import { type ResearchStand, openResearchStand } from "./research-stand.ts"
-import type { TestDevice } from "../ingest/stand.ts"
+import { type TestDevice, send } from "../ingest/stand.ts"
 
 interface Row {
   readonly time: string
@@ -393,4 +394,59 @@ test("the API's page loads nothing from elsewhere", async () => {
   expect(page.statusCode).toBe(200)
   expect(page.body).not.toMatch(/(?:src|href)="(?:https?:)?\/\//)
   expect(String(page.headers["content-security-policy"])).toContain("default-src 'none'")
+})
+
+test("field S1: readings at times that no date reaches come in buckets of their own, in every format", async () => {
+  const far = await stand.enrol("far")
+  const { code } = await send(
+    stand.intake.open("far"),
+    far.next({ payload: encodePack([rate([start, start + 1, 1e15, 1e16, 1e16 + 2, 1e300])]) }),
+  )
+  expect(code).toBe(4)
+  const path = "/v1/readings?device=far&ahead=true&unsealed=true&bucket=1s"
+  for (const zone of ["", "&timezone=Europe/Berlin"]) {
+    const { items } = await stand.get<Page>(path + zone)
+    expect(items.map(({ time }) => time)).toEqual([
+      "2025-10-09T08:53:20.000Z",
+      "2025-10-09T08:53:21.000Z",
+      "1000000000000000",
+      "10000000000000000",
+      "10000000000000002",
+      "1e+300",
+    ])
+    expect(await allPages(`${path}${zone}&limit=1`)).toEqual(items)
+  }
+  for (const format of ["csv", "ndjson", "parquet", "arrow"]) {
+    const answer = await stand.app.inject({
+      url: `${path}&format=${format}`,
+      headers: { host: "127.0.0.1" },
+    })
+    expect([format, answer.statusCode]).toEqual([format, 200])
+  }
+})
+
+test("field Q3: a bucket of 1d is the wearer's day, has its hours, and says where `from` cuts it", async () => {
+  const wearer = await stand.enrol("wearer")
+  const march = Date.parse("2026-03-28T12:00:00Z") / 1000
+  const every = Array.from({ length: 72 }, (_, hour) => march + hour * 3_600)
+  await stand.say(wearer, rate(every))
+  const days = async (query: string) => {
+    const { items } = await stand.get<{ items: Record<string, unknown>[] }>(
+      `/v1/readings?device=wearer&unsealed=true&bucket=1d${query}`,
+    )
+    return items.map(({ time, local, count, seconds, partial }) => [time, local, count, seconds, partial])
+  }
+  expect(await days("&timezone=Europe/Berlin&from=2026-03-28T23:00:00Z&to=2026-03-31T10:00:00Z")).toEqual([
+    ["2026-03-28T23:00:00.000Z", "2026-03-29T00:00:00+01:00", 23, 82_800, false],
+    ["2026-03-29T22:00:00.000Z", "2026-03-30T00:00:00+02:00", 24, 86_400, false],
+    ["2026-03-30T22:00:00.000Z", "2026-03-31T00:00:00+02:00", 12, 86_400, true],
+  ])
+  expect(await days("&from=2026-03-28T13:00:00Z&to=2026-03-30")).toEqual([
+    ["2026-03-28T00:00:00.000Z", undefined, 11, 86_400, true],
+    ["2026-03-29T00:00:00.000Z", undefined, 24, 86_400, false],
+  ])
+  expect(await stand.refused("/v1/readings?bucket=1d&timezone=Berlin")).toMatchObject({
+    parameter: "timezone",
+  })
+  expect(await stand.refused("/v1/readings?timezone=Europe/Berlin")).toMatchObject({ parameter: "timezone" })
 })
