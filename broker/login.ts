@@ -13,6 +13,8 @@ export type LoginRefusal =
   | "jwt-expired"
   | "jwt-future"
   | "jwt-key"
+  | "jwt-key-revoked"
+  | "jwt-key-rotated" // a rotation ended the key, and another one stands
   | "token-unknown"
   | "token-expired"
   | "certificate-malformed"
@@ -20,6 +22,9 @@ export type LoginRefusal =
   | "certificate-expired"
   | "certificate-name"
   | "certificate-key"
+  | "certificate-key-revoked"
+  | "certificate-key-rotated"
+  | "device-revoked" // a good login of a device that was revoked as a whole
 
 /** What a client shows in its CONNECT and its TLS handshake. Secrets: never in a log, an error or a metric. */
 export interface Credentials {
@@ -33,8 +38,16 @@ export interface Credentials {
   readonly gone: AbortSignal
 }
 
+/** When what was shown expires: the connection ends then, for this reason. */
+export interface LoginEnd {
+  readonly afterMs: number
+  readonly reason: LoginRefusal
+}
+
 export type LoginResult =
-  { readonly kind: "accepted" } | { readonly kind: "refused"; readonly reason: LoginRefusal }
+  | { readonly kind: "accepted"; readonly ends?: LoginEnd }
+  /** `detail` names what was shown, the rule that it breaks and what mends it; never a secret. */
+  | { readonly kind: "refused"; readonly reason: LoginRefusal; readonly detail?: string }
 
 /**
  * Judges a login (PROTOCOL §5). May take as long as a database is away: the connect timeout bounds it. The broker is

@@ -72,9 +72,10 @@ async function revoke(
       ...(lastGood === undefined ? {} : { lastGoodSeq: lastGood }),
       ...withReason(why),
     })
-    if (lastGood === undefined) print(`revoked   ${id}: nothing more of it is taken`)
+    if (lastGood === undefined) print(`revoked   ${id}: nothing more of it is taken, and nothing logs it in`)
     else {
       print(`revoked   the keys of ${id} beyond seq ${lastGood}`)
+      print(`tokens    all of the device's have ended; tidemark device token create ${id} makes a new one`)
       print(`next      tidemark device rotate ${id} --key FILE gives it a new one`)
     }
   })

@@ -27,7 +27,11 @@ export function addToken(device: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action((id: string, options: DataOptions & { json: boolean }) => list(id, options))
-  addCommand(token, "revoke", "no more logins by a token; a connection that stands stays")
+  addCommand(
+    token,
+    "revoke",
+    "no more logins by a token; a connection of the device ends at its next statement or question",
+  )
     .argument("<id>", "the device")
     .argument("<token>", "the token's id, as list shows it")
     .addOption(dataOption())
@@ -46,6 +50,11 @@ async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => Promise<
 async function create(id: string, expiresMs: number | null, data: string): Promise<void> {
   const made = await withLog(data, ({ pool }) => createToken(pool, id, expiresMs))
   if (made.kind === "unknown-device") throw new CommandFault(`device ${id} is not enrolled`, knownHint)
+  if (made.kind === "revoked-device")
+    throw new CommandFault(
+      `device ${id} was revoked for good, and nothing logs it in any more`,
+      "enrol what replaces it under another id: tidemark device enroll NEW-ID --key FILE",
+    )
   if (made.kind === "too-many") {
     throw new CommandFault(
       `device ${id} has ${tokensMax} tokens already`,

@@ -1,11 +1,13 @@
 /** What a login is judged by, read for many devices at once. */
 import type { Pool } from "pg"
 import type { EnrolledKey } from "../chain/device.ts"
+import type { DeviceStatus } from "../chain/link.ts"
 import { readDevices } from "./registry.ts"
 import type { StoredToken } from "./token.ts"
 
 export interface LoginRecord {
   readonly device: string
+  readonly status: DeviceStatus
   readonly headSeq: number
   readonly keys: readonly EnrolledKey[]
   readonly tokens: readonly StoredToken[]
@@ -16,12 +18,17 @@ export interface LoginRecords {
   read(device: string, gone: AbortSignal): Promise<LoginRecord | null>
 }
 
+/** Whether a key logs its device in, and if not, what ended it. */
+export type KeyStanding = "stands" | "revoked" | "rotated"
+
 /**
- * Whether a key may log its device in: it is good for the next statement, or a rotation will begin with it, or a
- * revocation ended it (such a device is let in, and answered by 14).
+ * A key logs its device in while the next statement may be signed by it, or by a key that a rotation has already named
+ * (PROTOCOL §7). A key that a revocation ended never does: it is the key that somebody else may have.
  */
-export function mayStandFor({ lastSeq, endedBy }: EnrolledKey, headSeq: number): boolean {
-  return lastSeq === null || endedBy === "revocation" || headSeq + 1 <= lastSeq
+export function standingOf({ lastSeq, endedBy }: EnrolledKey, headSeq: number): KeyStanding {
+  if (lastSeq === null) return "stands"
+  if (endedBy === "revocation") return "revoked"
+  return headSeq + 1 <= lastSeq ? "stands" : "rotated"
 }
 
 interface Waiting {
@@ -98,7 +105,13 @@ async function readBatch(pool: Pool, devices: readonly string[]): Promise<Map<st
   for (const { device_id: device, seq, tokens } of rows) {
     const record = registered.get(device)
     if (record === undefined) continue // enrolled between the two queries: the next connect will find it
-    records.set(device, { device, headSeq: seq, keys: record.keys, tokens: tokens.map(tokenOf) })
+    records.set(device, {
+      device,
+      status: record.status,
+      headSeq: seq,
+      keys: record.keys,
+      tokens: tokens.map(tokenOf),
+    })
   }
   return records
 }

@@ -147,6 +147,12 @@ export async function raiseEpochs(client: PoolClient, devices: readonly string[]
   await client.query("update chain_heads set epoch = epoch + 1 where device_id = any($1)", [devices])
 }
 
+/** Ends all tokens of devices that were revoked, or whose keys were: who had the key may have had the token as well. */
+export async function endTokens(client: PoolClient, devices: readonly string[]): Promise<void> {
+  if (devices.length === 0) return
+  await client.query("delete from login_tokens where device_id = any($1)", [devices])
+}
+
 /** All that were ever trusted, by name. */
 export async function readAuthorities(client: Pool | PoolClient): Promise<Map<string, AuthorityRecord>> {
   const { rows } = await client.query<{

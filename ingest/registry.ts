@@ -14,6 +14,7 @@ import type { IngestKeys } from "./log-keys.ts"
 import { sha256Native, verifyNative } from "./native.ts"
 import { OperatorChain, lockOperator, lockSealShared } from "./operator.ts"
 import {
+  endTokens,
   insertDevices,
   lockHeads,
   raiseEpochs,
@@ -138,10 +139,11 @@ class RegistryBatch {
   private readonly known: ReadonlyMap<string, DeviceRecord>
   private readonly authorities: Map<string, AuthorityRecord>
   private readonly changed = new Map<string, DeviceRecord>()
+  private readonly revoked = new Set<string>()
   private readonly changedAuthorities = new Map<string, Uint8Array | null>()
   /** Judged, and not yet signed. */
   private pending:
-    | { readonly kind: "device"; readonly record: DeviceRecord }
+    | { readonly kind: "device"; readonly record: DeviceRecord; readonly isRevocation: boolean }
     | {
         readonly kind: "authority"
         readonly record: AuthorityRecord
@@ -205,7 +207,7 @@ class RegistryBatch {
       verify: verifyNative,
     })
     if (outcome.kind === "refused") return outcome.rule
-    this.pending = { kind: "device", record: outcome.record }
+    this.pending = { kind: "device", record: outcome.record, isRevocation: registry.action === "revoke" }
     return null
   }
 
@@ -217,6 +219,7 @@ class RegistryBatch {
     if (pending.kind === "device") {
       const record = { ...pending.record, registry: entry }
       this.changed.set(record.device, record)
+      if (pending.isRevocation) this.revoked.add(record.device)
       return record
     }
     const { record, certificate } = pending
@@ -237,6 +240,7 @@ class RegistryBatch {
       client,
       moved.map(({ device }) => device),
     )
+    await endTokens(client, [...this.revoked])
     for (const [name, certificate] of this.changedAuthorities)
       await writeAuthority(client, this.authorities.get(name)!, certificate)
   }

@@ -1,6 +1,7 @@
 /** Static tokens, for clients without a clock or with a CONNECT of 256 bytes (PROTOCOL §5). */
 import { randomBytes, timingSafeEqual } from "node:crypto"
 import type { Pool } from "pg"
+import type { DeviceStatus } from "../chain/link.ts"
 import { encodeUtf8, formatBase64url, formatHex } from "../chain/bytes.ts"
 import { sha256Native } from "./native.ts"
 
@@ -31,6 +32,8 @@ export type TokenCreation =
   /** `token` is shown once, and nowhere else. */
   | { readonly kind: "created"; readonly id: string; readonly token: string }
   | { readonly kind: "unknown-device" }
+  /** It was revoked for good. */
+  | { readonly kind: "revoked-device" }
   | { readonly kind: "too-many" }
 
 /** Makes a token for an enrolled device. */
@@ -42,15 +45,16 @@ export async function createToken(
 ): Promise<TokenCreation> {
   const token = `tmt_${formatBase64url(random(32))}`
   const id = formatHex(random(4))
-  const { rows } = await pool.query<{ made: boolean }>(
-    `with device as (select device_id from devices where device_id = $1),
+  const { rows } = await pool.query<{ made: boolean; status: DeviceStatus }>(
+    `with device as (select device_id, status from devices where device_id = $1),
           made as (insert into login_tokens (device_id, token_id, digest, expires_at)
             select device_id, $2, $3, to_timestamp($4::float8 / 1000) from device
-            where (select count(*) from login_tokens where device_id = $1) < $5 returning 1)
-     select exists (select from made) as made from device`,
+            where status <> 'revoked' and (select count(*) from login_tokens where device_id = $1) < $5 returning 1)
+     select exists (select from made) as made, status from device`,
     [device, id, digestOf(token), expiresMs, tokensMax],
   )
   if (rows[0] === undefined) return { kind: "unknown-device" }
+  if (rows[0].status === "revoked") return { kind: "revoked-device" }
   return rows[0].made ? { kind: "created", id, token } : { kind: "too-many" }
 }
 
@@ -65,12 +69,16 @@ export async function listTokens(pool: Pool, device: string): Promise<ListedToke
   return rows.map((row) => ({ id: row.token_id, createdMs: row.created_ms, expiresMs: row.expires_ms }))
 }
 
-/** False where there is no such token. Connections that were opened with it stay. */
+/**
+ * False where there is no such token. The device's epoch is raised with it, as by a change of the registry: a connection
+ * that stands, by whatever login, ends at its next statement or question, and the device logs in again.
+ */
 export async function revokeToken(pool: Pool, device: string, id: string): Promise<boolean> {
-  const { rowCount } = await pool.query("delete from login_tokens where device_id = $1 and token_id = $2", [
-    device,
-    id,
-  ])
+  const { rowCount } = await pool.query(
+    `with ended as (delete from login_tokens where device_id = $1 and token_id = $2 returning device_id)
+     update chain_heads h set epoch = h.epoch + 1 from ended where h.device_id = ended.device_id`,
+    [device, id],
+  )
   return rowCount === 1
 }
 

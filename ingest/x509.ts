@@ -52,32 +52,62 @@ const goodSignatures: ReadonlySet<string> = new Set([
 const tags = { boolean: 0x01, integer: 0x02, bits: 0x03, octets: 0x04, oid: 0x06 } as const
 const certificateSizeMax = 16 * 1024
 
-/** Null where these bytes are no certificate that we read. */
-export function parseCertificate(der: Uint8Array): Certificate | null {
-  if (der.length > certificateSizeMax) return null
+export type ReadCertificate =
+  | { readonly kind: "certificate"; readonly certificate: Certificate }
+  /** `rule` says which part is wrong and, where a maker can mend it, how. */
+  | { readonly kind: "malformed"; readonly rule: string }
+
+/** What a certificate says, or which rule it breaks. */
+export function readCertificate(der: Uint8Array): ReadCertificate {
+  if (der.length > certificateSizeMax)
+    return malformed(`the certificate has ${der.length} bytes, and may have ${certificateSizeMax}`)
+  let x509: X509Certificate
   try {
-    return readCertificate(new X509Certificate(der), readDer(der))
+    x509 = new X509Certificate(der)
   } catch {
-    // node:crypto refuses what is no certificate, or the key in it.
-    return null
+    return malformed("the certificate is not X.509 in DER")
+  }
+  try {
+    return readParts(x509, readDer(der))
+  } catch {
+    // node:crypto refuses the key in it.
+    return malformed("the certificate has a key that cannot be read")
   }
 }
 
-function readCertificate(x509: X509Certificate, whole: DerItem | null): Certificate | null {
+/** The same, null where these bytes are no certificate that we read. */
+export function parseCertificate(der: Uint8Array): Certificate | null {
+  const read = readCertificate(der)
+  return read.kind === "certificate" ? read.certificate : null
+}
+
+const malformed = (rule: string): ReadCertificate => ({ kind: "malformed", rule })
+
+function readParts(x509: X509Certificate, whole: DerItem | null): ReadCertificate {
   const [body, outerAlgorithm] = whole?.children ?? []
+  if (body === undefined || outerAlgorithm === undefined)
+    return malformed("the certificate is not strict DER of at least two parts")
   // Only version 3 has extensions, and without them nothing says who may sign.
-  const [version, , algorithm, , validity, subject, , ...rest] = body?.children ?? []
-  if (version?.tag !== 0xa0 || version.children[0]?.content[0] !== 2) return null
-  if (algorithm === undefined || outerAlgorithm === undefined || subject === undefined) return null
-  if (formatHex(algorithm.content) !== formatHex(outerAlgorithm.content)) return null // §4.1.1.2
+  const [version, , algorithm, , validity, subject, , ...rest] = body.children
+  // [0] is absent in version 1, and says 0 or 1 for the first two.
+  const number = version?.tag === 0xa0 ? (version.children[0]?.content[0] ?? 0) + 1 : 1
+  if (number !== 3)
+    return malformed(
+      `the certificate is X.509 version ${number}, which has no extensions: make a version 3 certificate (with openssl x509 -req, give -extfile)`,
+    )
+  if (algorithm === undefined || subject === undefined)
+    return malformed("the certificate has no signature algorithm or no subject")
+  if (formatHex(algorithm.content) !== formatHex(outerAlgorithm.content))
+    return malformed("the certificate names two signature algorithms") // §4.1.1.2
   const [from, until] = validity?.children.map(readTime) ?? []
-  if (from === undefined || from === null || until === undefined || until === null) return null
+  if (from === undefined || from === null || until === undefined || until === null)
+    return malformed("the certificate's validity is not two times in UTC with seconds")
   const extensions = readExtensions(rest.find(({ tag }) => tag === 0xa3)?.children[0]?.children ?? [])
-  if (extensions === null) return null
+  if (extensions === null) return malformed("an extension is there twice, or cannot be read")
   const constraints = readConstraints(extensions.get(oid.basicConstraints)?.value)
-  if (constraints === null) return null
+  if (constraints === null) return malformed("the path length of the basic constraints is not 0 to 127")
   const usage = extensions.get(oid.keyUsage)?.value
-  return {
+  const certificate: Certificate = {
     x509,
     notBefore: from,
     notAfter: until,
@@ -94,6 +124,7 @@ function readCertificate(x509: X509Certificate, whole: DerItem | null): Certific
       .filter(({ tag }) => tag === 0x82)
       .map(({ content }) => Buffer.from(content).toString("latin1")),
   }
+  return { kind: "certificate", certificate }
 }
 
 interface Extension {

@@ -5,15 +5,15 @@ import { join } from "node:path"
 import { type IClientOptions, connectAsync } from "mqtt"
 import { pino } from "pino"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { formatBase64url } from "../../chain/bytes.ts"
+import { encodeUtf8, formatBase64url } from "../../chain/bytes.ts"
 import { sha256 } from "../../chain/hash.ts"
-import { algorithmEd25519, algorithmEsp256 } from "../../chain/key.ts"
+import { algorithmEd25519, algorithmEsp256, makePrivateKey } from "../../chain/key.ts"
 import { formatJwk } from "../../chain/keyfile.ts"
 import { type Service, startService } from "../../cli/service.ts"
 import { Device, makeSigner } from "../../devices-sim/connection.ts"
 import { makeJwt } from "../../devices-sim/jwt.ts"
-import { changeRegistry, enrolDevices, readDevices } from "../../ingest/registry.ts"
-import { createToken } from "../../ingest/token.ts"
+import { type RegistryChange, changeRegistry, enrolDevices, readDevices } from "../../ingest/registry.ts"
+import { createToken, revokeToken } from "../../ingest/token.ts"
 import { makeCertificate, makeServerCertificate } from "../broker/certificate.ts"
 import { openTestDatabase } from "../ingest/postgres.ts"
 import { TestDevice, spineTemplate, testOrigin } from "../ingest/stand.ts"
@@ -172,6 +172,94 @@ test("a good login of one device does not take over another one's connection", a
   await client.publishAsync("v1/victim/statements", Buffer.from(victim.sign().bytes), { qos: 1 })
   expect(await metric(refusedAs("login-username"))).toBe(1)
   expect(await metric(refusedAs("jwt-subject"))).toBe(1)
+  await client.endAsync()
+})
+
+test("field S4: a revoked key logs in by JWT in a loop and takes nothing over", async () => {
+  const stolen = await enrol("stolen")
+  await changed({ action: "revoke", device: "stolen", lastGoodSeq: 0 })
+  const next = makePrivateKey(algorithmEd25519, sha256(encodeUtf8("what replaces the stolen one")))
+  await changed({ action: "rotate", device: "stolen", key: next.publicKey, firstSeq: 1 })
+  const honest = new TestDevice("stolen", algorithmEd25519, next)
+  const client = await connectAsync(urlOf("mqtt"), {
+    clientId: "stolen",
+    username: "stolen",
+    password: jwtOf(honest),
+    reconnectPeriod: 0,
+  })
+  let closes = 0
+  client.on("close", () => (closes += 1))
+  const before = (await metric(refusedAs("jwt-key-revoked"))) ?? 0
+  const thief = { clientId: "stolen", username: "stolen", password: jwtOf(stolen), reconnectPeriod: 0 }
+  for (let tries = 1; tries <= 10; tries++) {
+    await expect(connectAsync(urlOf("mqtt"), thief)).rejects.toThrow(/Not authorized/)
+    // Each of the honest device's statements is acknowledged, on its one connection.
+    await client.publishAsync("v1/stolen/statements", Buffer.from(honest.next().bytes), { qos: 1 })
+  }
+  expect(closes).toBe(0)
+  expect(await metric(refusedAs("jwt-key-revoked"))).toBe(before + 10)
+  await client.endAsync()
+})
+
+const endings: readonly [string, string, (id: string, tokenId: string) => Promise<unknown>][] = [
+  ["revocation", "of its device", (id) => changed({ action: "revoke", device: id })],
+  ["revocation", "of its keys", (id) => changed({ action: "revoke", device: id, lastGoodSeq: 1 })],
+  ["suspension", "of its device", (id) => changed({ action: "suspend", device: id })],
+  ["revocation", "of its token", (id, token) => revokeToken(service.database.pool, id, token)],
+]
+
+async function changed(said: RegistryChange): Promise<void> {
+  const [result] = await changeRegistry(service.database.pool, service.keys, [said])
+  expect(result?.kind).toBe("changed")
+}
+
+test.each(endings)(
+  "field S4: the %s %s ends a connection that stands at its next statement, which is not acknowledged",
+  async (_what, _ofWhat, end) => {
+    const device = await enrol(`standing-${endings.findIndex(([, , each]) => each === end)}`)
+    const made = await createToken(service.database.pool, device.id, null)
+    if (made.kind !== "created") throw new Error(made.kind)
+    const client = await connectAsync(urlOf("mqtt"), {
+      clientId: device.id,
+      username: device.id,
+      password: made.token,
+      reconnectPeriod: 0,
+    })
+    const topic = `v1/${device.id}/statements`
+    await client.publishAsync(topic, Buffer.from(device.next().bytes), { qos: 1 })
+    await end(device.id, made.id)
+    const closed = new Promise<void>((resolve) => client.once("close", () => resolve()))
+    const published = client
+      .publishAsync(topic, Buffer.from(device.next().bytes), { qos: 1 })
+      .catch(() => "not acknowledged")
+    await closed
+    await client.endAsync(true)
+    expect(await published).toBe("not acknowledged")
+    const { rows } = await service.database.pool.query<{ seq: number }>(
+      "select seq from chain_heads where device_id = $1",
+      [device.id],
+    )
+    expect(rows[0]!.seq).toBe(1)
+  },
+)
+
+test("field S4: a device that a CA enrolled keeps its connection when the CA is distrusted, and no other comes by it", async () => {
+  const ca = makeCertificate({ commonName: "Passing CA", isCa: true })
+  await changed({ action: "trust-ca", device: "passing", certificate: ca.der })
+  const certified = (id: string) => {
+    const device = new TestDevice(id, algorithmEd25519)
+    const { pem: cert, keyPem: key } = makeCertificate({
+      commonName: id,
+      issuer: ca,
+      privateKey: keyObjectOf(device),
+    })
+    return { device, options: { clientId: id, cert, key, ca: server.pem, reconnectPeriod: 0 } }
+  }
+  const first = certified("passing-1")
+  const client = await connectAsync(urlOf("mqtts"), first.options)
+  await changed({ action: "distrust-ca", device: "passing" })
+  await client.publishAsync("v1/passing-1/statements", Buffer.from(first.device.next().bytes), { qos: 1 })
+  await expect(connectAsync(urlOf("mqtts"), certified("passing-2").options)).rejects.toThrow(/Not authorized/)
   await client.endAsync()
 })
 

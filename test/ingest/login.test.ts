@@ -1,15 +1,27 @@
 import { SignJWT, generateSecret } from "jose"
 import { type KeyObject, createPrivateKey, createPublicKey } from "node:crypto"
+import { readFile } from "node:fs/promises"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { sha256 } from "../../chain/hash.ts"
-import { type Algorithm, type PrivateKey, algorithmEd25519, algorithmEsp256 } from "../../chain/key.ts"
+import {
+  type Algorithm,
+  type PrivateKey,
+  algorithmEd25519,
+  algorithmEsp256,
+  makePrivateKey,
+} from "../../chain/key.ts"
 import { encodeUtf8, formatBase64url } from "../../chain/bytes.ts"
 import { encodeSpki, formatJwk, parsePrivateKey } from "../../chain/keyfile.ts"
 import { makeSigner } from "../../devices-sim/device-sign.ts"
 import { makeJwt } from "../../devices-sim/jwt.ts"
 import { makeLogin } from "../../ingest/login.ts"
 import { makeLoginRecords } from "../../ingest/login-record.ts"
-import { enrolByCertificate, type TrustedAuthority } from "../../ingest/registry.ts"
+import {
+  type RegistryChange,
+  type TrustedAuthority,
+  changeRegistry,
+  enrolByCertificate,
+} from "../../ingest/registry.ts"
 import { createToken, listTokens, revokeToken } from "../../ingest/token.ts"
 import {
   type CertificateOptions,
@@ -17,7 +29,7 @@ import {
   makeCertificate,
   makeKey,
 } from "../broker/certificate.ts"
-import { type Stand, TestDevice, openStand, testOrigin } from "./stand.ts"
+import { type Stand, TestDevice, openStand, send, testOrigin } from "./stand.ts"
 
 const now = 1_795_000_000
 let stand: Stand
@@ -63,8 +75,13 @@ function judge(
   })
 }
 
-const accepted = { kind: "accepted" }
-const refused = (reason: string) => ({ kind: "refused", reason })
+const accepted = expect.objectContaining({ kind: "accepted" }) as unknown
+/** Each refusal says to the device's maker what is wrong. */
+const refused = (reason: string) => ({
+  kind: "refused",
+  reason,
+  detail: expect.stringMatching(/.{20}/) as unknown,
+})
 
 function keyObjectOf({ secret, publicKey }: PrivateKey): KeyObject {
   const jwk = { ...(JSON.parse(formatJwk(publicKey)) as object), d: formatBase64url(secret) }
@@ -389,6 +406,175 @@ test.each<[string, Algorithm]>([
   const own = parsePrivateKey(encodeUtf8(privateKey.export({ type: "pkcs8", format: "pem" }) as string))
   expect(seen).toEqual([encodeSpki(own.publicKey)])
 })
+
+/** What each field or rule that is broken is called, for the device's maker. */
+test.each<[string, () => Promise<Parameters<typeof judge>[1]>, string, RegExp]>([
+  ["no credentials", async () => ({ username: null }), "login-missing", /no password and no certificate/],
+  [
+    "another user name",
+    async () => ({ username: "k7" }),
+    "login-username",
+    /user name is not the client id ed/,
+  ],
+  [
+    "a password of no form",
+    async () => ({ password: "x" }),
+    "login-password",
+    /neither a JWT .* nor a token/,
+  ],
+  [
+    "another issuer",
+    async () => ({ password: await jwtOf(devices.ed, { iss: "a\u202eb" }) }),
+    "jwt-subject",
+    /^iss is "a\\u\{202e\}b", and must be the device id ed$/,
+  ],
+  [
+    "another audience",
+    async () => ({ password: await jwtOf(devices.ed, { aud: "example.org/log" }) }),
+    "jwt-audience",
+    /aud is "example.org\/log", and must be the log's origin "tidemark.invalid\/test"/,
+  ],
+  [
+    "a JWT that has expired",
+    async () => ({ password: await jwtOf(devices.ed, { iat: now - 3_700, exp: now - 100 }) }),
+    "jwt-expired",
+    /exp was 100 s ago/,
+  ],
+  [
+    "a clock that is ahead",
+    async () => ({ password: await jwtOf(devices.ed, { iat: now + 90, exp: now + 600 }) }),
+    "jwt-future",
+    /iat is 90 s ahead .* mend the device's clock/,
+  ],
+  [
+    "another algorithm",
+    async () => ({ password: unsigned({ alg: "HS256" }, goodClaims("ed")) }),
+    "jwt-algorithm",
+    /alg is "HS256"/,
+  ],
+  [
+    "a certificate of version 1",
+    async () => ({ certificates: [(await versionOne()).der] }),
+    "certificate-malformed",
+    /X\.509 version 1, which has no extensions: make a version 3 certificate/,
+  ],
+  [
+    "a certificate that has expired",
+    async () => ({ certificates: [certify({ commonName: "ed" }).der], at: now + 1_001 }),
+    "certificate-expired",
+    /was valid until 20\d\d-.*Z$/,
+  ],
+  [
+    "a certificate that is not valid yet",
+    async () => ({ certificates: [certify({ commonName: "ed" }).der], at: now - 1_001 }),
+    "certificate-expired",
+    /is valid from 20\d\d-.*Z on/,
+  ],
+])("field D5: a login with %s is told which field and which rule", async (_what, make, reason, detail) => {
+  const answer = await judge("ed", await make())
+  expect(answer).toMatchObject({ kind: "refused", reason, detail: expect.stringMatching(detail) as unknown })
+})
+
+async function saying(options: Partial<CertificateOptions>): Promise<string> {
+  const answer = await judge("new", { certificates: [leaf(options).der] })
+  return answer.kind === "refused" ? answer.detail : ""
+}
+
+test("field D5: a CA's certificate without the device's name, or not for clients, is told so", async () => {
+  authorities = [trusted(ca)]
+  expect(await saying({ commonName: "older", dnsNames: ["a.example"] })).toBe(
+    'the certificate has common name "older" and DNS names "a.example", and one of them must be the client id new',
+  )
+  expect(await saying({ purposes: [1] })).toContain("extended key usage does not name clientAuth")
+  expect(await saying({ keyUsage: 0x04 })).toContain("key usage does not name digitalSignature")
+  authorities = []
+  expect(await saying({})).toContain("device new is not enrolled, and no CA is trusted")
+})
+
+/** As `openssl x509 -req` makes it without -extfile: no version, no extensions. */
+async function versionOne(): Promise<{ readonly der: Uint8Array }> {
+  return { der: await readFile(new URL("field/openssl-x509-req-v1.der", import.meta.url)) }
+}
+
+test("field S4: a login by token or certificate says when it ends, and why", async () => {
+  const { token } = await tokenOf("es", (now + 90) * 1000)
+  expect(await judge("es", { password: token })).toEqual({
+    kind: "accepted",
+    ends: { afterMs: 90_000, reason: "token-expired" },
+  })
+  const endless = await tokenOf("es")
+  expect(await judge("es", { password: endless.token })).toEqual({ kind: "accepted" })
+  const { der } = certify({ commonName: "es", privateKey: keyObjectOf(devices.es.key) })
+  // Its last second is good to its end.
+  expect(await judge("es", { certificates: [der] })).toEqual({
+    kind: "accepted",
+    ends: { afterMs: 1_001_000, reason: "certificate-expired" },
+  })
+})
+
+test("field S4: a key that a revocation ended logs nobody in, by JWT or certificate, and its tokens ended with it", async () => {
+  const lost = await stand.enrol("lost", algorithmEd25519)
+  const { token } = await tokenOf("lost")
+  const { der } = certify({ commonName: "lost", privateKey: keyObjectOf(lost.key) })
+  await change({ action: "revoke", device: "lost", lastGoodSeq: 0 })
+  expect(await judge("lost", { password: await jwtOf(lost) })).toEqual(refused("jwt-key-revoked"))
+  expect(await judge("lost", { certificates: [der] })).toEqual(refused("certificate-key-revoked"))
+  expect(await judge("lost", { password: token })).toEqual(refused("token-unknown"))
+  const next = makePrivateKey(algorithmEd25519, sha256(encodeUtf8("the next key of lost")))
+  await change({ action: "rotate", device: "lost", key: next.publicKey, firstSeq: 1 })
+  expect(
+    await judge("lost", { password: await jwtOf(new TestDevice("lost", algorithmEd25519, next)) }),
+  ).toEqual(accepted)
+  expect(await judge("lost", { password: await jwtOf(lost) })).toEqual(refused("jwt-key-revoked"))
+  const made = await tokenOf("lost")
+  expect(await judge("lost", { password: made.token })).toEqual(accepted)
+})
+
+test("field S4: nothing logs in a device that was revoked as a whole, and it gets no token", async () => {
+  const gone = await stand.enrol("gone", algorithmEd25519)
+  const { der } = certify({ commonName: "gone", privateKey: keyObjectOf(gone.key) })
+  await change({ action: "revoke", device: "gone" })
+  expect(await judge("gone", { password: await jwtOf(gone) })).toEqual(refused("device-revoked"))
+  expect(await judge("gone", { certificates: [der] })).toEqual(refused("device-revoked"))
+  // A stranger learns nothing of it, and is counted as one.
+  const forged = await jwtOf(new TestDevice("gone", algorithmEd25519, devices.other.key))
+  expect(await judge("gone", { password: forged })).toEqual(refused("jwt-key"))
+  expect(await createToken(stand.pool, "gone", null)).toEqual({ kind: "revoked-device" })
+  // A token that a version before this one left to a revoked device.
+  const { id, token } = await tokenOf("ed")
+  await stand.pool.query(
+    `insert into login_tokens (device_id, token_id, digest, expires_at)
+     select 'gone', token_id, digest, null from login_tokens where device_id = 'ed' and token_id = $1`,
+    [id],
+  )
+  expect(await judge("gone", { password: token })).toEqual(refused("device-revoked"))
+})
+
+test("field S4: a key logs in until a rotation has ended it, and its successor from the rotation on", async () => {
+  const turning = await stand.enrol("turning", algorithmEd25519)
+  const next = new TestDevice(
+    "turning",
+    algorithmEd25519,
+    makePrivateKey(algorithmEd25519, sha256(encodeUtf8("turned"))),
+  )
+  // From seq 3 on: statements 1 and 2 are still the old key's, and a device that missed it all tries both keys.
+  await change({ action: "rotate", device: "turning", key: next.key.publicKey, firstSeq: 3 })
+  const place = stand.intake.open("turning")
+  for (const seq of [1, 2]) {
+    expect(await judge("turning", { password: await jwtOf(turning) })).toEqual(accepted)
+    expect(await judge("turning", { password: await jwtOf(next) })).toEqual(accepted)
+    expect((await send(place, turning.next())).head.seq).toBe(seq)
+  }
+  expect(await judge("turning", { password: await jwtOf(turning) })).toEqual(refused("jwt-key-rotated"))
+  expect(await judge("turning", { password: await jwtOf(next) })).toEqual(accepted)
+  const { der } = certify({ commonName: "turning", privateKey: keyObjectOf(turning.key) })
+  expect(await judge("turning", { certificates: [der] })).toEqual(refused("certificate-key-rotated"))
+})
+
+async function change(said: RegistryChange): Promise<void> {
+  const [result] = await changeRegistry(stand.pool, stand.keys, [said])
+  expect(result?.kind).toBe("changed")
+}
 
 test("a login waits while the database is away, and goes on by itself; who has left is not waited for", async () => {
   let failures = 3

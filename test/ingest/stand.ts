@@ -84,9 +84,13 @@ export class TestDevice {
   seq = 0
   entry: Hash = zeroHash
 
-  constructor(id: string, algorithm: Algorithm = algorithmEsp256) {
+  constructor(
+    id: string,
+    algorithm: Algorithm = algorithmEsp256,
+    key = makePrivateKey(algorithm, sha256(encodeUtf8(`test key of ${id}`))),
+  ) {
     this.id = id
-    this.key = makePrivateKey(algorithm, sha256(encodeUtf8(`test key of ${id}`)))
+    this.key = key
   }
 
   sign(claims: Partial<Claims> = {}): Statement {

@@ -180,6 +180,8 @@ export const registryQueries: Readonly<Record<string, Query>> = {
   "select name, digest, trusted, registry from certificate_authorities order by name": () => {
     return noRows
   },
+  // No device of a simulated run has a token.
+  "delete from login_tokens where device_id = any($1)": () => ({ rowCount: 0 }),
   "insert into log (origin, vkey, operator_key, receipt_key) values ($1, $2, $3, $4) on conflict do nothing":
     function* ({ transaction, tables, values }) {
       const [origin, vkey, operatorKey, receiptKey] = values
