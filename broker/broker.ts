@@ -36,6 +36,8 @@ export interface BrokerOptions {
   readonly isPlaintextAllowed?: boolean
   /** Outside loopback: listeners that demand no login. */
   readonly isAnonymousAllowed?: boolean
+  /** Over WebSocket: origins of web pages that may connect, besides those that this broker's own address served. */
+  readonly webOrigins?: readonly string[]
   readonly limits?: Partial<BrokerLimits>
   readonly counters?: BrokerCounters
   readonly say?: (event: BrokerEvent) => void
@@ -110,7 +112,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       // What PROXY header and TLS took is gone from the time that CONNECT has.
       limits: spentMs < 1 ? limits : { ...limits, connectMsMax: Math.max(1, limits.connectMsMax - spentMs) },
       budget,
-      refused: (reason) => witness.refusedConnection(reason, session.deviceId),
+      refused: (reason, detail) =>
+        witness.refusedConnection(reason, {
+          deviceId: session.deviceId,
+          clientId: session.clientId,
+          detail,
+        }),
       closed() {
         if (session.deviceId !== null && byDevice.get(session.deviceId) === gate)
           byDevice.delete(session.deviceId)
@@ -140,7 +147,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     isProxied: options.isProxied ?? false,
     isCertificateAsked: login !== undefined,
     clock,
-    refused: (reason) => witness.refusedConnection(reason, null),
+    refused: (reason, detail) =>
+      witness.refusedConnection(reason, { deviceId: null, clientId: null, detail: detail ?? null }),
+    webOrigins: new Set(options.webOrigins),
     failed: (error) => witness.say({ kind: "fault", where: "listener", deviceId: null, error }),
     admit,
   }

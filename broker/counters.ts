@@ -10,6 +10,7 @@ export type RefusedReason =
   | "tls" // the handshake failed
   | "tls-timeout"
   | "websocket" // no upgrade to the subprotocol mqtt, or a frame that is not binary
+  | "websocket-origin" // a web page that was not named asks for an upgrade
   | LoginRefusal // CONNACK 5
   | "not-mqtt" // the first byte is not that of a CONNECT
   | "connect-timeout"
@@ -31,14 +32,28 @@ export interface BrokerCounters {
   delayed?(): void
   /** Outside of received (PROTOCOL §5): nothing that such a connection still had in flight was judged here. */
   refusedConnection?(reason: RefusedReason): void
+  /** A SUBSCRIBE asked for a topic that its device may not hear, and got 0x80. */
+  deniedSubscription?(): void
   /** `count` messages were submitted by a connection that closed before their answers could be given. */
   dropped?(count: number): void
+}
+
+/** Whose connection was refused, and why, as far as it is known. Text that the client made is escaped in all of them. */
+export interface Refused {
+  /** The client id, where it has the form of a device id. Nobody has proven it before a login. */
+  readonly deviceId: string | null
+  /** The client id as it was sent, quoted. */
+  readonly clientId: string | null
+  /** What was sent, the rule that it breaks, and what mends it. */
+  readonly detail: string | null
 }
 
 /** What is worth a line in a log. Never a payload. */
 export type BrokerEvent =
   | { readonly kind: "listening"; readonly transport: Transport; readonly port: number }
-  | { readonly kind: "refused-connection"; readonly reason: RefusedReason; readonly deviceId: string | null }
+  | ({ readonly kind: "refused-connection"; readonly reason: RefusedReason } & Refused)
+  /** The connection stays. The first few of a connection are told, and all are counted. */
+  | { readonly kind: "denied-subscription"; readonly deviceId: string | null; readonly detail: string }
   /** A fault of ours or of `submit`: the connection concerned was closed, the broker goes on. */
   | {
       readonly kind: "fault"
@@ -73,9 +88,14 @@ export class Witness {
     if (count > 0) unharmed(() => this.#counters.dropped?.(count))
   }
 
-  refusedConnection(reason: RefusedReason, deviceId: string | null): void {
+  refusedConnection(reason: RefusedReason, refused: Refused): void {
     unharmed(() => this.#counters.refusedConnection?.(reason))
-    this.say({ kind: "refused-connection", reason, deviceId })
+    this.say({ kind: "refused-connection", reason, ...refused })
+  }
+
+  deniedSubscription(deviceId: string | null, detail: string, isTold: boolean): void {
+    unharmed(() => this.#counters.deniedSubscription?.())
+    if (isTold) this.say({ kind: "denied-subscription", deviceId, detail })
   }
 
   say(event: BrokerEvent): void {

@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream"
+import { showText } from "../chain/shown-text.ts"
 import { judgeFrame } from "./admission.ts"
 import type { Admission, Pressure, Traffic } from "./admission.ts"
 import type { Budget } from "./budget.ts"
@@ -21,7 +22,7 @@ export interface GateOptions {
   readonly limits: BrokerLimits
   readonly budget: Budget
   /** The gate closes for this reason; called at most once, before `closed`. */
-  readonly refused: (reason: RefusedReason) => void
+  readonly refused: (reason: RefusedReason, detail: string | null) => void
   /** Called once, when nothing more comes in or goes out. */
   readonly closed: () => void
 }
@@ -176,17 +177,17 @@ export class Gate extends Duplex {
   }
 
   /** Closes at once, for what the client did. */
-  refuse(reason: RefusedReason): void {
+  refuse(reason: RefusedReason, detail: string | null = null): void {
     if (this.destroyed) return
-    this.markRefused(reason)
+    this.markRefused(reason, detail)
     this.cut()
   }
 
   /** Reports `reason`, if it is the first. */
-  markRefused(reason: RefusedReason): void {
+  markRefused(reason: RefusedReason, detail: string | null = null): void {
     if (this.#refused) return
     this.#refused = true
-    this.#options.refused(reason)
+    this.#options.refused(reason, detail)
   }
 
   /** Closes at once. */
@@ -221,7 +222,7 @@ export class Gate extends Duplex {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     // Our own reasons come without an error, and the socket's are not passed on: this one is aedes's.
-    if (error !== null) this.markRefused("protocol")
+    if (error !== null) this.markRefused("protocol", showText(error.message))
     clearTimeout(this.#connectTimer)
     clearTimeout(this.#keepaliveTimer)
     clearTimeout(this.#stallTimer)

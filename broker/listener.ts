@@ -47,9 +47,11 @@ export interface Entry {
   readonly isProxied: boolean
   /** Clients are asked for a certificate. */
   readonly isCertificateAsked: boolean
+  /** Of web pages that may connect over WebSocket, as browsers write them. */
+  readonly webOrigins: ReadonlySet<string>
   /** Ms that only go forward. */
   readonly clock: () => number
-  readonly refused: (reason: RefusedReason) => void
+  readonly refused: (reason: RefusedReason, detail?: string) => void
   readonly failed: (error: unknown) => void
   readonly admit: (stream: Duplex, arrival: Arrival) => void
 }
@@ -83,7 +85,7 @@ export async function openListener(
   const upgrading = new WeakMap<Duplex, Pending>()
   const tlsServer = isSecure(transport) ? makeTlsServer() : null
   const httpServer: HttpServer | null = isWeb(transport)
-    ? makeUpgrader(limits, entry.refused, (carrier, stream) => {
+    ? makeUpgrader({ limits, origins: entry.webOrigins }, entry.refused, (carrier, stream) => {
         const pending = upgrading.get(carrier)
         if (pending === undefined) stream.destroy()
         else admit(stream, carrier, pending)

@@ -3,10 +3,20 @@ import { encodeUtf8, joinBytes } from "../chain/bytes.ts"
 import type { Budget } from "./budget.ts"
 import type { RefusedReason, Witness } from "./counters.ts"
 import type { Gate, Ticket } from "./gate.ts"
-import type { Login, LoginResult } from "./login.ts"
+import { showText } from "../chain/shown-text.ts"
+import { setLongTimer } from "./long-timer.ts"
+import type { Login, LoginEnd, LoginResult } from "./login.ts"
 import { encodeReceiptPacket, encodeSealedPacket } from "./receipt-packet.ts"
 import type { Answer, AnswerSealed, Message, Place, Submit } from "./submit.ts"
-import { isDeviceId, receiptsTopic, sealedTopic, statementsTopic } from "./topic.ts"
+import {
+  deviceIdPattern,
+  explainPublish,
+  explainSubscribe,
+  isDeviceId,
+  receiptsTopic,
+  sealedTopic,
+  statementsTopic,
+} from "./topic.ts"
 
 /** A message that was submitted and waits for its turn to be answered. */
 interface Turn {
@@ -43,11 +53,17 @@ export interface SessionOptions {
   readonly certificates: readonly Uint8Array[]
 }
 
+/** Denied subscriptions of one connection that get a line each; the others are only counted. */
+const deniedToldMax = 4
+
 /** One connection's conversation, from CONNECT to its end: what it says goes to `submit`, the answers go out in order. */
 export class Session {
   readonly #options: SessionOptions
   readonly #turns: Turn[] = []
   #deviceId: string | null = null
+  #clientId: string | null = null
+  #denied = 0
+  #forgetLoginEnd = (): void => {}
   #place: Place | null = null
   #subscribed = false
   #refusing = false
@@ -59,9 +75,14 @@ export class Session {
     this.#options = options
   }
 
-  /** Null until a CONNECT with a good client id was taken. */
+  /** Null until a CONNECT whose client id has the form of a device id. */
   get deviceId(): string | null {
     return this.#deviceId
+  }
+
+  /** As CONNECT had it, escaped; null before. */
+  get clientId(): string | null {
+    return this.#clientId
   }
 
   get gate(): Gate {
@@ -82,11 +103,16 @@ export class Session {
    * the gate then closes by itself.
    */
   connect(packet: ConnectPacket & { bridgeMode?: boolean }): boolean {
+    const { clientId } = packet
+    this.#clientId = showText(clientId)
+    if (isDeviceId(clientId)) this.#deviceId = clientId
     if (packet.protocolVersion !== 4 || packet.protocolId !== "MQTT" || packet.bridgeMode === true) {
-      return this.#refuseConnect("protocol-version", 1) // [MQTT-3.1.2-2]
+      return this.#refuseConnect("protocol-version", 1, explainVersion(packet)) // [MQTT-3.1.2-2]
     }
-    if (!isDeviceId(packet.clientId)) return this.#refuseConnect("identifier", 2)
-    this.#deviceId = packet.clientId
+    if (this.#deviceId === null) {
+      const detail = `the client id is the device id, and must match ${deviceIdPattern.source}`
+      return this.#refuseConnect("identifier", 2, detail)
+    }
     packet.clean = true // the memory is the chain, not the broker (PROTOCOL §5)
     delete packet.will
     this.#options.gate.keepAlive(packet.keepalive ?? 0)
@@ -113,14 +139,18 @@ export class Session {
     const { signal: gone } = this.#gone
     const judged = (result: LoginResult): void => {
       if (this.#ended) return
-      if (result.kind === "accepted") this.guard("login", enter)
-      else this.#refuseConnect(result.reason, 5)
+      if (result.kind === "refused") {
+        this.#refuseConnect(result.reason, 5, result.detail ?? null)
+        return
+      }
+      if (result.ends !== undefined) this.#endAfter(result.ends)
+      this.guard("login", enter)
     }
     // A login that throws before it returns a promise is caught by who called this.
     login.judge({ device, username, password, certificates, gone }).then(judged, (error: unknown) => {
       if (this.#ended) return
       this.#options.witness.say({ kind: "fault", where: "login", deviceId: device, error })
-      this.#refuseConnect("login-unavailable", 3)
+      this.#refuseConnect("login-unavailable", 3, "the login could not be judged, by a fault of the service")
     })
   }
 
@@ -153,7 +183,8 @@ export class Session {
     }
     if (this.#deviceId === null || packet.topic !== statementsTopic(this.#deviceId)) {
       this.#options.budget.release(ticket.bytes)
-      this.#options.gate.refuse("wrong-topic")
+      const detail = explainPublish(packet.topic, this.#deviceId ?? "", answerSealed !== undefined)
+      this.#options.gate.refuse("wrong-topic", detail)
       return
     }
     if (ticket.sizeDiscarded !== null) {
@@ -164,7 +195,11 @@ export class Session {
 
   /** What a subscription to `topic` is granted: only one's own receipts, and answers about sealed ones. */
   maySubscribe(topic: string): boolean {
-    return this.isReceipts(topic) || this.#isSealedTopic(topic)
+    if (this.isReceipts(topic) || this.#isSealedTopic(topic)) return true
+    const { witness, answerSealed } = this.#options
+    const detail = explainSubscribe(topic, this.#deviceId ?? "", answerSealed !== undefined)
+    witness.deniedSubscription(this.#deviceId, detail, this.#denied++ < deniedToldMax)
+    return false
   }
 
   isReceipts(topic: string): boolean {
@@ -190,6 +225,7 @@ export class Session {
   end(): void {
     if (this.#ended) return
     this.#ended = true
+    this.#forgetLoginEnd()
     this.#gone?.abort()
     if (this.#place === null) return
     this.#options.witness.dropped(this.#turns.length)
@@ -207,8 +243,15 @@ export class Session {
     }
   }
 
-  #refuseConnect(reason: RefusedReason, returnCode: number): false {
-    this.#options.gate.markRefused(reason)
+  /** The token or certificate by which this connection was opened expires, and the connection with it. */
+  #endAfter({ afterMs, reason }: LoginEnd): void {
+    this.#forgetLoginEnd = setLongTimer(afterMs, () =>
+      this.#options.gate.refuse(reason, "it expired while its connection was open: log in again"),
+    )
+  }
+
+  #refuseConnect(reason: RefusedReason, returnCode: number, detail: string | null): false {
+    this.#options.gate.markRefused(reason, detail)
     this.#options.gate.writeLast(connack(returnCode))
     return false
   }
@@ -330,4 +373,16 @@ export class Session {
   #encodeReceipt(receipt: Uint8Array): Uint8Array {
     return encodeReceiptPacket(this.#deviceId ?? "", receipt)
   }
+}
+
+function explainVersion({
+  protocolVersion,
+  protocolId,
+  bridgeMode,
+}: ConnectPacket & { bridgeMode?: boolean }) {
+  if (bridgeMode === true)
+    return "the client connects as a bridge: only MQTT 3.1.1 of a client is spoken here"
+  const spoken =
+    protocolVersion === 5 ? "MQTT 5" : `${showText(protocolId ?? "")} version ${String(protocolVersion)}`
+  return `the client speaks ${spoken}, and only MQTT 3.1.1 is spoken here: set protocol version 4 in its options`
 }

@@ -30,6 +30,8 @@ export interface Connecting {
   readonly isProxied?: boolean
   readonly isPlaintextAllowed?: boolean
   readonly isAnonymousAllowed?: boolean
+  /** Of web pages that may connect over WebSocket. */
+  readonly webOrigins?: readonly string[]
 }
 
 export interface Connections {
@@ -50,6 +52,8 @@ export interface ConnectionsNeeds {
   readonly counters: BrokerCounters
   readonly certificateNotAfter: (seconds: number) => void
   readonly log: Logger
+  /** The same that is logged, for people who watch a device. */
+  readonly tell?: (event: BrokerEvent) => void
 }
 
 export const clockSkewSecondsDefault = 60
@@ -102,9 +106,13 @@ export async function openConnections(connecting: Connecting, needs: Connections
     isProxied: connecting.isProxied ?? false,
     isPlaintextAllowed: connecting.isPlaintextAllowed ?? false,
     isAnonymousAllowed: connecting.isAnonymousAllowed ?? false,
+    webOrigins: connecting.webOrigins ?? [],
     limits: needs.limits,
     counters: needs.counters,
-    say: (event) => logEvent(log, event),
+    say: (event) => {
+      logEvent(log, event)
+      needs.tell?.(event)
+    },
   }).catch((error: unknown) => {
     throw explainListener(error, listeners)
   })
@@ -189,7 +197,18 @@ function logEvent(log: Logger, event: BrokerEvent): void {
       "a fault of ours closed a connection",
     )
   } else if (event.kind === "refused-connection") {
-    log.warn({ reason: event.reason, device: event.deviceId }, "connection refused")
+    const { reason, deviceId: device, clientId: client, detail } = event
+    log.warn(
+      {
+        reason,
+        device,
+        ...(device === null && client !== null ? { client } : {}),
+        ...(detail === null ? {} : { detail }),
+      },
+      "connection refused",
+    )
+  } else if (event.kind === "denied-subscription") {
+    log.warn({ device: event.deviceId, detail: event.detail }, "subscription denied")
   }
 }
 

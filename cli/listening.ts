@@ -24,6 +24,7 @@ export interface ListeningOptions {
   readonly proxyProtocol: boolean
   readonly allowPlaintext: boolean
   readonly allowAnonymous: boolean
+  readonly wsOrigin?: readonly string[]
   readonly limit: Partial<BrokerLimits>
 }
 
@@ -61,7 +62,22 @@ export function addListeningOptions(command: Command): Command {
     .option("--proxy-protocol", "every connection begins with a PROXY header of version 1 or 2", false)
     .option("--allow-plaintext", "listen without TLS outside loopback too", false)
     .option("--allow-anonymous", "listen without required logins outside loopback too", false)
+    .option(
+      "--ws-origin <origin>",
+      "a web page's origin, such as https://app.example.org, that may connect over WebSocket; as often as needed",
+      addOrigin,
+    )
     .addOption(limitOption())
+}
+
+/** As browsers write it (RFC 6454 §6.2), or `null`, which is what they say of a page from a file. */
+function addOrigin(text: string, before: readonly string[] = []): readonly string[] {
+  const origin = text === "null" ? "null" : URL.canParse(text) ? new URL(text).origin : null
+  if (origin === null || text.replace(/\/$/, "") !== origin)
+    throw new InvalidArgumentError(
+      "It must be a scheme, a host and at most a port, such as https://app.example.org.",
+    )
+  return [...before, origin]
 }
 
 /** @param portDefault 0: a free one, which the log's line "ready" names */
@@ -136,6 +152,7 @@ export function readConnecting(options: ListeningOptions, command: Command): Con
     isProxied: options.proxyProtocol,
     isPlaintextAllowed: options.allowPlaintext,
     isAnonymousAllowed: options.allowAnonymous,
+    ...(options.wsOrigin === undefined ? {} : { webOrigins: options.wsOrigin }),
   }
   const fault = findConnectingFault(connecting)
   if (fault !== null) throw new UsageFault(fault)

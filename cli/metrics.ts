@@ -107,6 +107,11 @@ export function makeIngestMetrics(registry: Registry): IngestMetrics {
     labelNames: ["reason"],
     registers,
   })
+  const deniedSubscriptions = new Counter({
+    name: "tidemark_mqtt_subscriptions_denied_total",
+    help: "Topics of SUBSCRIBEs that were answered by 0x80, since a device hears its own receipts only.",
+    registers,
+  })
   const unanswered = new Counter({
     name: "tidemark_mqtt_unanswered_total",
     help: "Messages whose connection closed before their answer could be given; they are judged all the same.",
@@ -140,6 +145,7 @@ export function makeIngestMetrics(registry: Registry): IngestMetrics {
       disconnected: () => connections.dec(),
       delayed: () => delayedConnects.inc(),
       refusedConnection: (reason) => refusedConnections.inc({ reason }),
+      deniedSubscription: () => deniedSubscriptions.inc(),
       dropped: (count) => unanswered.inc(count),
     },
     intake: {

@@ -1,4 +1,8 @@
-/** Receipts as they are given, for people who watch a device. It costs nothing while nobody watches. */
+/**
+ * Receipts as they are given, and refusals of connections that got none, for people who watch a device. It costs nothing
+ * while nobody watches.
+ */
+import type { BrokerEvent } from "../broker/counters.ts"
 import { formatHex } from "../chain/bytes.ts"
 import { type Receipt, decodeReceipt } from "../chain/receipt.ts"
 import { type Verdict, parseVerdictCode, verdictAdvice } from "../chain/verdict.ts"
@@ -23,7 +27,25 @@ export interface ReceiptTold {
   readonly tookMs: number
 }
 
-type Listener = (told: ReceiptTold) => void
+/** A connection that was refused or closed for what its client did, or a subscription that was denied. */
+export interface RefusalTold {
+  readonly kind: "refusal"
+  readonly what: "connection" | "subscription"
+  /** Null where the client id has not the form of a device id, or was not read. */
+  readonly device: string | null
+  /** The client id as it was sent, escaped; null where it was not read. */
+  readonly client: string | null
+  /** As it is counted. */
+  readonly reason: string
+  /** What was sent, the rule that it breaks, and what mends it; null where the reason says all. */
+  readonly rule: string | null
+  /** The service's clock, Unix seconds. */
+  readonly now: number
+}
+
+export type Told = ReceiptTold | RefusalTold
+
+type Listener = (told: Told) => void
 
 export class ReceiptFeed {
   readonly #listeners = new Set<{ readonly device: string | null; readonly listener: Listener }>()
@@ -59,6 +81,19 @@ export class ReceiptFeed {
     }
   }
 
+  /** Tells readers of the device; of a client id that is no device's, also those whose device's id is in it. */
+  tellEvent(event: BrokerEvent): void {
+    if (this.#listeners.size === 0) return
+    const told = refusalOf(event)
+    if (told === null) return
+    for (const { device, listener } of this.#listeners) {
+      const isMeant =
+        device === null ||
+        (told.device === null ? told.client?.includes(device) === true : told.device === device)
+      if (isMeant) listener(told)
+    }
+  }
+
   #tell(device: string, answer: IntakeAnswer, tookMs: number): void {
     if (answer.kind !== "receipt") return
     const listening = [...this.#listeners].filter((one) => one.device === null || one.device === device)
@@ -83,4 +118,17 @@ function tell(device: string, { code, seq, head, now }: Receipt, rule: string, t
     now,
     tookMs: Math.round(tookMs * 10) / 10,
   }
+}
+
+function refusalOf(event: BrokerEvent): RefusalTold | null {
+  const now = Math.floor(Date.now() / 1000)
+  if (event.kind === "refused-connection") {
+    const { deviceId: device, clientId: client, reason, detail: rule } = event
+    return { kind: "refusal", what: "connection", device, client, reason, rule, now }
+  }
+  if (event.kind === "denied-subscription") {
+    const { deviceId: device, detail: rule } = event
+    return { kind: "refusal", what: "subscription", device, client: null, reason: "not-granted", rule, now }
+  }
+  return null
 }

@@ -2,12 +2,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { isIP } from "node:net"
 import { devicePattern } from "../chain/statement.ts"
-import type { ReceiptFeed, ReceiptTold } from "./receipt-feed.ts"
+import type { ReceiptFeed, Told } from "./receipt-feed.ts"
 
 /** One line of the stream. `dropped` is the last one: the reader was too slow. An empty line says that nothing happened. */
 export type ReceiptLine =
   | { readonly kind: "listening"; readonly device: string | null }
-  | ReceiptTold
+  | Told
   | { readonly kind: "dropped"; readonly rule: string }
 
 export interface StreamLimits {

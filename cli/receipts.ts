@@ -4,7 +4,7 @@ import { isRefusal } from "../chain/verdict.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { ignoreBrokenPipe, print, say } from "./output.ts"
-import type { ReceiptTold } from "./receipt-feed.ts"
+import type { ReceiptTold, RefusalTold } from "./receipt-feed.ts"
 import type { ReceiptLine } from "./receipt-stream.ts"
 import { type Running, httpOf, listReceiving } from "./running.ts"
 import { waitForSignal } from "./signal.ts"
@@ -84,7 +84,8 @@ async function follow(
 function show(told: ReceiptLine, line: string, isJson: boolean): void {
   if (told.kind === "listening") say(`listening to ${told.device ?? "all devices"}; Ctrl-C ends`)
   else if (told.kind === "dropped") say(`the service closed this stream: ${told.rule}`)
-  else print(isJson ? line : formatReceipt(told))
+  else if (isJson) print(line)
+  else print(told.kind === "receipt" ? formatReceipt(told) : formatRefusal(told))
 }
 
 /** One line for what is well, and one more with the advice for what is not. */
@@ -97,6 +98,14 @@ export function formatReceipt(told: ReceiptTold): string {
   return isPlain
     ? line
     : `${line}\n  ${isRefusal(verdict) ? "refused" : "remark"}: ${rule}\n  then: ${advice}`
+}
+
+/** One line for what happened, and one more for the rule. */
+export function formatRefusal({ what, device, client, reason, rule, now }: RefusalTold): string {
+  const time = new Date(now * 1000).toISOString().slice(11, 19)
+  const who = device ?? (client === null ? "a client" : `client id ${client}`)
+  const line = `${time}  ${who}  ${what === "connection" ? "connection refused" : "subscription denied"}: ${reason}`
+  return rule === null ? line : `${line}\n  rule: ${rule}`
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -63,6 +63,7 @@ export async function startIngest(
     answerSealed: sealed.answer,
     limits,
     counters: metrics.broker,
+    tell: (event) => feed.tellEvent(event),
     certificateNotAfter: (seconds) => metrics.certificateNotAfter(seconds),
     log,
   }).catch(async (error: unknown) => {

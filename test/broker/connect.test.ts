@@ -1,5 +1,6 @@
-import { expect, test, vi } from "vitest"
+import { expect, onTestFinished, test, vi } from "vitest"
 import { startBroker } from "../../broker/broker.ts"
+import { setLongTimer } from "../../broker/long-timer.ts"
 import { RawClient } from "./raw-client.ts"
 import { acceptAll, accepted, ScriptedSubmit } from "./scripted-submit.ts"
 import { standBroker } from "./stand.ts"
@@ -41,6 +42,61 @@ test("a client id is a device id, or CONNACK 2 says that it is not", async () =>
     expect([clientId, await returnCodeFor(stand.port, { clientId })]).toEqual([clientId, 2])
   expect(stand.refusals).toEqual(bad.map(() => "identifier"))
   expect(submit.opened).toEqual(good)
+})
+
+test("field D4: a client id with : or . is told with its pattern, as it was sent, and does nothing to a terminal", async () => {
+  const stand = await standBroker(new ScriptedSubmit(acceptAll))
+  for (const clientId of ["sensor:k7", "k.7", "k7\u202e\u009b2J"])
+    expect(await returnCodeFor(stand.port, { clientId })).toBe(2)
+  expect(stand.events.filter(({ kind }) => kind === "refused-connection")).toEqual(
+    ['"sensor:k7"', '"k.7"', '"k7\\u{202e}\\u{9b}2J"'].map((clientId) => ({
+      kind: "refused-connection",
+      reason: "identifier",
+      deviceId: null,
+      clientId,
+      detail: "the client id is the device id, and must match ^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$",
+    })),
+  )
+})
+
+test("field D4: MQTT 5 is told with the client id and the version that is spoken", async () => {
+  const stand = await standBroker(new ScriptedSubmit(acceptAll))
+  expect(await returnCodeFor(stand.port, { clientId: "k7", protocolVersion: 5 })).toBe(1)
+  expect(await returnCodeFor(stand.port, { clientId: "k7", protocolId: "MQIsdp", protocolVersion: 3 })).toBe(
+    1,
+  )
+  expect(stand.events.filter(({ kind }) => kind === "refused-connection")).toMatchObject(
+    ["MQTT 5", '"MQIsdp" version 3'].map((spoken) => ({
+      reason: "protocol-version",
+      deviceId: "k7",
+      detail: `the client speaks ${spoken}, and only MQTT 3.1.1 is spoken here: set protocol version 4 in its options`,
+    })),
+  )
+})
+
+test("field S4: a connection ends when what it was opened by expires, and says so", async () => {
+  const ends = { afterMs: 50, reason: "token-expired" } as const
+  const judge = () => Promise.resolve({ kind: "accepted", ends } as const)
+  const stand = await standBroker(new ScriptedSubmit(acceptAll), {}, { login: { judge, isRequired: true } })
+  const client = await RawClient.connect(stand.port, "k7")
+  client.publish("before its end")
+  await client.expect("puback")
+  await client.readUntilClose()
+  expect(stand.events.at(-1)).toMatchObject({ reason: "token-expired", deviceId: "k7" })
+})
+
+test("what expires in a year neither ends at once nor never", () => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const year = 366 * 24 * 3_600_000
+  let runs = 0
+  setLongTimer(year, () => (runs += 1))
+  const forget = setLongTimer(year, () => (runs += 100))
+  vi.advanceTimersByTime(year - 1)
+  forget()
+  expect(runs).toBe(0)
+  vi.advanceTimersByTime(year)
+  expect(runs).toBe(1)
 })
 
 test("a refused CONNACK arrives at a client that already pipelined a statement behind its CONNECT", async () => {

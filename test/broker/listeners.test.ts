@@ -3,10 +3,10 @@ import { generate } from "mqtt-packet"
 import { expect, test } from "vitest"
 import { WebSocket } from "ws"
 import { startBroker } from "../../broker/broker.ts"
-import { transports } from "../../broker/transport.ts"
+import { type Transport, transports } from "../../broker/transport.ts"
 import { makeServerCertificate } from "./certificate.ts"
 import { acceptAll, ScriptedSubmit } from "./scripted-submit.ts"
-import { standBroker } from "./stand.ts"
+import { type Stand, standBroker } from "./stand.ts"
 import { everyTransport, openSocket, openTls, portOf, serverCertificate, tlsOf, urlOf } from "./transports.ts"
 
 const stock: IClientOptions = { clientId: "k7", reconnectPeriod: 0, ca: serverCertificate.pem }
@@ -256,3 +256,62 @@ test("closing ends those who have not come to the gate yet", async () => {
   await Promise.all(early.map(({ closed }) => closed))
   expect(stand.refusals).toEqual([])
 })
+
+/** How an upgrade that a browser asks for from a page of `origin` ends; `host` is the name that it asks for. */
+function upgradeFrom(
+  stand: Stand,
+  transport: Transport,
+  origin: string | undefined,
+  host?: string,
+): Promise<string> {
+  const socket = new WebSocket(urlOf(stand, transport), "mqtt", {
+    ca: serverCertificate.pem,
+    ...(origin === undefined ? {} : { origin }),
+    ...(host === undefined ? {} : { headers: { host } }),
+  })
+  return new Promise((resolve) => {
+    socket.on("open", () => {
+      socket.close()
+      resolve("open")
+    })
+    socket.on("unexpected-response", (_request, response) => {
+      resolve(String(response.statusCode))
+      response.destroy()
+    })
+    socket.on("error", () => {})
+  })
+}
+
+test.each(["ws", "wss"] as const)(
+  "field S9: over %s a web page connects only if it was named or is of this address",
+  async (transport) => {
+    const named = { ...everyTransport, webOrigins: ["https://app.example.org", "null"] }
+    const stand = await standBroker(new ScriptedSubmit(acceptAll), {}, named)
+    const own = new URL(urlOf(stand, transport)).host
+    const upgrade = (origin: string | undefined, host?: string) => upgradeFrom(stand, transport, origin, host)
+    expect(await upgrade(undefined)).toBe("open")
+    expect(await upgrade(`http://${own}`)).toBe("open")
+    expect(await upgrade(`https://${own}`)).toBe("open")
+    expect(await upgrade("https://app.example.org")).toBe("open")
+    expect(await upgrade("null")).toBe("open")
+    expect(stand.refusals).toEqual([])
+    const foreign = [
+      "https://evil.example",
+      "https://app.example.org:8443",
+      "http://app.example.org",
+      "https://app.example.org.evil.example",
+      "http://127.0.0.1",
+      "http://127.0.0.1:1",
+      "not an origin",
+    ]
+    for (const origin of foreign) expect([origin, await upgrade(origin)]).toEqual([origin, "403"])
+    // A name of the web that was pointed at this machine.
+    expect(await upgrade("http://evil.example:8083", "evil.example:8083")).toBe("403")
+    expect(stand.refusals).toEqual([...foreign, ""].map(() => "websocket-origin"))
+    expect(stand.events.find(({ kind }) => kind === "refused-connection")).toMatchObject({
+      reason: "websocket-origin",
+      detail:
+        'a web page of "https://evil.example" may not connect: name it with --ws-origin if it is meant to',
+    })
+  },
+)

@@ -13,6 +13,8 @@ export interface Stand {
   readonly count: { connected: number; disconnected: number; dropped: number }
   /** Connects that had to wait for their turn. */
   readonly delays: { count: number }
+  /** Topics of SUBSCRIBEs that were not granted. */
+  readonly denials: { count: number }
   /** Resolves once `done()` holds; it is looked at after each count. */
   until(done: () => boolean): Promise<void>
 }
@@ -27,6 +29,7 @@ export async function standBroker(
   const events: BrokerEvent[] = []
   const count = { connected: 0, disconnected: 0, dropped: 0 }
   const delays = { count: 0 }
+  const denials = { count: 0 }
   let watching: { done: () => boolean; resolve: () => void }[] = []
   const look = (): void => {
     const ready = watching.filter((each) => each.done())
@@ -54,6 +57,10 @@ export async function standBroker(
         refusals.push(reason)
         look()
       },
+      deniedSubscription() {
+        denials.count++
+        look()
+      },
       dropped(messages) {
         count.dropped += messages
         look()
@@ -73,6 +80,7 @@ export async function standBroker(
     events,
     count,
     delays,
+    denials,
     until: (done) =>
       done() ? Promise.resolve() : new Promise((resolve) => watching.push({ done, resolve })),
   }

@@ -1,6 +1,7 @@
 import { generate } from "mqtt-packet"
 import { expect, test } from "vitest"
 import { makeRandom } from "../../devices-sim/random.ts"
+import { explainPublish } from "../../broker/topic.ts"
 import { RawClient } from "./raw-client.ts"
 import { acceptAll, accepted, head, ScriptedSubmit } from "./scripted-submit.ts"
 import { standBroker } from "./stand.ts"
@@ -43,6 +44,50 @@ test.each(foreign)(
     expect(submit.asked.map((asked) => [asked.deviceId, asked.message.kind])).toEqual([["k8", "question"]])
   },
 )
+
+test.each([
+  ["v1/k7/statement", "did you mean v1/k7/statements?; "],
+  ["/v1/k7/statements", "did you mean v1/k7/statements?; "],
+  ["v1/k8/statements", 'that topic is of device "k8", and this client id is k7; '],
+  ["v1/k7/receipts", "receipts are what the service publishes; "],
+  ["v1/k7/receipt", "receipts are what the service publishes; "],
+  ["sensors/heart-rate", ""],
+])("field D4: a message to %s is told with its topic and what was meant", async (topic, why) => {
+  const stand = await standBroker(new ScriptedSubmit(acceptAll))
+  const client = await RawClient.connect(stand.port, "k7")
+  client.publish("a reading", { topic })
+  expect(await client.readUntilClose()).toEqual([])
+  expect(stand.events.at(-1)).toEqual({
+    kind: "refused-connection",
+    reason: "wrong-topic",
+    deviceId: "k7",
+    clientId: '"k7"',
+    detail: `a message to "${topic}": ${why}k7 publishes to v1/k7/statements only`,
+  })
+})
+
+test("field D4: a denied SUBSCRIBE is counted and told with its topic, at most four times a connection", async () => {
+  const stand = await standBroker(new ScriptedSubmit(acceptAll))
+  const client = await RawClient.connect(stand.port, "k7")
+  const topics = ["v1/k7/receipt", "v1/+/receipts", "v1/k7/statements", "v1/k8/receipts", "x", "y"]
+  for (const topic of topics) await client.subscribe([topic])
+  expect(stand.denials.count).toBe(topics.length)
+  const told = stand.events.flatMap((event) => (event.kind === "denied-subscription" ? [event.detail] : []))
+  const rule = "k7 subscribes to v1/k7/receipts only"
+  expect(told).toEqual([
+    `a subscription to "v1/k7/receipt": did you mean v1/k7/receipts?; ${rule}`,
+    `a subscription to "v1/+/receipts": there are no wildcards; ${rule}`,
+    `a subscription to "v1/k7/statements": statements are handed to nobody; ${rule}`,
+    `a subscription to "v1/k8/receipts": that topic is of device "k8", and this client id is k7; ${rule}`,
+  ])
+  expect(stand.refusals).toEqual([])
+})
+
+test("a topic of 65,000 bytes is told by its beginning, and costs no comparison", () => {
+  const detail = explainPublish(`v1/k7/${"x".repeat(65_000)}`, "k7", true)
+  expect(detail.length).toBeLessThan(300)
+  expect(detail).toContain("… (65006 characters)")
+})
 
 test("a forged $SYS/x/new/clients disconnects its forger only", async () => {
   const stand = await standBroker(new ScriptedSubmit(acceptAll))

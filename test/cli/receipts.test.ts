@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process"
 import { request } from "node:http"
 import { afterAll, expect, onTestFinished, test } from "vitest"
+import { pino } from "pino"
 import { ReceiptFeed } from "../../cli/receipt-feed.ts"
+import { formatRefusal } from "../../cli/receipts.ts"
 import type { ReceiptLine } from "../../cli/receipt-stream.ts"
 import { RawClient } from "../broker/raw-client.ts"
 import { openServiceStand } from "../ingest/service-stand.ts"
@@ -46,6 +48,69 @@ test("a reader sees the receipts of its device as they are given, and those of n
   expect(value).toMatchObject({ advice: expect.stringContaining("make"), headEntry: "00".repeat(32) })
   expect(JSON.stringify(value)).not.toContain("secret")
   controller.abort()
+})
+
+test("field D4: a reader sees why a connection or a subscription got no receipt, in the stream and in the log", async () => {
+  const lines: string[] = []
+  const stand = await openServiceStand({
+    service: { log: pino({ level: "warn" }, { write: (line: string) => void lines.push(line) }) },
+  })
+  onTestFinished(() => stand.close())
+  const controller = new AbortController()
+  const url = `http://127.0.0.1:${stand.service.http}/v1/receipts`
+  const [own, all, other] = ["?device=k7", "", "?device=k9"].map((query) =>
+    linesOf(url + query, controller.signal),
+  ) as [AsyncGenerator<ReceiptLine>, AsyncGenerator<ReceiptLine>, AsyncGenerator<ReceiptLine>]
+  for (const stream of [own, all, other]) await stream.next()
+  const refused = async (clientId: string, options: object = {}): Promise<void> => {
+    const client = await RawClient.open(stand.service.mqtt, clientId)
+    client.sendConnect(options)
+    await client.readUntilClose()
+  }
+  await refused("k7", { protocolVersion: 5 })
+  await refused("sensor:k7")
+  const typo = await RawClient.connect(stand.service.mqtt, "k7")
+  await typo.subscribe(["v1/k7/receipt"])
+  typo.publish("secret words", { topic: "v1/k7/statement" })
+  await typo.readUntilClose()
+  await refused("k9.x")
+  const told = [
+    { what: "connection", device: "k7", reason: "protocol-version", rule: expect.stringContaining("MQTT 5") },
+    { what: "connection", device: null, client: '"sensor:k7"', reason: "identifier" },
+    { what: "subscription", device: "k7", rule: expect.stringContaining("did you mean v1/k7/receipts?") },
+    { device: "k7", reason: "wrong-topic", rule: expect.stringContaining("did you mean v1/k7/statements?") },
+  ]
+  const last = { device: null, client: '"k9.x"', reason: "identifier" }
+  for (const one of told) {
+    expect((await own.next()).value).toMatchObject({ kind: "refusal", ...one })
+    expect((await all.next()).value).toMatchObject({ kind: "refusal", ...one })
+  }
+  expect((await all.next()).value).toMatchObject(last)
+  expect((await other.next()).value).toMatchObject(last)
+  const logged = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+  expect(logged).toMatchObject([
+    { msg: "connection refused", reason: "protocol-version", device: "k7" },
+    { msg: "connection refused", reason: "identifier", client: '"sensor:k7"' },
+    { msg: "subscription denied", device: "k7", detail: expect.stringContaining("v1/k7/receipt") },
+    { msg: "connection refused", reason: "wrong-topic", detail: expect.stringContaining("v1/k7/statement") },
+    { msg: "connection refused", client: '"k9.x"' },
+  ])
+  expect(lines.join("")).not.toContain("secret")
+  expect((await stand.metrics()).get("tidemark_mqtt_subscriptions_denied_total")).toBe(1)
+  controller.abort()
+})
+
+test("field D4: a refusal is printed with its rule", () => {
+  const told = { kind: "refusal", what: "connection", client: null, now: 1_748_764_802 } as const
+  expect(formatRefusal({ ...told, device: "k7", reason: "wrong-topic", rule: "did you mean …" })).toBe(
+    "08:00:02  k7  connection refused: wrong-topic\n  rule: did you mean …",
+  )
+  expect(formatRefusal({ ...told, device: null, client: '"k.7"', reason: "identifier", rule: null })).toBe(
+    '08:00:02  client id "k.7"  connection refused: identifier',
+  )
+  expect(formatRefusal({ ...told, device: null, reason: "tls", rule: null })).toBe(
+    "08:00:02  a client  connection refused: tls",
+  )
 })
 
 test("a reader that comes by another name than this machine's own is refused, and so is an id that is none", async () => {
