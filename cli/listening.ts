@@ -65,13 +65,13 @@ export function addListeningOptions(command: Command): Command {
     .option(
       "--ws-origin <origin>",
       "a web page's origin, such as https://app.example.org, that may connect over WebSocket; as often as needed",
-      addOrigin,
+      addWebOrigin,
     )
     .addOption(limitOption())
 }
 
 /** As browsers write it (RFC 6454 §6.2), or `null`, which is what they say of a page from a file. */
-function addOrigin(text: string, before: readonly string[] = []): readonly string[] {
+function addWebOrigin(text: string, before: readonly string[] = []): readonly string[] {
   const origin = text === "null" ? "null" : URL.canParse(text) ? new URL(text).origin : null
   if (origin === null || text.replace(/\/$/, "") !== origin)
     throw new InvalidArgumentError(
