@@ -1,5 +1,5 @@
 /** One MQTT 3.1.1 connection of a device by mqtt.js: opened once, closed once, and never opened again by itself. */
-import { connect } from "mqtt"
+import { type IClientOptions, connect } from "mqtt"
 import type { Signer } from "./device-sign.ts"
 import { makeJwt } from "./jwt.ts"
 
@@ -23,6 +23,17 @@ export interface Service {
   readonly connectMsMax?: number
 }
 
+/** How a connection ended. */
+export type LinkFailure =
+  /** The service refused CONNECT with this code (MQTT 3.1.1 §3.2.2.3). */
+  | { readonly kind: "connack"; readonly code: number }
+  /** CONNACK did not come in this time. */
+  | { readonly kind: "silent"; readonly waitedMs: number }
+  /** An error of the socket, TLS, WebSocket or MQTT; `code` as Node gives it. */
+  | { readonly kind: "error"; readonly code: string | null; readonly message: string }
+  /** The other side closed without a word. */
+  | { readonly kind: "closed" }
+
 export interface LinkListener {
   connected(): void
   receipt(payload: Uint8Array): void
@@ -30,8 +41,8 @@ export interface LinkListener {
   sealed?(payload: Uint8Array): void
   /** PUBACK of the publish with this number. */
   acknowledged(number: number): void
-  /** Called once, whoever closed. `reason` is for a log. */
-  closed(reason: string | null): void
+  /** Called once, whoever closed. `reason` is for a log; `failure` says more about it, where it is known. */
+  closed(reason: string | null, failure?: LinkFailure): void
 }
 
 export interface Link {
@@ -49,6 +60,7 @@ export interface Link {
 }
 
 const endMsMax = 1_000
+export const connectMsMaxDefault = 10_000
 
 /** With what a JWT is made: the device's key and its clock. */
 export interface LinkKey {
@@ -63,30 +75,34 @@ export type OpenLink = (deviceId: string, service: Service, key: LinkKey, listen
 export function openLink(deviceId: string, service: Service, key: LinkKey, listener: LinkListener): Link {
   const { token, jwt } = service
   const password = jwt === undefined ? token : makeJwt(deviceId, jwt.origin, key.signer, key.nowSeconds)
+  const connectMsMax = service.connectMsMax ?? connectMsMaxDefault
   const client = connect(service.url, {
+    // mqtt.js leaves out the brackets of an IPv6 address (MQTT.js#1569).
+    transformWsUrl: (made) => withAddress(made, service.url),
     ...(service.ca === undefined ? {} : { ca: readPem(service.ca) }),
     ...(service.certificate === undefined ? {} : { cert: readPem(service.certificate) }),
     ...(service.key === undefined ? {} : { key: readPem(service.key) }),
-    ...(service.servername === undefined ? {} : { servername: service.servername }),
+    ...namedAs(service),
     clientId: deviceId,
     protocolVersion: 4,
     clean: true, // the memory is the chain, not the broker
     reconnectPeriod: 0, // when to connect again is the device's decision
     resubscribe: false,
     keepalive: service.keepaliveSeconds ?? 30,
-    connectTimeout: service.connectMsMax ?? 10_000,
+    connectTimeout: connectMsMax,
     ...(password === undefined ? {} : { username: deviceId, password }),
   })
   const sealedTopic = `v1/${deviceId}/sealed`
   let hasAskedSealed = false
   let isClosed = false
   let reason: string | null = null
+  let failure: LinkFailure = { kind: "closed" }
 
   function close(): void {
     if (isClosed) return
     isClosed = true
     client.end(true)
-    listener.closed(reason)
+    listener.closed(reason, failure)
   }
 
   client.on("connect", () => {
@@ -99,7 +115,9 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
   })
   // Behind every error comes `close`; without a listener it would end the process.
   client.on("error", (error) => {
-    reason ??= error.message === "" && "code" in error ? String(error.code) : error.message
+    if (reason !== null) return
+    reason = error.message === "" && "code" in error ? String(error.code) : error.message
+    failure = sortError(error, connectMsMax)
   })
   client.on("close", close)
 
@@ -108,6 +126,7 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
       client.subscribe(`v1/${deviceId}/receipts`, { qos: 0 }, (error) => {
         // A subscription that is not granted leaves the device without an answer: begin again.
         if (error === null || isClosed) return
+        if (reason === null) failure = { kind: "error", code: null, message: error.message }
         reason ??= error.message
         close()
       })
@@ -145,6 +164,30 @@ export function openLink(deviceId: string, service: Service, key: LinkKey, liste
     },
     cut: close,
   }
+}
+
+/** mqtt.js gives the code of a CONNACK as a number, and that of Node's errors as a text. */
+function sortError(error: Error, waitedMs: number): LinkFailure {
+  const { message } = error
+  const code = "code" in error ? error.code : null
+  if (typeof code === "number") return { kind: "connack", code }
+  if (message === "connack timeout") return { kind: "silent", waitedMs }
+  return { kind: "error", code: typeof code === "string" ? code : null, message }
+}
+
+/** mqtt.js's URL, whose scheme it may have changed for TLS, with host, port and path as they were given. */
+function withAddress(made: string, given: string): string {
+  const url = new URL(given)
+  url.username = url.password = ""
+  url.protocol = made.slice(0, made.indexOf(":"))
+  return url.href
+}
+
+/** mqtt.js hands some options of TLS on to WebSocket, and not this one. */
+function namedAs({ servername }: Service): IClientOptions {
+  if (servername === undefined) return {}
+  const wsOptions: NonNullable<IClientOptions["wsOptions"]> & { servername: string } = { servername }
+  return { servername, wsOptions }
 }
 
 function readPem(pem: string | Uint8Array): string {

@@ -6,7 +6,14 @@
 import { type Socket, connect as connectTcp } from "node:net"
 import { connect as connectTls } from "node:tls"
 import { type Packet, generate, parser } from "mqtt-packet"
-import { type Link, type OpenLink, type Service, openLink } from "./connection-mqtt.ts"
+import {
+  type Link,
+  type LinkFailure,
+  type OpenLink,
+  type Service,
+  connectMsMaxDefault,
+  openLink,
+} from "./connection-mqtt.ts"
 import { makeJwt } from "./jwt.ts"
 
 const endMsMax = 1_000
@@ -34,6 +41,7 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
   let isClosed = false
   let isSilent = false
   let reason: string | null = null
+  let failure: LinkFailure = { kind: "closed" }
   let pinging: NodeJS.Timeout | null = null
 
   const socket = openSocket(url, service, () => {
@@ -47,14 +55,22 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
       ...(password === undefined ? {} : { username: deviceId, password: Buffer.from(password) }),
     })
   })
+  const connectMsMax = service.connectMsMax ?? connectMsMaxDefault
   const connecting = setTimeout(() => {
-    reason ??= "no CONNACK in time"
+    fail("no CONNACK in time", { kind: "silent", waitedMs: connectMsMax })
     close()
-  }, service.connectMsMax ?? 10_000)
+  }, connectMsMax)
   const incoming = parser({ protocolVersion: 4 })
 
   function send(packet: Packet): void {
     if (!isClosed) socket.write(generate(packet))
+  }
+
+  /** The first reason is the one that counts. */
+  function fail(words: string, why: LinkFailure = { kind: "error", code: null, message: words }): void {
+    if (reason !== null) return
+    reason = words
+    failure = why
   }
 
   function close(): void {
@@ -63,7 +79,7 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
     clearTimeout(connecting)
     if (pinging !== null) clearInterval(pinging)
     socket.destroy()
-    listener.closed(reason)
+    listener.closed(reason, failure)
   }
 
   function take(packet: Packet): void {
@@ -72,7 +88,8 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
     switch (packet.cmd) {
       case "connack":
         if (packet.returnCode !== 0) {
-          reason ??= `Connection refused: ${connackWords[packet.returnCode ?? 0] ?? packet.returnCode}`
+          const code = packet.returnCode ?? 0
+          fail(`Connection refused: ${connackWords[code] ?? code}`, { kind: "connack", code })
           close()
           return
         }
@@ -82,7 +99,7 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
         return
       case "suback":
         if (packet.granted[0] === 0) return
-        reason ??= "the subscription was not granted"
+        fail("the subscription was not granted")
         close()
         return
       case "publish":
@@ -103,7 +120,7 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
   /** Whoever has not even answered the last one is gone, whatever the socket says. */
   function ping(): void {
     if (isSilent) {
-      reason ??= "no answer to PINGREQ"
+      fail("no answer to PINGREQ")
       close()
       return
     }
@@ -113,12 +130,13 @@ export const openWireLink: OpenLink = (deviceId, service, key, listener): Link =
 
   incoming.on("packet", take)
   incoming.on("error", (error: Error) => {
-    reason ??= error.message
+    fail(error.message)
     close()
   })
   socket.on("data", (chunk) => incoming.parse(chunk))
   socket.on("error", (error: NodeJS.ErrnoException) => {
-    reason ??= error.message === "" ? (error.code ?? null) : error.message
+    const { code = null, message } = error
+    fail(message === "" ? (code ?? "an error without a name") : message, { kind: "error", code, message })
   })
   socket.on("close", close)
 

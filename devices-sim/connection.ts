@@ -8,7 +8,7 @@
  *   service: { url: "mqtt://127.0.0.1:1883" },
  *   outbox: makeFileOutbox({ path: "k7.outbox", deviceId: "k7" }),
  * })
- * await device.start()
+ * await device.start({ timeoutMs: 10_000 }) // rejects with the reason where there is no connection by then
  * await device.publish([{ kind: "number", name: "heart-rate", unit: "beat/min", times: [1795000000], values: [72] }])
  * ```
  */
@@ -18,8 +18,8 @@ import { type SealedAnswer, decodeSealedAnswer, encodeSealedQuestion } from "../
 import { countPackReadings, encodePack } from "../chain/senml.ts"
 import type { Series } from "../chain/series.ts"
 import { type Content, contentSenml, devicePattern } from "../chain/statement.ts"
-import { type Verdict, parseVerdictCode } from "../chain/verdict.ts"
-import { type Link, type OpenLink, type Service, openLink } from "./connection-mqtt.ts"
+import { type Verdict, isRefusal, parseVerdictCode } from "../chain/verdict.ts"
+import { type Link, type LinkFailure, type OpenLink, type Service, openLink } from "./connection-mqtt.ts"
 import { type DeviceEvent, stepDevice, wakeDevice } from "./device.ts"
 import { type Signer, makeSpeaker } from "./device-sign.ts"
 import { type KeyStore, keysOf, makeMemoryKeyStore, wakeKeys } from "./key-store.ts"
@@ -33,9 +33,18 @@ import {
   deviceRulesDefault,
 } from "./device-state.ts"
 import { type Draft, type Outbox, makeMemoryOutbox } from "./outbox.ts"
+import {
+  type Trouble,
+  explainAlarm,
+  explainFailure,
+  explainRefusal,
+  explainStored,
+  nameService,
+} from "./trouble.ts"
+import { TroubleLog } from "./trouble-log.ts"
 
 export type { Alarm, DeviceRules, Outcome } from "./device-state.ts"
-export type { Link, LinkKey, LinkListener, OpenLink, Service } from "./connection-mqtt.ts"
+export type { Link, LinkFailure, LinkKey, LinkListener, OpenLink, Service } from "./connection-mqtt.ts"
 export type { Outbox } from "./outbox.ts"
 export { type Signer, makeSigner, signNatively } from "./device-sign.ts"
 export { makeFileOutbox } from "./outbox-file.ts"
@@ -64,6 +73,11 @@ export interface DeviceOptions {
    */
   readonly isPubackTrusted?: boolean
   readonly listener?: DeviceListener
+  /**
+   * Takes a line whenever the device cannot go on: why, and what would mend it; again at growing intervals while it lasts.
+   * Standard error by default; null for silence.
+   */
+  readonly log?: ((line: string) => void) | null
   /** The device's clock, Unix ms. */
   readonly clock?: () => number
   /** Chance in [0, 1), for the jitter of delays. */
@@ -104,8 +118,11 @@ export interface DeviceCounters {
   reconnects: number
 }
 
-/** What became of a content. `kept`: the device stopped or halted before it knew; a durable outbox still has it. */
-export type Delivery = (Outcome | { readonly kind: "kept" }) & {
+/**
+ * What became of a content. `kept`: the device stopped or halted, or `timeoutMs` was over, before it knew; a durable outbox
+ * still has it, and a device that runs goes on delivering it. `reason` says why it is not known.
+ */
+export type Delivery = (Outcome | { readonly kind: "kept"; readonly reason: string }) & {
   /** From the last publish to its PUBACK; null where there was none. */
   readonly ackMs: number | null
 }
@@ -118,6 +135,11 @@ export interface OpaqueContent {
 interface Pending {
   readonly resolve: (delivery: Delivery) => void
   readonly reject: (error: unknown) => void
+}
+
+interface Awaiting {
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
 }
 
 interface SealedAsked {
@@ -168,13 +190,27 @@ export class Device {
   private readonly ackMsByNumber = new Map<number, number>()
   /** Told by their receipts; their PUBACKs are on the way behind. */
   private readonly told = new Map<number, Outcome>()
+  /** `start` with a time: until the head is known. */
+  private readonly awaiting = new Set<Awaiting>()
+  /** Why there is no connection, or nothing is taken; null while all is well. */
+  private trouble: Trouble | null = null
+  private readonly troubles: TroubleLog
+  /** About single statements: nothing ends these. */
+  private readonly remarks: TroubleLog
+  /** This device ends the connection itself, and has said why where there is a reason. */
+  private isEnding = false
 
-  /** Throws a RangeError on an id that is none. */
+  /** Throws a RangeError on an id that is none, or a service that cannot be connected to as it is written. */
   constructor(options: DeviceOptions) {
     if (!devicePattern.test(options.id))
       throw new RangeError(`a device id must match ${devicePattern.source}`)
     this.id = options.id
     this.options = options
+    if (options.openLink === undefined) checkService(options.id, options.service)
+    const { log = writeToStandardError } = options
+    const write = (words: string): void => log?.(`device ${options.id}: ${words}`)
+    this.troubles = new TroubleLog(write)
+    this.remarks = new TroubleLog(write)
     this.context = {
       speaker: makeSpeaker(options.id, options.signer),
       rules: { ...deviceRulesDefault, ...options.rules },
@@ -201,8 +237,14 @@ export class Device {
     return this.state?.phase === "halted"
   }
 
-  /** Reads the outbox and begins to connect. Rejects where the outbox cannot be read. */
-  async start(): Promise<void> {
+  /**
+   * Reads the outbox and begins to connect.
+   *
+   * @param until with `timeoutMs` it resolves when the service has told the head of the chain; without, at once
+   * @throws Error where the outbox cannot be read; after `timeoutMs` with the reason why there is no connection (rejects
+   *   both). The device goes on trying after that until `stop`
+   */
+  async start(until: { readonly timeoutMs?: number } = {}): Promise<void> {
     if (this.state === null) {
       const content = await this.outbox.load()
       const keys = await this.keyStore.load()
@@ -210,19 +252,54 @@ export class Device {
       this.state = wakeDevice(content)
     }
     await this.tell({ kind: "start" })
+    if (until.timeoutMs !== undefined) await this.connected(until.timeoutMs)
+  }
+
+  private async connected(timeoutMs: number): Promise<void> {
+    if (this.failure !== null) throw this.failure.error
+    if (this.state?.phase === "ready") return
+    await new Promise<void>((resolve, reject) => {
+      const awaiting: Awaiting = {
+        resolve: () => {
+          end()
+          resolve()
+        },
+        reject: (error) => {
+          end()
+          reject(error)
+        },
+      }
+      const cancel = this.timer(timeoutMs, () =>
+        awaiting.reject(
+          new Error(`device ${this.id}: not connected after ${timeoutMs / 1000} s: ${this.reason()}`),
+        ),
+      )
+      const end = (): void => {
+        cancel()
+        this.awaiting.delete(awaiting)
+      }
+      this.awaiting.add(awaiting)
+      this.lookForHead()
+    })
+  }
+
+  private reason(): string {
+    return this.trouble?.words ?? `${nameService(this.options.service)} has not answered yet`
   }
 
   /**
    * Says something: series become a SenML pack, other content goes as it is. May be called at any time after `start`,
    * also without a connection.
    *
-   * @param at iat in Unix seconds (the device's clock by default), and what the statement is about
-   * @returns what became of it, when that is final: hours later where the service is away for hours
+   * @param at iat in Unix seconds (the device's clock by default), what the statement is about, and how long to wait: after
+   *   `timeoutMs` it is `kept` with the reason, and is delivered later by itself. Do not publish it again
+   * @returns what became of it, when that is final: hours later where the service is away for hours. `log` says meanwhile
+   *   why it waits
    * @throws RangeError on series that make no pack (rejects); an Error where the outbox cannot be written
    */
   async publish(
     said: readonly Series[] | OpaqueContent,
-    at: { readonly iat?: number; readonly subject?: string } = {},
+    at: { readonly iat?: number; readonly subject?: string; readonly timeoutMs?: number } = {},
   ): Promise<Delivery> {
     if (this.state === null) throw new Error(`device ${this.id}: start() comes before publish()`)
     const isSeries = !("content" in said)
@@ -235,7 +312,26 @@ export class Device {
     const readings = isSeries ? countPackReadings(said) : null
     this.counters.made += 1
     return new Promise((resolve, reject) => {
-      void this.tell({ kind: "content", draft, readings }, { resolve, reject })
+      const cancel = this.keepAfter(at.timeoutMs, resolve)
+      const pending: Pending = {
+        resolve: (delivery) => {
+          cancel()
+          resolve(delivery)
+        },
+        reject: (error) => {
+          cancel()
+          reject(error)
+        },
+      }
+      void this.tell({ kind: "content", draft, readings }, pending)
+    })
+  }
+
+  private keepAfter(timeoutMs: number | undefined, resolve: (delivery: Delivery) => void): () => void {
+    if (timeoutMs === undefined) return () => {}
+    return this.timer(timeoutMs, () => {
+      const reason = this.trouble?.words ?? `no answer in ${timeoutMs / 1000} s`
+      resolve({ kind: "kept", reason, ackMs: null })
     })
   }
 
@@ -279,7 +375,7 @@ export class Device {
   async askSealed(seq?: number): Promise<SealedAnswer> {
     const { link } = this
     if (link?.askSealed === undefined || this.head === null)
-      throw new Error(`device ${this.id}: there is no connection to ask over`)
+      throw new Error(`device ${this.id}: there is no connection to ask over: ${this.reason()}`)
     return new Promise((resolve, reject) => {
       this.sealedAsked.push({ resolve, reject })
       link.askSealed?.(encodeSealedQuestion(seq === undefined ? { kind: "newest" } : { kind: "seq", seq }))
@@ -291,15 +387,18 @@ export class Device {
     if (this.state === null) return
     const { link } = this
     // With nothing in flight the service gets a DISCONNECT; else it would wait with it for answers.
+    this.isEnding = true
     if (link !== null && this.sentAtMs.size === 0) {
       this.link = null
       await link.end()
     }
     await this.tell({ kind: "stop" })
     this.cancelTimer?.()
-    this.keepPending()
+    this.keepPending("the device was stopped")
+    this.giveUpWaiting("it was stopped")
     await this.outbox.close()
     this.state = null
+    this.isEnding = false
   }
 
   /** Events are taken one after the other, and the effects of each are done before those of the next. */
@@ -321,7 +420,8 @@ export class Device {
         const effects = this.queue.splice(0).flatMap((queued) => this.step(queued))
         await this.store(effects)
         for (const effect of effects) await this.perform(effect)
-        if (this.state?.phase === "halted") this.keepPending()
+        if (this.state?.phase === "halted") this.keepPending("the device has halted")
+        this.lookForHead()
       }
     } catch (error) {
       this.fail(error)
@@ -331,7 +431,7 @@ export class Device {
 
   private step({ event, pending }: Queued): readonly Effect[] {
     if (this.state === null) {
-      pending?.resolve({ kind: "kept", ackMs: null })
+      pending?.resolve({ kind: "kept", reason: "the device is stopped", ackMs: null })
       return []
     }
     if (pending !== undefined) this.pending.set(this.state.numberNext, pending)
@@ -366,7 +466,9 @@ export class Device {
         this.link?.subscribe()
         return
       case "disconnect":
+        this.isEnding = true
         this.link?.cut()
+        this.isEnding = false
         return
       case "store":
       case "keys":
@@ -381,12 +483,13 @@ export class Device {
         this.link.publish(effect.number, effect.bytes)
         return
       case "settle":
+        this.remark(effect.outcome)
         if (effect.outcome.kind === "stored") this.counters.stored += 1
         if (this.sentAtMs.has(effect.number)) this.told.set(effect.number, effect.outcome)
         else this.deliver(effect.number, effect.outcome)
         return
       case "alarm":
-        this.options.listener?.alarm?.(effect.alarm)
+        this.takeAlarm(effect.alarm)
         return
     }
   }
@@ -400,13 +503,23 @@ export class Device {
     const { signer } = isByNext ? rotation.other : speaker
     const key = { signer, nowSeconds: Math.floor(this.clock() / 1000) }
     const open = this.options.openLink ?? openLink
+    let isReached = false
+    /** The service closes by itself after a refusal, and has said why. */
+    let isTold = false
     const link: Link = open(this.id, this.options.service, key, {
-      connected: () => void this.tell({ kind: "connected" }),
-      receipt: (payload) => this.takeReceipt(payload),
+      connected: () => {
+        isReached = true
+        void this.tell({ kind: "connected" })
+      },
+      receipt: (payload) => {
+        const verdict = this.takeReceipt(payload)
+        isTold = verdict !== null && isRefusal(verdict)
+      },
       sealed: (payload) => this.takeSealed(payload),
       acknowledged: (number) => this.takePuback(number),
-      closed: (reason) => {
+      closed: (reason, failure) => {
         if (this.link === link) this.link = null
+        if (!this.isEnding && !isTold) this.explainEnd(isReached, reason, failure)
         for (const { reject } of this.sealedAsked.splice(0))
           reject(new Error(`device ${this.id}: the connection was lost before the answer: ask again`))
         this.sentAtMs.clear()
@@ -418,19 +531,72 @@ export class Device {
     this.link = link
   }
 
-  private takeReceipt(payload: Uint8Array): void {
+  /** A connection that ends after it brought something is nothing to speak of: the next one tells. */
+  private explainEnd(isReached: boolean, reason: string | null, failure?: LinkFailure): void {
+    const why = failure ?? (reason === null ? ({ kind: "closed" } as const) : errorOf(reason))
+    if (!isReached) {
+      const { service } = this.options
+      this.complain(explainFailure(why, { device: this.id, service, nowMs: this.clock() }))
+      return
+    }
+    if (this.state === null || this.state.fruitless < 2) return
+    const words = why.kind === "error" ? `: ${why.message}` : ""
+    this.complain({
+      reason: "lost",
+      words: `the connection was lost ${this.state.fruitless + 1} times in a row before anything was stored${words}. Does another client connect as ${this.id}? The service's log says more`,
+    })
+  }
+
+  private complain(trouble: Trouble): void {
+    this.trouble = trouble
+    this.troubles.tell(trouble, performance.now())
+  }
+
+  private takeAlarm(alarm: Alarm): void {
+    const trouble = explainAlarm(alarm, this.id)
+    const isPassing = alarm.kind !== "another-signer" && alarm.kind !== "rotation-refused"
+    if (isPassing) this.complain(trouble)
+    else this.remarks.tell(trouble, performance.now())
+    this.options.listener?.alarm?.(alarm)
+  }
+
+  private remark(outcome: Outcome): void {
+    const trouble = explainOutcome(outcome)
+    if (trouble !== null) this.remarks.tell(trouble, performance.now())
+  }
+
+  /** With the head known `start` has what it waits for; all is well again when something was stored, or nothing waits. */
+  private lookForHead(): void {
+    const { state } = this
+    if (state?.phase === "halted") this.giveUpWaiting(this.reason())
+    if (state?.phase !== "ready") return
+    for (const { resolve } of this.awaiting) resolve()
+    if (state.fruitless > 0) return
+    this.trouble = null
+    this.troubles.clear(`all is well again at ${nameService(this.options.service)}`)
+  }
+
+  private giveUpWaiting(why: string): void {
+    for (const { reject } of this.awaiting) reject(new Error(`device ${this.id}: ${why}`))
+  }
+
+  private takeReceipt(payload: Uint8Array): Verdict | null {
     let receipt: Receipt
     try {
       receipt = decodeReceipt(payload)
     } catch (error) {
       // Not a receipt of this version: the head that is asked for next tells what there is to know.
-      if (error instanceof FormatFault) return
+      if (error instanceof FormatFault) return null
       throw error
     }
     const verdict = parseVerdictCode(receipt.code)
     if (verdict !== null) this.counters.receipts[verdict] = (this.counters.receipts[verdict] ?? 0) + 1
+    // The others raise an alarm.
+    if (verdict !== null && isMended(verdict))
+      this.remarks.tell(explainRefusal(verdict, receipt.seq), performance.now())
     this.options.listener?.receipt?.(receipt)
     void this.tell({ kind: "receipt", receipt })
+    return verdict
   }
 
   private takeSealed(payload: Uint8Array): void {
@@ -463,9 +629,9 @@ export class Device {
     this.pending.delete(number)
   }
 
-  private keepPending(): void {
+  private keepPending(reason: string): void {
     for (const [number, outcome] of this.told) this.deliver(number, outcome)
-    for (const { resolve } of this.pending.values()) resolve({ kind: "kept", ackMs: null })
+    for (const { resolve } of this.pending.values()) resolve({ kind: "kept", reason, ackMs: null })
     this.pending.clear()
   }
 
@@ -473,12 +639,64 @@ export class Device {
   private fail(error: unknown): void {
     this.failure = { error }
     this.cancelTimer?.()
+    this.isEnding = true
     this.link?.cut()
+    const words = error instanceof Error ? error.message : String(error)
+    this.remarks.tell({ reason: "failed", words: `it does nothing more: ${words}` }, performance.now())
+    for (const { reject } of this.awaiting) reject(error instanceof Error ? error : new Error(words))
     for (const { pending } of this.queue.splice(0)) pending?.reject(error)
     for (const { reject } of this.pending.values()) reject(error)
     this.pending.clear()
     this.options.listener?.failed?.(error)
   }
+}
+
+const errorOf = (message: string): LinkFailure => ({ kind: "error", code: null, message })
+
+/** Refusals after which a device makes the statement again by itself. */
+function isMended(verdict: Verdict): boolean {
+  return (
+    isRefusal(verdict) && !["wrong-device", "unknown-key", "revoked", "suspended", "fork"].includes(verdict)
+  )
+}
+
+function explainOutcome(outcome: Outcome): Trouble | null {
+  switch (outcome.kind) {
+    case "stored":
+      return explainStored(outcome.verdict, outcome.seq)
+    case "refused":
+      // Its alarm has said it.
+      if (outcome.verdict === "fork") return null
+      return {
+        reason: `given up ${outcome.verdict}`,
+        words: `a statement will not be stored (${outcome.verdict}): ${outcome.rule}`,
+      }
+    default:
+      return {
+        reason: "overflowed",
+        words: "the outbox is full: what is said now is lost, and the device will say so in its chain",
+      }
+  }
+}
+
+function checkService(id: string, service: Service): void {
+  if (!/^(mqtts?|wss?|tcp|tls|ssl):$/.test(protocolOf(service.url)))
+    throw new RangeError(
+      `device ${id}: service.url must be mqtt://HOST:PORT, mqtts://…, ws://… or wss://…, and is ${nameService(service)}`,
+    )
+  for (const name of ["ca", "certificate", "key"] as const) {
+    const pem = service[name]
+    if (typeof pem === "string" && !pem.includes("-----BEGIN "))
+      throw new RangeError(`device ${id}: service.${name} must be PEM, not the name of a file: read the file`)
+  }
+}
+
+function protocolOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).protocol : ""
+}
+
+function writeToStandardError(line: string): void {
+  process.stderr.write(`${line}\n`)
 }
 
 const setTimer: Timer = (delayMs, run) => {

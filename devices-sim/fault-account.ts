@@ -78,7 +78,8 @@ export class Accounts {
 
   /** The device stops for good. */
   close(): void {
-    for (const open of this.byPayload.values()) this.settle(open, { kind: "kept", ackMs: null })
+    for (const open of this.byPayload.values())
+      this.settle(open, { kind: "kept", reason: "the device was stopped", ackMs: null })
   }
 
   watch(outbox: Outbox): Outbox {

@@ -252,6 +252,7 @@ export class FaultyDevice {
     const { options, saboteur } = this
     return new Device({
       ...options,
+      log: null,
       outbox: this.accounts.watch(this.openOutbox(isLost)),
       keyStore: this.keyStore,
       random: () => options.random.float(),

@@ -150,6 +150,7 @@ class MemberRun {
       random: () => member.random.float(),
       openLink: openWireLink,
       ...(rules === undefined ? {} : { rules }),
+      log: null,
       listener: {
         alarm: (alarm) => this.end(formatAlarm(alarm)),
         acknowledged: (ackMs) => this.ackMs.push(ackMs),

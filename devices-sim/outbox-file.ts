@@ -55,6 +55,10 @@ class DiskOutbox implements FileOutbox {
     await rm(this.besides(), { force: true })
     const bytes = await readFile(this.path).catch((error: unknown) => {
       if (isMissing(error)) return null
+      if (error instanceof Error && "code" in error && error.code === "EISDIR")
+        throw new Error(
+          `${this.path} is a folder, and this outbox is a file: the devices in Python, C and shell keep a folder. Give each a path of its own`,
+        )
       throw error
     })
     if (bytes !== null && bytes.length > 0) this.read(bytes)
@@ -109,7 +113,9 @@ class DiskOutbox implements FileOutbox {
 
   private read(bytes: Uint8Array): void {
     if (!equalBytes(bytes.subarray(0, this.magic.length), this.magic)) {
-      throw new Error(`${this.path}: this is not the outbox of device ${this.deviceId}`)
+      throw new Error(
+        `${this.path}: this is not the outbox of device ${this.deviceId}: give each device a file of its own`,
+      )
     }
     for (let offset = this.magic.length; offset < bytes.length;) {
       const found = readRecord(bytes, offset)

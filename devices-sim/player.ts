@@ -220,7 +220,7 @@ export class Player {
       const { device } = this
       if (device instanceof FaultyDevice) {
         const { delivery } = await device.publish(series, { iat })
-        this.count(delivery ?? { kind: "kept", ackMs: null }, readings)
+        this.count(delivery ?? { kind: "kept", reason: "the device has stopped", ackMs: null }, readings)
       } else this.count(await device.publish(series, { iat }), readings)
     } catch (error) {
       this.unanswered += 1
@@ -264,6 +264,7 @@ export class Player {
       origin,
       openLink,
       rules,
+      log: null,
       timer: clock.timer,
       // A login's JWT is of the wall's time.
       ...(isVirtual ? { clock: () => startsAt * 1000 + clock.nowMs() } : {}),

@@ -32,6 +32,7 @@ function device({ proxy, service }: Stand, options: Partial<DeviceOptions> = {})
     signer: makeSigner(key, signNatively),
     service: { url: `mqtt://127.0.0.1:${proxy.port}` },
     rules: hurried,
+    log: null,
     ...options,
   })
   started.push(made)
@@ -192,8 +193,8 @@ test("a process that dies and starts again with its outbox delivers what it had 
   const kept = ["b", "c"].map((text) => say(first, text))
   await first.stop()
   expect(await Promise.all(kept)).toEqual([
-    { kind: "kept", ackMs: null },
-    { kind: "kept", ackMs: null },
+    { kind: "kept", reason: "the device was stopped", ackMs: null },
+    { kind: "kept", reason: "the device was stopped", ackMs: null },
   ])
   await stood.proxy.revive()
   const second = device(stood, { outbox: outbox() })
@@ -248,4 +249,75 @@ test("a device says what its id must be, and wants to be started before it is sp
     kind: "refused",
     verdict: "too-large",
   })
+})
+
+test("field D1: a device says by default why it has no connection, and start and publish can wait for a time", async () => {
+  const stood = await stand()
+  await stood.proxy.kill()
+  const lines: string[] = []
+  const k7 = device(stood, { log: (line) => lines.push(line) })
+  const refused = /nothing listens there \(ECONNREFUSED\)/
+  await expect(k7.start({ timeoutMs: 200 })).rejects.toThrow(refused)
+  expect(lines).toEqual([
+    expect.stringMatching(/^device k7: no connection to mqtt:\/\/127\.0\.0\.1:\d+: nothing/),
+  ])
+  expect(
+    await k7.publish({ content: "text/plain", payload: encodeUtf8("a") }, { timeoutMs: 50 }),
+  ).toMatchObject({ kind: "kept", reason: expect.stringMatching(refused) })
+  await expect(k7.askSealed()).rejects.toThrow(refused)
+  await stood.proxy.revive()
+  // What was kept is delivered by itself, in its order, and once.
+  expect(await say(k7, "b")).toMatchObject({ kind: "stored", seq: 2 })
+  expect(texts(stood)).toEqual(["a", "b"])
+  await k7.start({ timeoutMs: 10_000 })
+  expect(lines.slice(1)).toEqual([expect.stringMatching(/^device k7: all is well again at mqtt:/)])
+})
+
+test("field D1: a device that is not enrolled says so once, and start rejects with it", async () => {
+  const stood = await stand()
+  const lines: string[] = []
+  const k7 = device(stood, { log: (line) => lines.push(line) })
+  stood.service.devices.delete("k7")
+  await expect(k7.start({ timeoutMs: 300 })).rejects.toThrow(
+    /the device is not enrolled, or with another key/,
+  )
+  expect(k7.counters.reconnects).toBeGreaterThan(1)
+  expect(lines).toEqual([expect.stringContaining("tidemark device enroll k7 --key KEY.pem")])
+  stood.service.enrol("k7", key.publicKey)
+  expect(await say(k7, "a")).toMatchObject({ kind: "stored", seq: 1 })
+})
+
+test("field D1: what a device mends by itself, or the service only marks, is said too", async () => {
+  const stood = await stand()
+  const lines: string[] = []
+  const k7 = device(stood, { log: (line) => lines.push(line) })
+  await k7.start({ timeoutMs: 10_000 })
+  stood.service.force("bad-signature")
+  await say(k7, "a")
+  await k7.publish({ content: "text/plain", payload: encodeUtf8("b") }, { iat: 4e9 })
+  await k7.publish({ content: "text/plain", payload: encodeUtf8("c") }, { iat: 4e9 })
+  await k7.publish({ content: "text/plain", payload: new Uint8Array(65_536) })
+  expect(lines).toEqual([
+    expect.stringMatching(/^device k7: statement 1 was refused as bad-signature/),
+    expect.stringMatching(/^device k7: statement 2 is stored, and its time is over 300 s ahead/),
+    expect.stringMatching(/^device k7: a statement will not be stored \(too-large\)/),
+  ])
+})
+
+test("field D1: a service that cannot be meant is a mistake that names the option", async () => {
+  const stood = await stand()
+  for (const [service, words] of [
+    [{ url: "127.0.0.1:1883" }, "service.url must be mqtt://HOST:PORT"],
+    [{ url: "https://example.org" }, "and is https://example.org"],
+    [{ url: "mqtts://example.org", ca: "ca.pem" }, "service.ca must be PEM, not the name of a file"],
+  ] as const)
+    expect(() => device(stood, { service })).toThrow(words)
+})
+
+test("field D9: an outbox of the devices in other languages is named, and not read", async () => {
+  const stood = await stand()
+  const folder = await mkdtemp(join(tmpdir(), "tidemark-device-"))
+  folders.push(folder)
+  const k7 = device(stood, { outbox: makeFileOutbox({ path: folder, deviceId: "k7" }) })
+  await expect(k7.start()).rejects.toThrow(`${folder} is a folder, and this outbox is a file`)
 })

@@ -176,6 +176,7 @@ export class SimulatedDevice {
       random: () => random.float(),
       timer: (delayMs, run) => clock.after(delayMs, whilePowered(run)),
       openLink: (_id, _service, _key, listener) => this.connect(listener),
+      log: null,
       listener: {
         alarm: (alarm) => {
           truth.see(`alarm ${alarm.kind}`)
