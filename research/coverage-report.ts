@@ -1,5 +1,5 @@
 /** The coverage of a device over days, from the database. */
-import { type Days, type MetricCoverage, type Remark, coverMetric, gapAfter } from "./coverage.ts"
+import { type Days, type MetricCoverage, type Remark, coverMetric } from "./coverage.ts"
 import {
   type CoveredDevice,
   type Queries,
@@ -9,6 +9,7 @@ import {
   readRhythm,
   readRuns,
 } from "./coverage-rows.ts"
+import { gapAfter } from "./gap.ts"
 
 export interface CoverageRequest {
   readonly device: string
@@ -17,6 +18,8 @@ export interface CoverageRequest {
   readonly days: Days
   /** Seconds from a reading to its arrival up to which it came live. */
   readonly liveWithinSeconds: number
+  /** How many gaps each day of a metric lists. */
+  readonly gapsPerDay?: number
 }
 
 export interface DeviceCoverage extends CoveredDevice {
@@ -31,7 +34,7 @@ export interface DeviceCoverage extends CoveredDevice {
 /** All of it speaks of one picture of the database. Null: no such device. */
 export async function reportCoverage(
   queries: Queries,
-  { device, metric, days, liveWithinSeconds }: CoverageRequest,
+  { device, metric, days, liveWithinSeconds, gapsPerDay }: CoverageRequest,
 ): Promise<DeviceCoverage | null> {
   const known = await readCoveredDevice(queries, device)
   if (known === null) return null
@@ -43,7 +46,7 @@ export async function reportCoverage(
     const facts = { ...bounds, rhythmSeconds }
     const gapAfterSeconds = rhythmSeconds === null ? null : gapAfter(rhythmSeconds)
     const runs = readRuns(queries, device, bounds.metric, gapAfterSeconds, days, liveWithinSeconds)
-    metrics.push(await coverMetric(facts, runs, days, remarks))
+    metrics.push(await coverMetric(facts, runs, days, remarks, gapsPerDay))
   }
   const [start, end] = [days.boundaries[0]!, days.boundaries.at(-1)!]
   return {

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsync } from "fastify"
 import { describeAsOf } from "./as-of.ts"
 import { parseTimezone } from "./bucket.ts"
-import { partsPerDay } from "./coverage.ts"
+import { gapsDefault, gapsMax, partsPerDay } from "./coverage.ts"
 import { reportCoverage } from "./coverage-report.ts"
 import { readLatest } from "./coverage-rows.ts"
 import { daysMax, daysOf } from "./days.ts"
@@ -19,6 +19,7 @@ interface CoverageQuery {
   readonly to?: string
   readonly timezone: string
   readonly liveWithin: number
+  readonly gaps: number
 }
 
 const causeSchema = {
@@ -82,7 +83,8 @@ const coverageSchema = {
           lastAt: { type: "number" },
           rhythmSeconds: {
             type: ["number", "null"],
-            description: "median time between two readings; null: too few, or none is to be expected",
+            description:
+              "median time between two readings, of the latest that began before the window ends; null: too few, or none is to be expected",
           },
           gapAfterSeconds: {
             type: ["number", "null"],
@@ -148,13 +150,20 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
               default: liveWithinDefault,
               description: "seconds: what arrived later than that after its time is late",
             },
+            gaps: {
+              type: "integer",
+              minimum: 0,
+              maximum: gapsMax,
+              default: gapsDefault,
+              description: "how many gaps each day of a metric lists; gapsTotal counts all",
+            },
           },
         },
         response: responses(coverageSchema),
       },
     },
     async (request, reply) => {
-      const { device, metric = null, timezone, liveWithin } = request.query
+      const { device, metric = null, timezone, liveWithin, gaps } = request.query
       const zone = parseTimezone(timezone)
       const given = { from: instantOf("from", request.query.from), to: instantOf("to", request.query.to) }
       return desk.withSnapshot(
@@ -174,6 +183,7 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
             metric,
             days,
             liveWithinSeconds: liveWithin,
+            gapsPerDay: gaps,
           })
           request.access.rows = days.names.length
           return { asOf: describeAsOf(snapshot.asOf), timezone, boundaries: days.boundaries, ...coverage }

@@ -83,12 +83,15 @@ export async function readLatest(queries: Queries, device: string): Promise<numb
   return bounds.length === 0 ? null : Math.max(...bounds.map(({ lastAt }) => lastAt))
 }
 
-/** Series that the rhythm is taken from: the latest of the window. */
+/** Series that the rhythm is taken from: the latest that begin before the window ends. */
 const rhythmSeriesMax = 200
 /** With fewer spacings than this nothing is called a rhythm. */
 const spacingsMin = 3
 
-/** The median seconds between two readings of a metric, or null where there are too few to tell. */
+/**
+ * The median seconds between two readings of a metric, or null where there are too few to tell. The window's beginning
+ * does not matter: a window that lies inside a gap has no readings of its own, and the gap is one all the same.
+ */
 export async function readRhythm(
   queries: Queries,
   device: string,
@@ -100,7 +103,7 @@ export async function readRhythm(
   const rows = await queries.query<{ spacings: number; median: number | null }>(
     `with latest as (
        select kind, times, period_ms, samples, starts_at, ends_at from series
-       where device_id = $1 and metric = $2 and starts_at < $4 and ends_at >= $3 and not ahead
+       where device_id = $1 and metric = $2 and starts_at < $3 and not ahead
        order by starts_at desc limit ${rhythmSeriesMax}
      ), spacing as (
        select time - lag(time) over (order by time) as seconds
@@ -111,7 +114,7 @@ export async function readRhythm(
      )
      select count(*)::int as spacings, percentile_disc(0.5) within group (order by seconds) as median
      from spacing where seconds > 0`,
-    [device, metric, boundaries[0], boundaries.at(-1)],
+    [device, metric, boundaries.at(-1)],
   )
   const { spacings, median } = rows[0]!
   return spacings < spacingsMin ? null : median

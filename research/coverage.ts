@@ -7,6 +7,7 @@
  * Nothing is stitched: a gap stays one however short, and its cause is only ever what somebody signed or was told.
  */
 import type { LostReason } from "../chain/lost.ts"
+import { gapAfter } from "./gap.ts"
 
 /** Why a stretch is missing, the better known first. */
 export type MissingCause =
@@ -103,28 +104,27 @@ export interface MetricCoverage extends MetricFacts {
 }
 
 export const partsPerDay = 24
-/** A day of a metric lists so many gaps, and counts the rest. */
-export const gapsMax = 50
-
-/** The longest time between two readings that is no gap. */
-export function gapAfter(rhythmSeconds: number): number {
-  return Math.max(1.8 * rhythmSeconds, rhythmSeconds + 5)
-}
+/** A day of a metric lists so many gaps where nothing else was asked for, and counts the rest. */
+export const gapsDefault = 50
+/** A caller may ask for so many a day at most. */
+export const gapsMax = 10_000
 
 /**
  * The coverage of one metric over days.
  *
  * @param runs in the order of their beginnings; they may overlap
  * @param remarks those of the device, in any order
+ * @param gapsPerDay how many gaps each day lists; all are counted
  */
 export async function coverMetric(
   facts: MetricFacts,
   runs: AsyncIterable<Run> | Iterable<Run>,
   days: Days,
   remarks: readonly Remark[],
+  gapsPerDay = gapsDefault,
 ): Promise<MetricCoverage> {
   const { rhythmSeconds } = facts
-  const tally = new Tally(days)
+  const tally = new Tally(days, gapsPerDay)
   const gapAfterSeconds = rhythmSeconds === null ? null : gapAfter(rhythmSeconds)
   const start = days.boundaries[0]!
   const end = Math.min(days.boundaries.at(-1)!, days.now)
@@ -257,11 +257,13 @@ interface DayTally {
 /** Adds up runs and gaps by day and part of a day. */
 class Tally {
   readonly #days: Days
+  readonly #gapsPerDay: number
   readonly #tallies: DayTally[]
   #expectedFrom: number
 
-  constructor(days: Days) {
+  constructor(days: Days, gapsPerDay: number) {
     this.#days = days
+    this.#gapsPerDay = gapsPerDay
     this.#expectedFrom = days.boundaries[0]!
     this.#tallies = days.names.map(() => ({
       readings: 0,
@@ -313,7 +315,7 @@ class Tally {
       }
       const tally = this.#tallies[day]!
       tally.gapsTotal++
-      if (tally.gaps.length < gapsMax) tally.gaps.push({ ...gap, from, to })
+      if (tally.gaps.length < this.#gapsPerDay) tally.gaps.push({ ...gap, from, to })
       add(tally.missing, gap.cause, to - from)
       const partSeconds = (dayEnd - dayStart) / partsPerDay
       const firstPart = Math.floor((from - dayStart) / partSeconds)

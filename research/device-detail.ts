@@ -67,7 +67,8 @@ export const deviceDetailSchema = {
   },
   gaps: {
     type: "array",
-    description: "the ten longest times without a reading, by the device's clock: /v1/coverage says why",
+    description:
+      "the ten longest times between the readings of statements, by the device's clock, however short; /v1/coverage tells what is a gap by the metric's rhythm, and why",
     items: { type: "object", properties: { from: { type: "string" }, to: { type: "string" } } },
   },
 } as const

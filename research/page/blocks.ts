@@ -3,7 +3,7 @@ import { type Page, ask } from "./answer.ts"
 import { h, replaceChildren, svg } from "./element.ts"
 import { showAsOf } from "./fleet.ts"
 import { formatRoute } from "./route.ts"
-import { count, formatCount, formatDuration, formatInstant, parseInstant } from "./time.ts"
+import { count as countOf, formatCount, formatDuration, formatInstant, parseInstant } from "./time.ts"
 import { type Place, empty, heading, loading } from "./view.ts"
 import { type Witnesses, describeWitnesses, witnessedPill } from "./witnesses.ts"
 
@@ -27,14 +27,16 @@ export interface BlockRow {
 
 const perPage = 168
 
-export async function showBlocks({ root, signal }: Place): Promise<void> {
+/** @param count how many of the newest are shown at least; null: a page */
+export async function showBlocks({ root, signal }: Place, count: number | null): Promise<void> {
   const lead = loading("the blocks")
   const holder = h("div", {})
   const more = h("button", { class: "button", type: "button" }, "Earlier blocks")
   replaceChildren(root, heading("Blocks", lead), holder)
   let shown: BlockRow[] = []
   let next: string | null = null
-  const load = async (): Promise<void> => {
+  /** Whether there is more. */
+  const load = async (): Promise<boolean> => {
     const [page, witnesses]: [Page<BlockRow>, Witnesses] = await Promise.all([
       ask<Page<BlockRow>>("/v1/blocks", { order: "desc", limit: perPage, cursor: next }, signal),
       ask<Witnesses>("/v1/witnesses", {}, signal),
@@ -54,7 +56,7 @@ export async function showBlocks({ root, signal }: Place): Promise<void> {
           ".",
         ]),
       )
-      return
+      return false
     }
     replaceChildren(
       holder,
@@ -68,9 +70,14 @@ export async function showBlocks({ root, signal }: Place): Promise<void> {
         next !== null && h("p", { class: "section" }, more),
       ),
     )
+    return next !== null
   }
-  more.addEventListener("click", () => void load())
-  await load()
+  more.addEventListener("click", () => {
+    load()
+      .then(() => history.replaceState(null, "", formatRoute({ view: "blocks", count: shown.length })))
+      .catch(() => {})
+  })
+  for (let hasMore = await load(); hasMore && shown.length < (count ?? 0);) hasMore = await load()
 }
 
 const width = 1100
@@ -96,7 +103,7 @@ function timeline(blocks: readonly BlockRow[]): SVGElement {
     const room = index + 1 < spans.length ? xOf(spans[index + 1]!.to) - left : width - 10 - left
     const wide = Math.max(Math.min(8, room), xOf(to) - left - 1.5)
     const high = Math.max(3, Math.sqrt(block.statements / most) * (floor - 30))
-    const words = `Block ${block.height}: ${count(block.statements, "statement")} of ${count(block.devices, "device")}, sealed ${formatInstant(to)} UTC`
+    const words = `Block ${block.height}: ${countOf(block.statements, "statement")} of ${countOf(block.devices, "device")}, sealed ${formatInstant(to)} UTC`
     const link = svg(
       "a",
       {
@@ -171,7 +178,7 @@ function table(blocks: readonly BlockRow[], hasWitnesses: boolean): HTMLElement 
             h("td", { class: "number", "data-label": "Devices" }, formatCount(block.devices)),
             h("td", { class: "number", "data-label": "Statements" }, formatCount(block.statements)),
             h("td", { class: "number", "data-label": "Readings" }, formatCount(block.readings)),
-            h("td", { class: "number", "data-label": "Tree" }, count(block.treeSize, "leaf", "leaves")),
+            h("td", { class: "number", "data-label": "Tree" }, countOf(block.treeSize, "leaf", "leaves")),
             h(
               "td",
               { "data-label": "Root" },

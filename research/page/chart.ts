@@ -1,13 +1,19 @@
 /** One series on a canvas (uPlot), with what a canvas lacks: keys, words, focus, and a table. */
 import uPlot from "uplot"
 import { h, replaceChildren } from "./element.ts"
-import { type Plot, type Point, type Span, nearestPlace } from "./plot.ts"
+import { type Found, type Plot, type Point, type Scale, makePlot, nearestPlace, scaleOf } from "./plot.ts"
+import { type Gap, type Silence, describeSilence, gapAt, gapsWithin, nameCause } from "./silence.ts"
+import type { Span } from "./span.ts"
 import { colour } from "./theme.ts"
 import { count, formatCount, formatDuration, formatInstant, formatUnit, formatValue } from "./time.ts"
 
 export interface ChartOptions {
   readonly metric: string
   readonly unit: string | null
+  /** A few values far from the rest may lie outside the axis. */
+  readonly isRobust: boolean
+  /** One of many: drawn lower. */
+  readonly isLow: boolean
   /** Charts of one device move their cursors together. */
   readonly sync: string
   /** Another range was asked for, by mouse or key. */
@@ -25,7 +31,7 @@ export interface WrongMark {
   readonly text: string
 }
 
-const plotHeight = 170
+const heights = { usual: 170, low: 126 }
 const rowsOfTableMax = 200
 
 export class Chart {
@@ -34,10 +40,20 @@ export class Chart {
   private readonly frame = h("div", { class: "plot", tabindex: 0, role: "application" })
   private readonly resolution = h("span", { class: "resolution" })
   private readonly badge = h("span", {})
+  private readonly origin = h("span", {})
+  private readonly outside = h("button", { class: "outside chip", type: "button", hidden: true })
   private readonly readout = h("p", { class: "readout" })
   private readonly tableHolder = h("div", { class: "table-frame", tabindex: 0, role: "region" })
   private readonly details: HTMLDetailsElement
+  private readonly height: number
+  private found: Found | null = null
+  private silence: Silence | null = null
+  /** Why nothing is known of gaps; null: it is, or will be. */
+  private silenceTrouble: string | null = null
   private plot: Plot | null = null
+  private scale: Scale | null = null
+  /** The axis reaches to every value, as was asked for. */
+  private isScaledToAll = false
   private range: Span = { from: 0, to: 1 }
   private verified: readonly Span[] = []
   private wrong: WrongMark | null = null
@@ -47,23 +63,34 @@ export class Chart {
   constructor(options: ChartOptions) {
     this.options = options
     const { metric, unit } = options
+    this.height = options.isLow ? heights.low : heights.usual
     this.tableHolder.setAttribute("aria-label", `${metric}, as a table`)
     this.details = h("details", {}, h("summary", {}, "As a table"), this.tableHolder)
     this.details.addEventListener("toggle", () => this.fillTable())
     this.root = h(
       "article",
-      { class: "chart sheet", "data-metric": metric, "aria-label": metric },
+      {
+        class: options.isLow ? "chart low sheet" : "chart sheet",
+        "data-metric": metric,
+        "aria-label": metric,
+      },
       h(
         "header",
         {},
         h("h3", {}, metric, " ", h("span", { class: "unit" }, formatUnit(unit))),
         this.badge,
+        this.origin,
+        this.outside,
         this.resolution,
       ),
       this.readout,
       this.frame,
       this.details,
     )
+    this.outside.addEventListener("click", () => {
+      this.isScaledToAll = !this.isScaledToAll
+      this.rescale()
+    })
     this.frame.addEventListener("keydown", (event) => this.onKey(event))
     this.frame.addEventListener("wheel", (event) => this.onWheel(event), { passive: false })
     this.resizing = new ResizeObserver(() => this.resize())
@@ -76,20 +103,81 @@ export class Chart {
   setRange(range: Span): void {
     this.range = range
     this.drawing?.setScale("x", { min: range.from, max: range.to })
+    if (this.plot !== null) this.say(null)
   }
 
-  setPlot(plot: Plot): void {
-    this.plot = plot
+  setFound(found: Found): void {
+    this.found = found
     this.root.removeAttribute("aria-busy")
-    const { points } = plot
-    this.resolution.textContent = describeResolution(plot)
-    this.frame.setAttribute("aria-label", describe(this.options, plot))
+    this.resolution.textContent = describeResolution(found)
+    // Where there is nothing, the axis stays as it was.
+    this.scale = scaleOf(found) ?? this.scale
+    this.remake()
+  }
+
+  /**
+   * @param silence null: not known
+   * @param trouble why
+   */
+  setSilence(silence: Silence | null, trouble: string | null): void {
+    this.silence = silence
+    this.silenceTrouble = trouble
+    replaceChildren(
+      this.origin,
+      silence?.isImport === true &&
+        h(
+          "span",
+          { class: "pill import", title: "All of it arrived over a day after it was measured" },
+          "imported",
+        ),
+    )
+    if (this.found !== null) this.remake()
+  }
+
+  private remake(): void {
+    const plot = makePlot(this.found!, this.silence)
+    this.plot = plot
+    this.frame.setAttribute("aria-label", this.describe(plot))
+    this.tellOutside()
     if (this.drawing === null) this.draw()
     else this.drawing.setData(plot.columns as unknown as uPlot.AlignedData, false)
     this.drawing?.setScale("x", { min: this.range.from, max: this.range.to })
-    if (points.length === 0) replaceChildren(this.readout, "No readings in this range.")
-    else this.say(null)
+    this.rescale()
+    this.say(null)
     this.fillTable()
+  }
+
+  private rescale(): void {
+    this.tellOutside()
+    const [min, max] = this.heightRange()
+    this.drawing?.setScale("y", { min, max })
+  }
+
+  private heightRange(): [number, number] {
+    if (this.scale === null) return [0, 1]
+    const { low, high, lowest, highest } = this.scale
+    const isWhole = this.isScaledToAll || !this.options.isRobust
+    return isWhole ? padRange(lowest, highest) : padRange(low, high)
+  }
+
+  /** Nothing lies outside an axis without a word and a way to see it. */
+  private tellOutside(): void {
+    const { scale, outside } = this
+    const isShown =
+      scale !== null && scale.outside > 0 && this.options.isRobust && this.found!.points.length > 0
+    outside.hidden = !isShown
+    if (!isShown) return
+    const { lowest, highest, low, high } = scale
+    const bounds = [
+      ...(lowest < low ? [`down to ${formatValue(lowest)}`] : []),
+      ...(highest > high ? [`up to ${formatValue(highest)}`] : []),
+    ]
+    const points = count(scale.outside, this.found!.bucketSeconds === null ? "reading" : "step")
+    outside.setAttribute("aria-pressed", String(this.isScaledToAll))
+    outside.textContent = this.isScaledToAll
+      ? "Axis to every value"
+      : `${points} outside the axis, ${bounds.join(" and ")}`
+    outside.title = this.isScaledToAll ? "Leave out what is far from the rest" : "Show every value"
   }
 
   setTrouble(message: string): void {
@@ -100,7 +188,7 @@ export class Chart {
   /** Shown without a jump: what was drawn stays until what is asked for comes. */
   setBusy(): void {
     this.root.setAttribute("aria-busy", "true")
-    if (this.plot === null) replaceChildren(this.readout, h("span", { class: "loading" }, "Loading"))
+    if (this.found === null) replaceChildren(this.readout, h("span", { class: "loading" }, "Loading"))
   }
 
   /** @param height the last block that was verified; null: none */
@@ -141,7 +229,7 @@ export class Chart {
     const width = this.frame.clientWidth
     if (this.drawing === null) {
       if (this.plot !== null) this.draw()
-    } else if (width > 0 && this.drawing.width !== width) this.drawing.setSize({ width, height: plotHeight })
+    } else if (width > 0 && this.drawing.width !== width) this.drawing.setSize({ width, height: this.height })
   }
 
   private draw(): void {
@@ -152,14 +240,16 @@ export class Chart {
     const grid = { stroke: colour("line"), width: 1 }
     const options: uPlot.Options = {
       width,
-      height: plotHeight,
+      height: this.height,
       legend: { show: false },
+      // Room for half a label at the right edge.
+      padding: [8, 34, 0, 0],
       // Times are in seconds.
       ms: 1e-3,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: {
         x: { time: true, range: () => [this.range.from, this.range.to] },
-        y: { range: (_, low, high) => padRange(low, high) },
+        y: { range: () => this.heightRange() },
       },
       axes: [
         {
@@ -177,7 +267,9 @@ export class Chart {
           ticks: { show: false },
           size: 56,
           gap: 6,
-          values: (_, splits) => splits.map(formatValue),
+          space: this.options.isLow ? 24 : 30,
+          // Without a value ever seen the axis has no numbers.
+          values: (_, splits) => splits.map((split) => (this.scale === null ? "" : formatValue(split))),
         },
       ],
       series: [
@@ -197,7 +289,7 @@ export class Chart {
         drawClear: [(u) => this.drawBehind(u)],
         drawSeries: [],
         draw: [(u) => this.drawBefore(u)],
-        setCursor: [(u) => this.say(u.cursor.idx ?? null)],
+        setCursor: [(u) => this.say(u.cursor.idx ?? null, cursorTime(u))],
         setSelect: [(u) => this.onSelect(u)],
       },
     }
@@ -225,6 +317,10 @@ export class Chart {
     if (point !== null && point.entry !== null && !this.isDragged) this.options.onTrace(point)
   }
 
+  private isImported({ time }: Point): boolean {
+    return this.silence?.imported.some(({ from, to }) => from <= time && time < to) ?? false
+  }
+
   private pointAt(index: number | null): Point | null {
     if (index === null || this.plot === null) return null
     const place = this.plot.places[index] ?? -1
@@ -240,19 +336,54 @@ export class Chart {
     ctx.beginPath()
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
     ctx.clip()
-    const hatch = makeHatch(ctx, colour("line-strong"))
-    for (const gap of plot.gaps) {
-      const left = u.valToPos(gap.from, "x", true)
-      const right = u.valToPos(gap.to, "x", true)
-      if (right - left < 3) continue
-      ctx.globalAlpha = 0.38
-      if (hatch !== null) ctx.fillStyle = hatch
-      ctx.fillRect(left, bbox.top, right - left, bbox.height)
-      ctx.globalAlpha = 1
-    }
+    this.drawGaps(u)
     if (plot.bucketSeconds !== null) this.drawBand(u, plot)
     this.drawWords(u, plot)
     ctx.restore()
+  }
+
+  /** Each gap is hatched, the shortest too, and says why it is there where there is room. */
+  private drawGaps(u: uPlot): void {
+    const { ctx, bbox } = u
+    if (this.silence === null) return
+    const scale = devicePixelRatio
+    const hatch = makeHatch(ctx, colour("line-strong"))
+    const end = bbox.left + bbox.width
+    for (const gap of gapsWithin(this.silence, this.range)) {
+      const left = Math.max(bbox.left, u.valToPos(gap.from, "x", true))
+      const wide = Math.max(scale, Math.min(end, u.valToPos(gap.to, "x", true)) - left)
+      // Too narrow for a hatch: a shade.
+      const isNarrow = wide < 6 * scale || hatch === null
+      ctx.globalAlpha = isNarrow ? 0.26 : 0.38
+      ctx.fillStyle = isNarrow ? colour("line-strong") : hatch
+      ctx.fillRect(left, bbox.top, wide, bbox.height)
+      ctx.globalAlpha = 1
+    }
+  }
+
+  /** Over the grid. */
+  private drawReasons(u: uPlot): void {
+    const { ctx, bbox } = u
+    if (this.silence === null) return
+    const scale = devicePixelRatio
+    const end = bbox.left + bbox.width
+    ctx.font = `${12 * scale}px "Plex Sans", system-ui, sans-serif`
+    ctx.textBaseline = "middle"
+    ctx.textAlign = "left"
+    for (const gap of gapsWithin(this.silence, this.range)) {
+      const left = Math.max(bbox.left, u.valToPos(gap.from, "x", true))
+      const wide = Math.min(end, u.valToPos(gap.to, "x", true)) - left
+      if (wide < 80 * scale) continue
+      const text = describeGap(gap)
+      const textWide = ctx.measureText(text).width
+      if (textWide + 24 * scale > wide) continue
+      const middle = left + wide / 2
+      const y = bbox.top + bbox.height / 2
+      ctx.fillStyle = colour("sheet")
+      ctx.fillRect(middle - textWide / 2 - 7 * scale, y - 10 * scale, textWide + 14 * scale, 20 * scale)
+      ctx.fillStyle = colour("ink-2")
+      ctx.fillText(text, middle - textWide / 2, y + scale)
+    }
   }
 
   private drawWords(u: uPlot, { words }: Plot): void {
@@ -260,6 +391,7 @@ export class Chart {
     const scale = devicePixelRatio
     ctx.font = `${12 * scale}px "Plex Sans", system-ui, sans-serif`
     ctx.textBaseline = "top"
+    ctx.textAlign = "left"
     for (const { from, to, text } of words) {
       const left = u.valToPos(from, "x", true)
       const right = Math.max(u.valToPos(to, "x", true), left + 2 * scale)
@@ -301,20 +433,20 @@ export class Chart {
     const strip = (spans: readonly Span[], name: string, above: number): void => {
       ctx.fillStyle = colour(name)
       for (const { from, to } of spans) {
-        const left = Math.max(bbox.left, u.valToPos(from, "x", true))
-        const right = Math.min(bbox.left + bbox.width, u.valToPos(to, "x", true))
-        if (right < left) continue
-        ctx.fillRect(
-          left,
-          bbox.top + bbox.height - above * scale,
-          Math.max(2 * scale, right - left),
-          3 * scale,
-        )
+        const left = u.valToPos(from, "x", true)
+        const right = Math.max(u.valToPos(to, "x", true), left + 2 * scale)
+        ctx.fillRect(left, bbox.top + bbox.height - above * scale, right - left, 3 * scale)
       }
     }
     ctx.save()
+    ctx.beginPath()
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+    ctx.clip()
+    this.drawReasons(u)
+    strip(plot.imported, "ink-3", 3)
     strip(plot.late, "warn", 3)
     strip(this.verified, "good", 7)
+    this.drawOutside(u, plot)
     ctx.strokeStyle = colour("warn")
     ctx.lineWidth = 2 * scale
     for (const point of plot.points) {
@@ -349,18 +481,54 @@ export class Chart {
     ctx.restore()
   }
 
-  /** What stands at the cursor, in words. */
-  private say(index: number | null): void {
+  /** A triangle at the edge beyond which a point lies. */
+  private drawOutside(u: uPlot, { points, bucketSeconds }: Plot): void {
+    const { scale } = this
+    if (scale === null || scale.outside === 0 || !this.options.isRobust || this.isScaledToAll) return
+    const { ctx, bbox } = u
+    const size = 5 * devicePixelRatio
+    ctx.fillStyle = colour("warn")
+    const mark = (time: number, edge: number, towards: number): void => {
+      const x = u.valToPos(time + (bucketSeconds ?? 0) / 2, "x", true)
+      ctx.beginPath()
+      ctx.moveTo(x - size, edge - towards * size * 1.4)
+      ctx.lineTo(x + size, edge - towards * size * 1.4)
+      ctx.lineTo(x, edge)
+      ctx.fill()
+    }
+    for (const { time, low, high } of points) {
+      if (low < scale.low) mark(time, bbox.top + bbox.height, 1)
+      if (high > scale.high) mark(time, bbox.top, -1)
+    }
+  }
+
+  /**
+   * What stands at the cursor, in words.
+   *
+   * @param time where the cursor is, which may be in a gap; null: at the point
+   */
+  private say(index: number | null, time: number | null = null): void {
+    if (this.plot === null) return
+    const gap = time === null || this.silence === null ? null : gapAt(this.silence, time)
+    if (gap !== null) {
+      replaceChildren(
+        this.readout,
+        h("span", {}, `${formatInstant(time!)}: in a gap`),
+        h("b", {}, describeGap(gap)),
+        h("span", {}, `from ${formatInstant(gap.from)}`),
+      )
+      return
+    }
     const point = this.pointAt(index)
     if (point === null) {
       if (this.wrong !== null) replaceChildren(this.readout, h("span", { class: "wrong" }, this.wrong.text))
-      else if (this.plot !== null && this.plot.points.length > 0)
-        replaceChildren(this.readout, summarize(this.plot))
+      else replaceChildren(this.readout, this.summarize(this.plot))
       return
     }
+    const isImport = this.isImported(point)
     const { unit } = this.options
     const of = (value: number): HTMLElement => h("b", {}, `${formatValue(value)} ${formatUnit(unit)}`)
-    const isBucket = this.plot!.bucketSeconds !== null
+    const isBucket = this.plot.bucketSeconds !== null
     replaceChildren(
       this.readout,
       h("span", {}, formatInstant(point.time, true)),
@@ -379,18 +547,52 @@ export class Chart {
       point.arrived !== null &&
         h(
           "span",
-          { class: point.late > 0 ? "late" : "" },
-          point.late > 0
-            ? `came ${formatDuration(point.arrived - point.time)} late`
-            : `arrived after ${formatDuration(point.arrived - point.time)}`,
+          { class: point.late > 0 && !isImport ? "late" : "" },
+          isImport
+            ? `imported, ${formatDuration(point.arrived - point.time)} after`
+            : point.late > 0
+              ? `came ${formatDuration(point.arrived - point.time)} late`
+              : `arrived after ${formatDuration(point.arrived - point.time)}`,
         ),
       point.arrived === null &&
         point.late > 0 &&
-        h("span", { class: "late" }, `${formatCount(point.late)} came late`),
+        (isImport
+          ? h("span", {}, "imported")
+          : h("span", { class: "late" }, `${formatCount(point.late)} came late`)),
       point.ahead && h("span", { class: "late" }, "ahead of its time"),
       point.block !== null && h("span", {}, `block ${point.block}`),
       point.entry !== null && h("span", {}, "Enter or click traces it"),
     )
+  }
+
+  private describe(plot: Plot): string {
+    const { metric, unit } = this.options
+    const { points } = plot
+    if (points.length === 0) return `${metric}: ${this.summarize(plot)}`
+    const low = points.reduce((lowest, point) => Math.min(lowest, point.low), Number.POSITIVE_INFINITY)
+    const high = points.reduce((highest, point) => Math.max(highest, point.high), Number.NEGATIVE_INFINITY)
+    const times = `from ${formatInstant(points[0]!.time)} to ${formatInstant(points.at(-1)!.time)}`
+    return `Chart of ${metric}: ${formatCount(plot.readings)} readings ${times}, between ${formatValue(low)} and ${formatValue(high)} ${formatUnit(unit)}. ${this.silence?.isImport === true ? "All of it was imported: it arrived over a day after it was measured. " : ""}${this.summarize(plot)} Arrow keys move through the readings, plus and minus zoom, Shift with arrows moves the range, Enter traces a reading.`
+  }
+
+  /** What the range shows, in sentences. */
+  private summarize({ late, imported, words, points }: Plot): string {
+    const { silence, silenceTrouble, range } = this
+    const parts = [...describeSilence(silence, silenceTrouble, range, points.length > 0)]
+    if (words.length > 0) {
+      const said = new Map<string, number>()
+      for (const { text, count: times } of words) said.set(text, (said.get(text) ?? 0) + times)
+      parts.push(
+        `Said in words: ${[...said]
+          .slice(0, 4)
+          .map(([text, times]) => `${text} (${formatCount(times)} times)`)
+          .join(", ")}.`,
+      )
+    }
+    if (imported.length > 0 && silence?.isImport !== true) parts.push("Some of it was imported.")
+    if (late.length > 0) parts.push("Some of it came late.")
+    if (points.some(({ ahead }) => ahead)) parts.push("Some is ahead of its time.")
+    return parts.join(" ")
   }
 
   private onKey(event: KeyboardEvent): void {
@@ -481,7 +683,7 @@ export class Chart {
               formatInstant(point.time, true),
               formatValue(point.middle),
               point.arrived === null ? "" : formatInstant(point.arrived),
-              point.late > 0 ? "late" : "",
+              point.late === 0 ? "" : this.isImported(point) ? "imported" : "late",
               point.block ?? "not sealed yet",
               point.entry === null
                 ? ""
@@ -535,45 +737,24 @@ function announce(text: string): void {
   if (place !== null) place.textContent = text
 }
 
-function describe({ metric, unit }: ChartOptions, plot: Plot): string {
-  const { points } = plot
-  if (points.length === 0) return `${metric}: no readings in this range`
-  const low = points.reduce((lowest, point) => Math.min(lowest, point.low), Number.POSITIVE_INFINITY)
-  const high = points.reduce((highest, point) => Math.max(highest, point.high), Number.NEGATIVE_INFINITY)
-  const times = `from ${formatInstant(points[0]!.time)} to ${formatInstant(points.at(-1)!.time)}`
-  return `Chart of ${metric}: ${formatCount(plot.readings)} readings ${times}, between ${formatValue(low)} and ${formatValue(high)} ${formatUnit(unit)}. ${summarize(plot)} Arrow keys move through the readings, plus and minus zoom, Shift with arrows moves the range, Enter traces a reading.`
-}
-
-function describeResolution({ readings, bucketSeconds, isThinned }: Plot): string {
+function describeResolution({ readings, bucketSeconds, isThinned }: Found): string {
+  if (readings === 0) return ""
   if (isThinned) return `some ${formatCount(readings)} samples, lowest and highest of each pixel`
   if (bucketSeconds !== null)
     return `${count(readings, "reading")} in steps of ${formatDuration(bucketSeconds)}`
   return `${count(readings, "reading")}, each as it was signed`
 }
 
-function summarize({ gaps, late, words, points }: Plot): string {
-  const parts: string[] = []
-  if (gaps.length > 0) {
-    const longest = gaps.reduce((most, { from, to }) => Math.max(most, to - from), 0)
-    parts.push(
-      gaps.length === 1
-        ? `One gap, of ${formatDuration(longest)}.`
-        : `${formatCount(gaps.length)} gaps, the longest ${formatDuration(longest)}.`,
-    )
-  } else parts.push("No gaps.")
-  if (words.length > 0) {
-    const said = new Map<string, number>()
-    for (const { text, count: times } of words) said.set(text, (said.get(text) ?? 0) + times)
-    parts.push(
-      `Said in words: ${[...said]
-        .slice(0, 4)
-        .map(([text, times]) => `${text} (${formatCount(times)} times)`)
-        .join(", ")}.`,
-    )
-  }
-  if (late.length > 0) parts.push("Some of it came late.")
-  if (points.some(({ ahead }) => ahead)) parts.push("Some is ahead of its time.")
-  return parts.join(" ")
+function describeGap({ from, to, cause }: Gap): string {
+  // It goes on.
+  if (cause === "not-yet") return nameCause(cause)
+  return `${formatDuration(to - from)}: ${nameCause(cause)}`
+}
+
+/** Unix seconds under the cursor; null: it is not there. */
+function cursorTime(u: uPlot): number | null {
+  const { left } = u.cursor
+  return left === undefined || left < 0 ? null : u.posToVal(left, "x")
 }
 
 /** A little air above and below, and room for a flat line. */

@@ -1,45 +1,69 @@
-/** What is missing of a device, and why: a strip of the day's hours for each metric, and the gaps in words. */
+/** What is missing of a device, and why: how it is asked, a strip of the day's hours for each metric, the gaps in words. */
 import { ask } from "./answer.ts"
 import { type Child, h, svg } from "./element.ts"
+import {
+  type Coverage,
+  type MetricCoverage,
+  type MetricDay,
+  importedAfterSeconds,
+  nameCause,
+  silencesOf,
+} from "./silence.ts"
+import type { Span } from "./span.ts"
 import { formatCount, formatDuration, formatInstant } from "./time.ts"
 
-/** Of `/v1/coverage`. */
-interface Coverage {
-  readonly days: readonly string[]
-  readonly metrics: readonly MetricCoverage[]
+const daySeconds = 86_400
+/** Of an answer; the service takes 366. */
+const daysPerAnswer = 360
+/** Gaps of a metric in an answer, about: a few days list nearly all of theirs, a year the first of each day. */
+const gapsPerAnswer = 20_000
+export const gapsPerDayMax = 10_000
+/** Ten years, from the end back: a reading of 1970 does not make sixty requests. */
+const answersMax = 10
+
+export interface CoverageWanted extends Span {
+  readonly device: string
+  /** Only this one; all where it is left out. */
+  readonly metric?: string
+  /** How many gaps a day lists. */
+  readonly gaps?: number
 }
 
-interface MetricCoverage {
-  readonly metric: string
-  readonly days: readonly MetricDay[]
-}
-
-interface MetricDay {
-  readonly readings: number
-  readonly missingSeconds: Readonly<Record<string, number>>
-  /** Covered share of each of the day's parts; null: nothing was to be expected. */
-  readonly parts: readonly (number | null)[]
-  readonly causes: readonly (string | null)[]
-  readonly gaps: readonly { readonly from: number; readonly to: number; readonly cause: string | null }[]
-}
-
-const causeWords: Readonly<Record<string, string>> = {
-  "lost-not-worn": "not worn, as the device says",
-  "lost-sensor-off": "sensor off, as the device says",
-  "lost-buffer-overflow": "lost by the device: its memory was full",
-  "lost-refused": "lost by the device: it had been refused",
-  "lost-other": "lost by the device, for another reason",
-  unread: "said, and could not be read",
-  ahead: "said ahead of its time",
-  "not-yet": "nothing has come since",
-  "never-sent": "never sent: later readings came",
+/** Coverage of the days of a range, in windows in order of time. */
+export async function readCoverage(
+  { device, metric, gaps, from, to }: CoverageWanted,
+  signal: AbortSignal,
+): Promise<readonly Coverage[]> {
+  const answers: Coverage[] = []
+  const firstDay = Math.floor(from / daySeconds) * daySeconds
+  let end = (Math.floor(to / daySeconds) + 1) * daySeconds
+  while (end > firstDay && answers.length < answersMax) {
+    const start = Math.max(firstDay, end - daysPerAnswer * daySeconds)
+    const perDay = Math.floor((gapsPerAnswer * daySeconds) / (end - start))
+    const query = {
+      device,
+      metric,
+      gaps: Math.min(gapsPerDayMax, gaps ?? perDay),
+      from: start,
+      to: end,
+      liveWithin: importedAfterSeconds,
+    }
+    answers.unshift(await ask<Coverage>("/v1/coverage", query, signal))
+    end = start
+  }
+  return answers
 }
 
 const gapsMax = 30
 
+/** Of these last days. */
+const daysShown = 14
+
 /** Null where there is nothing to tell. */
-export async function showCoverage(device: string, signal: AbortSignal): Promise<HTMLElement | null> {
-  const coverage = await ask<Coverage>("/v1/coverage", { device }, signal)
+export function showCoverage(answers: readonly Coverage[], nowSeconds: number): HTMLElement | null {
+  const latest = answers.at(-1)
+  if (latest === undefined) return null
+  const coverage = lastDays(latest, daysShown)
   const seen = coverage.days.flatMap((_, day) =>
     coverage.metrics.some(({ days }) => days[day]!.parts.some((part) => part !== null)) ? [day] : [],
   )
@@ -48,8 +72,9 @@ export async function showCoverage(device: string, signal: AbortSignal): Promise
   if (first === undefined || last === undefined) return null
   const shown = { ...coverage, days: coverage.days.slice(first, last + 1) }
   const metrics = coverage.metrics.map((one) => ({ ...one, days: one.days.slice(first, last + 1) }))
-  const gaps = metrics
-    .flatMap(({ metric, days }) => days.flatMap((day) => day.gaps.map((gap) => ({ metric, ...gap }))))
+  // Of all of its time, and each once: as the charts have them.
+  const gaps = [...silencesOf(answers, nowSeconds)]
+    .flatMap(([metric, silence]) => silence.gaps.map((gap) => ({ metric, ...gap })))
     .toSorted((a, b) => b.to - b.from - (a.to - a.from))
   return h(
     "section",
@@ -102,7 +127,7 @@ export async function showCoverage(device: string, signal: AbortSignal): Promise
                     {},
                     h("td", {}, metric),
                     h("td", { class: "when" }, formatInstant(from)),
-                    h("td", { class: "when" }, formatDuration(to - from)),
+                    h("td", { class: "when" }, cause === "not-yet" ? "goes on" : formatDuration(to - from)),
                     h("td", {}, nameCause(cause)),
                   ),
                 ),
@@ -119,14 +144,18 @@ function toneOf(share: number, cause: string | null): string {
   return cause === "never-sent" ? "missing" : cause === "not-yet" ? "to-come" : "told"
 }
 
-function nameCause(cause: string | null): string {
-  return cause === null ? "" : (causeWords[cause] ?? cause)
+function lastDays({ days, boundaries, metrics }: Coverage, count: number): Coverage {
+  return {
+    days: days.slice(-count),
+    boundaries: boundaries.slice(-count - 1),
+    metrics: metrics.map((one) => ({ ...one, days: one.days.slice(-count) })),
+  }
 }
 
 const partWidth = 10
 const height = 22
 
-function renderMetric({ metric, days }: MetricCoverage, names: readonly string[]): HTMLElement {
+function renderMetric({ metric, days, lastAt }: MetricCoverage, names: readonly string[]): HTMLElement {
   const parts = days.flatMap((day, index) =>
     day.parts.map((share, part) => ({
       share,
@@ -136,7 +165,7 @@ function renderMetric({ metric, days }: MetricCoverage, names: readonly string[]
       of: day.parts.length,
     })),
   )
-  const words = describe(days)
+  const words = describe(days, lastAt)
   const cells: Child[] = parts.map(({ share, cause, day, part, of }, place) =>
     share === null
       ? null
@@ -179,12 +208,19 @@ function renderMetric({ metric, days }: MetricCoverage, names: readonly string[]
   )
 }
 
-function describe(days: readonly MetricDay[]): string {
+function describe(days: readonly MetricDay[], lastAt: number): string {
   const missing = new Map<string, number>()
   for (const { missingSeconds } of days)
     for (const [cause, seconds] of Object.entries(missingSeconds))
       missing.set(cause, (missing.get(cause) ?? 0) + seconds)
   const told = [...missing].filter(([, seconds]) => seconds >= 1).toSorted((a, b) => b[1] - a[1])
   if (told.length === 0) return "nothing is missing"
-  return told.map(([cause, seconds]) => `${formatDuration(seconds)}: ${nameCause(cause)}`).join("; ")
+  return told
+    .map(([cause, seconds]) =>
+      // It goes on after these days.
+      cause === "not-yet"
+        ? `${nameCause(cause)} ${formatInstant(lastAt)}`
+        : `${formatDuration(seconds)}: ${nameCause(cause)}`,
+    )
+    .join("; ")
 }

@@ -12,7 +12,6 @@ export interface DeviceDetail extends DeviceRow {
   readonly refusals: readonly { readonly verdict: string; readonly count: number; readonly last: string }[]
   readonly unread: readonly { readonly rule: string; readonly statements: number }[]
   readonly forks: readonly number[]
-  readonly gaps: readonly { readonly from: string; readonly to: string }[]
 }
 
 interface DeviceKey {

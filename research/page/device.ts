@@ -1,11 +1,12 @@
 /** A device: its series over time, its chain, and what is known against it. */
 import { ask } from "./answer.ts"
-import { showCoverage } from "./coverage.ts"
+import { readCoverage, showCoverage } from "./coverage.ts"
 import { h, replaceChildren } from "./element.ts"
 import type { DeviceDetail } from "./device-detail.ts"
 import { showAsOf, statusPill } from "./fleet.ts"
 import { type Route, formatRoute } from "./route.ts"
 import { readWords } from "./series.ts"
+import type { Coverage } from "./silence.ts"
 import { Stack } from "./stack.ts"
 import { count, formatAgo, formatCount, formatInstant, parseInstant } from "./time.ts"
 import { verificationOf } from "./verification.ts"
@@ -21,13 +22,16 @@ export async function showDevice({ root, signal }: Place, route: DeviceRoute): P
   replaceChildren(root, way, heading(device, loading("the device")))
   const detail = await ask<DeviceDetail>(`/v1/devices/${encodeURIComponent(device)}`, {}, signal)
   showAsOf(detail.asOf)
+  const coverage = coverageOf(detail, signal)
   const stack = new Stack({
     device,
     series: detail.series,
     range: route.from === null || route.to === null ? null : { from: route.from, to: route.to },
+    unsealed: route.unsealed,
+    coverage,
     signal,
     // The address follows what is seen, so that a link shows the same.
-    onRange: (range) =>
+    onView: ({ range, unsealed }) =>
       history.replaceState(
         null,
         "",
@@ -36,6 +40,7 @@ export async function showDevice({ root, signal }: Place, route: DeviceRoute): P
           device,
           from: range === null ? null : round(range.from),
           to: range === null ? null : round(range.to),
+          unsealed,
         }),
       ),
     onTrace: (metric, point) => {
@@ -62,8 +67,26 @@ export async function showDevice({ root, signal }: Place, route: DeviceRoute): P
     chain(detail),
   )
   stack.load()
-  const [said, coverage] = await Promise.all([sayings(detail, signal), showCoverage(device, signal)])
-  missing.replaceWith(...[said, coverage].filter((part) => part !== null))
+  const said = await sayings(detail, signal)
+  // Where it did not come, the charts say so.
+  const strip = await coverage.then(
+    (answers) => showCoverage(answers, Date.now() / 1000),
+    () => null,
+  )
+  missing.replaceWith(...[said, strip].filter((part) => part !== null))
+}
+
+/** Of all of its time, for the charts and the strip alike: what is a gap is told once. */
+function coverageOf({ id, series }: DeviceDetail, signal: AbortSignal): Promise<readonly Coverage[]> {
+  const times = series
+    .flatMap(({ from, to }) => [parseInstant(from), parseInstant(to)])
+    .filter((time) => time !== null)
+  const asked =
+    times.length === 0
+      ? Promise.resolve([])
+      : readCoverage({ device: id, from: Math.min(...times), to: Math.max(...times) }, signal)
+  asked.catch(() => {})
+  return asked
 }
 
 function round(seconds: number): number {
@@ -90,7 +113,9 @@ async function sayings({ id, series }: DeviceDetail, signal: AbortSignal): Promi
   const wordy = [...new Set(series.map(({ metric }) => metric))].filter((metric) => !numbered.has(metric))
   if (wordy.length === 0) return null
   const all = await Promise.all(
-    wordy.map(async (metric) => (await readWords(id, metric, signal)).map((words) => ({ metric, ...words }))),
+    wordy.map(async (metric) =>
+      (await readWords(id, metric, signal, true)).map((words) => ({ metric, ...words })),
+    ),
   )
   const rows = all.flat().toSorted((a, b) => a.from - b.from)
   return h(
@@ -118,11 +143,11 @@ async function sayings({ id, series }: DeviceDetail, signal: AbortSignal): Promi
           {},
           rows
             .slice(0, rowsMax)
-            .map(({ metric, from, text, count: times }) =>
+            .map(({ metric, from, to, text, count: times }) =>
               h(
                 "tr",
                 {},
-                h("td", { class: "when" }, formatInstant(from)),
+                h("td", {}, formatInstant(from), to > from && ` to ${formatInstant(to)}`),
                 h("td", {}, metric),
                 h(
                   "td",

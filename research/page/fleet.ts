@@ -2,7 +2,7 @@
 import { type AsOf, type Page, ask, open } from "./answer.ts"
 import { type Child, h, replaceChildren } from "./element.ts"
 import { Rate, parseCounters, sparkline } from "./rate.ts"
-import { formatRoute } from "./route.ts"
+import { type FleetRoute, type SortKey, formatRoute } from "./route.ts"
 import { count, formatAgo, formatCount, formatInstant, parseInstant } from "./time.ts"
 import { type Place, empty, fact, heading } from "./view.ts"
 
@@ -21,7 +21,7 @@ export interface DeviceRow {
 const rowsShownMax = 200
 const refreshMs = 2_000
 
-export async function showFleet({ root, signal }: Place): Promise<void> {
+export async function showFleet({ root, signal }: Place, route: FleetRoute): Promise<void> {
   const lead = h("span", { class: "loading" }, "Loading the fleet")
   const figures = h("dl", { class: "figures sheet" }, rateFigures(null, null))
   const filter = h("input", {
@@ -29,6 +29,7 @@ export async function showFleet({ root, signal }: Place): Promise<void> {
     type: "search",
     placeholder: "Device or metric",
     "aria-label": "Show devices whose id or metric contains",
+    value: route.search,
   })
   const shown = h("p", { class: "muted", role: "status" })
   const holder = h("div", { class: "sheet" })
@@ -40,7 +41,7 @@ export async function showFleet({ root, signal }: Place): Promise<void> {
     shown,
     holder,
   )
-  const table = new DeviceTable(holder, shown, filter)
+  const table = new DeviceTable(holder, shown, filter, route)
   const rates = { statements: new Rate(), refused: new Rate(), readings: new Rate() }
 
   const refresh = async (): Promise<void> => {
@@ -137,23 +138,23 @@ function formatRate(perSecond: number): string {
   return perSecond >= 100 ? formatCount(Math.round(perSecond)) : perSecond.toFixed(1)
 }
 
-type SortKey = "id" | "status" | "lastArrival" | "statements"
-
 class DeviceTable {
   private rows: readonly DeviceRow[] = []
   private isWhole = true
-  private key: SortKey = "lastArrival"
-  private isAscending = false
+  private key: SortKey
+  private isAscending: boolean
   private readonly body = h("tbody", {})
   private readonly heads: Readonly<Record<SortKey, HTMLElement>>
   private readonly holder: HTMLElement
   private readonly shown: HTMLElement
   private readonly filter: HTMLInputElement
 
-  constructor(holder: HTMLElement, shown: HTMLElement, filter: HTMLInputElement) {
+  constructor(holder: HTMLElement, shown: HTMLElement, filter: HTMLInputElement, route: FleetRoute) {
     this.holder = holder
     this.shown = shown
     this.filter = filter
+    this.key = route.sort
+    this.isAscending = route.isAscending
     const head = (key: SortKey, text: string, className = ""): HTMLElement =>
       h(
         "th",
@@ -166,7 +167,10 @@ class DeviceTable {
       lastArrival: head("lastArrival", "Last arrival"),
       statements: head("statements", "Statements", "number"),
     }
-    filter.addEventListener("input", () => this.render())
+    filter.addEventListener("input", () => {
+      this.keepAddress()
+      this.render()
+    })
   }
 
   set(rows: readonly DeviceRow[], isWhole: boolean): void {
@@ -178,7 +182,15 @@ class DeviceTable {
   private sortBy(key: SortKey): void {
     this.isAscending = this.key === key ? !this.isAscending : key === "id" || key === "status"
     this.key = key
+    this.keepAddress()
     this.render()
+  }
+
+  /** A link, the way back and a reload show what is seen now. */
+  private keepAddress(): void {
+    const { value: search } = this.filter
+    const route = { view: "fleet", search, sort: this.key, isAscending: this.isAscending } as const
+    history.replaceState(null, "", formatRoute(route))
   }
 
   private render(): void {
@@ -260,7 +272,11 @@ function renderRow(row: DeviceRow): HTMLElement {
     h(
       "td",
       { class: "whole id" },
-      h("a", { href: formatRoute({ view: "device", device: id, from: null, to: null }) }, id),
+      h(
+        "a",
+        { href: formatRoute({ view: "device", device: id, from: null, to: null, unsealed: false }) },
+        id,
+      ),
     ),
     h("td", { "data-label": "Status" }, statusPill(status)),
     h(

@@ -38,9 +38,9 @@ async function show(): Promise<void> {
   }
   isFirst = false
   try {
-    if (route.view === "fleet") await showFleet(place)
+    if (route.view === "fleet") await showFleet(place, route)
     else if (route.view === "device") await showDevice(place, route)
-    else if (route.view === "blocks") await showBlocks(place)
+    else if (route.view === "blocks") await showBlocks(place, route.count)
     // These carry signatures and hashes with them: loaded when they are looked at.
     else if (route.view === "block") await (await import("./block.ts")).showBlock(place, route.height)
     else if (route.view === "statement") await (await import("./statement.ts")).showStatement(place, route)

@@ -1,4 +1,7 @@
 /** What a chart draws, made of rows of the API: pure, so that every shape of data can be tried without a browser. */
+import { gapAfter } from "../gap.ts"
+import type { Silence } from "./silence.ts"
+import type { Span } from "./span.ts"
 
 /** A reading on the chart; of a bucket, its lowest, highest and mean. */
 export interface Point {
@@ -19,31 +22,34 @@ export interface Point {
   readonly block: number | null
 }
 
-export interface Span {
-  readonly from: number
-  readonly to: number
-}
-
 /** A stretch in which a metric was said in words, such as "High". */
 export interface Words extends Span {
   readonly text: string
   readonly count: number
 }
 
-export interface Plot {
+/** What was found in a range. */
+export interface Found {
   /** Seconds of a bucket, or null where each point is a reading as it was signed. */
   readonly bucketSeconds: number | null
+  /** In order of time. */
   readonly points: readonly Point[]
-  /** As uPlot takes it: times, low, high, middle, in step; nulls break the line. */
-  readonly columns: readonly [number[], (number | null)[], (number | null)[], (number | null)[]]
-  /** The place in `points` of each place in `columns`; -1 for a break. */
-  readonly places: readonly number[]
-  readonly gaps: readonly Span[]
-  readonly late: readonly Span[]
   readonly words: readonly Words[]
   readonly readings: number
   /** Of a waveform: each point is the lowest or the highest sample of a pixel. */
   readonly isThinned: boolean
+}
+
+export interface Plot extends Found {
+  /** As uPlot takes it: times, low, high, middle, in step; nulls break the line. */
+  readonly columns: readonly [number[], (number | null)[], (number | null)[], (number | null)[]]
+  /** The place in `points` of each place in `columns`; -1 for a break. */
+  readonly places: readonly number[]
+  /** Null: not known (yet). */
+  readonly silence: Silence | null
+  /** Stretches that came late, and those that came by an import. */
+  readonly late: readonly Span[]
+  readonly imported: readonly Span[]
 }
 
 /** Steps that people count in. */
@@ -65,29 +71,44 @@ export function chooseBucket(rangeSeconds: number, bucketsMax: number): { second
   return bucketSteps.find(({ seconds }) => rangeSeconds / seconds <= bucketsMax) ?? bucketSteps.at(-1)!
 }
 
-/**
- * @param points in order of time
- * @param bucketSeconds null for readings as they were signed
- */
-export function makePlot(
+export function foundOf(
   points: readonly Point[],
   bucketSeconds: number | null,
   words: readonly Words[] = [],
-): Plot {
-  const stepMax = bucketSeconds === null ? longestStep(points) : bucketSeconds * 1.5
+): Found {
+  const readings = points.reduce((sum, { count }) => sum + count, 0)
+  return { bucketSeconds, points, words, readings, isThinned: false }
+}
+
+/**
+ * A line breaks where coverage tells of a gap, at every zoom, and nowhere else. Where a metric has no rhythm, nothing
+ * says that two readings belong together: each is a point.
+ */
+export function makePlot(found: Found, silence: Silence | null): Plot {
+  const { points, bucketSeconds } = found
   const columns: [number[], (number | null)[], (number | null)[], (number | null)[]] = [[], [], [], []]
   const places: number[] = []
-  const gaps: Span[] = []
   const late: Span[] = []
+  const imported: Span[] = []
   const width = bucketSeconds ?? 0
-  let readings = 0
+  const gaps = silence?.gaps ?? []
+  const isScattered = silence !== null && silence.rhythmSeconds === null
+  const importedDays = silence?.imported ?? []
+  let gap = 0
+  let day = 0
+  let kindBefore: Span[] | null = null
   points.forEach((point, place) => {
     const before = points[place - 1]
     // A bucket is drawn at its middle.
     const time = point.time + width / 2
-    if (before !== undefined && point.time - before.time > stepMax) {
-      gaps.push(...silences({ from: before.time + width, to: point.time }, words, stepMax))
-      columns[0].push((before.time + width / 2 + time) / 2)
+    let isBroken = false
+    if (before !== undefined) {
+      // A gap ends with the reading after it, so what overlaps the stretch between two points breaks their line.
+      while (gap < gaps.length && gaps[gap]!.to <= before.time + width) gap += 1
+      isBroken = isScattered || (gap < gaps.length && gaps[gap]!.from < point.time)
+    }
+    if (isBroken) {
+      columns[0].push((before!.time + width / 2 + time) / 2)
       for (const column of [columns[1], columns[2], columns[3]]) column.push(null)
       places.push(-1)
     }
@@ -96,62 +117,83 @@ export function makePlot(
     columns[2].push(bucketSeconds === null ? null : point.high)
     columns[3].push(point.middle)
     places.push(place)
-    readings += point.count
-    if (point.late > 0) addSpan(late, { from: point.time, to: point.time + width }, stepMax)
+    while (day < importedDays.length && importedDays[day]!.to <= point.time) day += 1
+    const isImported = day < importedDays.length && importedDays[day]!.from <= point.time
+    const kind = isImported ? imported : point.late > 0 ? late : null
+    if (kind !== null) {
+      const span = { from: point.time, to: point.time + width }
+      const last = kind.at(-1)
+      if (last !== undefined && kindBefore === kind && !isBroken)
+        kind[kind.length - 1] = { from: last.from, to: span.to }
+      else kind.push(span)
+    }
+    kindBefore = kind
   })
-  return { bucketSeconds, points, columns, places, gaps, late, words, readings, isThinned: false }
+  return { ...found, columns, places, silence, late, imported }
 }
 
-/** What of a gap in the numbers nothing was said in, not even in words. */
-function silences({ from, to }: Span, words: readonly Words[], stepMax: number): Span[] {
-  const found: Span[] = []
-  let at = from
-  for (const said of words) {
-    if (said.to <= from || said.from >= to) continue
-    if (said.from - at > stepMax) found.push({ from: at, to: said.from })
-    at = Math.max(at, said.to)
-  }
-  if (to - at > stepMax || at === from) found.push({ from: at, to })
-  return found
-}
-
-/** The same text again and again is one stretch, while it comes at its usual step. */
-export function joinWords(texts: readonly { readonly time: number; readonly text: string }[]): Words[] {
-  const steps = texts.slice(1).map(({ time }, place) => time - texts[place]!.time)
-  const usual = steps.filter((step) => step > 0).toSorted((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 0
+/**
+ * The same text again and again is one stretch.
+ *
+ * @param isOverGaps also where it paused for longer than its rhythm allows: notes have none
+ */
+export function joinWords(
+  texts: readonly { readonly time: number; readonly text: string }[],
+  isOverGaps = false,
+): Words[] {
+  const steps = texts
+    .slice(1)
+    .map(({ time }, place) => time - texts[place]!.time)
+    .filter((step) => step > 0)
+    .toSorted((a, b) => a - b)
+  const longest = isOverGaps ? Infinity : gapAfter(steps[Math.floor(steps.length / 2)] ?? 0)
   const joined: Words[] = []
   for (const { time, text } of texts) {
     const last = joined.at(-1)
-    if (last?.text === text && time - last.to <= usual * 8)
+    if (last?.text === text && time - last.to <= longest)
       joined[joined.length - 1] = { ...last, to: time, count: last.count + 1 }
     else joined.push({ from: time, to: time, text, count: 1 })
   }
   return joined
 }
 
-/**
- * A step longer than this is a gap: eight times the usual one. Devices of today pause for a beat or two without having
- * lost anything, and a silence that matters is much longer than their step.
- */
-function longestStep(points: readonly Point[]): number {
-  if (points.length < 3) return Number.POSITIVE_INFINITY
-  const steps: number[] = []
-  // Some thousand steps say what the usual one is.
-  const stride = Math.max(1, Math.floor(points.length / 2000))
-  for (let place = stride; place < points.length; place += stride) {
-    const step = points[place]!.time - points[place - 1]!.time
-    if (step > 0) steps.push(step)
-  }
-  if (steps.length === 0) return Number.POSITIVE_INFINITY
-  steps.sort((a, b) => a - b)
-  return 8 * steps[Math.floor(steps.length / 2)]!
+/** A range of values, and what of the points lies outside it. */
+export interface Scale {
+  readonly low: number
+  readonly high: number
+  /** How many points lie below or above it. */
+  readonly outside: number
+  /** The lowest and the highest value there is. */
+  readonly lowest: number
+  readonly highest: number
 }
 
-function addSpan(spans: Span[], span: Span, joinedWithin: number): void {
-  const last = spans.at(-1)
-  if (last !== undefined && span.from - last.to <= joinedWithin)
-    spans[spans.length - 1] = { from: last.from, to: span.to }
-  else spans.push(span)
+/** So few of the points may lie outside an axis. */
+const outsideShareMax = 0.05
+
+/**
+ * The range that an axis shows, or null where there are no points. A few values far from the rest (three times the
+ * spread of the middle half) would press everything else flat: where the axis without them is less than half as long,
+ * they lie outside it, and are counted.
+ */
+export function scaleOf({ points }: Pick<Found, "points">): Scale | null {
+  if (points.length === 0) return null
+  const values = points.flatMap(({ low, middle, high }) => (low === high ? [low] : [low, middle, high]))
+  values.sort((a, b) => a - b)
+  const lowest = values[0]!
+  const highest = values.at(-1)!
+  const whole = { low: lowest, high: highest, outside: 0, lowest, highest }
+  const at = (share: number): number => values[Math.round((values.length - 1) * share)]!
+  const spread = at(0.75) - at(0.25)
+  if (spread === 0) return whole
+  const fence = { low: at(0.25) - 3 * spread, high: at(0.75) + 3 * spread }
+  const inside = values.filter((value) => value >= fence.low && value <= fence.high)
+  const low = inside[0]!
+  const high = inside.at(-1)!
+  const isFew = values.length - inside.length <= values.length * outsideShareMax
+  if (!isFew || (high - low) * 2 > highest - lowest) return whole
+  const outside = points.filter((point) => point.low < low || point.high > high).length
+  return { low, high, outside, lowest, highest }
 }
 
 /** The place in `times`, which are in order, that is nearest to `time`; -1 where there are none. */
@@ -165,11 +207,4 @@ export function nearestPlace(times: readonly number[], time: number): number {
     else high = middle
   }
   return low > 0 && time - times[low - 1]! < times[low]! - time ? low - 1 : low
-}
-
-/** How a range of time is zoomed about a point in it, and never below a hundredth of a second. */
-export function zoomSpan({ from, to }: Span, factor: number, about: number): Span {
-  const size = Math.max((to - from) * factor, 0.01)
-  const share = to === from ? 0.5 : (about - from) / (to - from)
-  return { from: about - size * share, to: about + size * (1 - share) }
 }

@@ -1,14 +1,17 @@
 /** Addresses of the views, behind the `#`, so that a link can be shared and the page stays one static file. */
 
 export type Route =
-  | { readonly view: "fleet" }
+  | FleetRoute
   | {
       readonly view: "device"
       readonly device: string
       readonly from: number | null
       readonly to: number | null
+      /** With what is not sealed yet. */
+      readonly unsealed: boolean
     }
-  | { readonly view: "blocks" }
+  /** `count`: how many of the newest are shown, where they are more than the first page. */
+  | { readonly view: "blocks"; readonly count: number | null }
   | { readonly view: "block"; readonly height: number }
   | StatementRoute
   | {
@@ -18,6 +21,25 @@ export type Route =
       readonly to: number | null
     }
   | { readonly view: "unknown" }
+
+export const sortKeys = ["id", "status", "lastArrival", "statements"] as const
+export type SortKey = (typeof sortKeys)[number]
+
+export interface FleetRoute {
+  readonly view: "fleet"
+  /** Only devices whose id or metric contains it. */
+  readonly search: string
+  readonly sort: SortKey
+  readonly isAscending: boolean
+}
+
+/** The fleet as it opens: what came last first. */
+export const fleetRoute: FleetRoute = {
+  view: "fleet",
+  search: "",
+  sort: "lastArrival",
+  isAscending: false,
+}
 
 /** A statement by its entry, in hex; the reading in it that was chosen, where one was. */
 export interface StatementRoute {
@@ -41,9 +63,16 @@ export function parseRoute(hash: string): Route {
     return text === null || text === "" || !Number.isFinite(Number(text)) ? null : Number(text)
   }
   const range = { from: number("from"), to: number("to") }
-  if (first === "") return { view: "fleet" }
-  if (first === "devices" && second !== "") return { view: "device", device: second, ...range }
-  if (first === "blocks" && second === "") return { view: "blocks" }
+  if (first === "")
+    return {
+      view: "fleet",
+      search: given.get("search") ?? fleetRoute.search,
+      sort: sortKeys.find((key) => key === given.get("sort")) ?? fleetRoute.sort,
+      isAscending: given.get("order") === "asc",
+    }
+  if (first === "devices" && second !== "")
+    return { view: "device", device: second, ...range, unsealed: given.has("unsealed") }
+  if (first === "blocks" && second === "") return { view: "blocks", count: number("count") }
   if (first === "blocks" && /^\d+$/.test(second)) return { view: "block", height: Number(second) }
   if (first === "statements" && /^[0-9a-f]{64}$/.test(second))
     return {
@@ -60,12 +89,21 @@ export function parseRoute(hash: string): Route {
 
 export function formatRoute(route: Route): string {
   switch (route.view) {
-    case "fleet":
-      return "#/"
-    case "device":
-      return `#/devices/${encodeURIComponent(route.device)}${formatQuery({ from: route.from, to: route.to })}`
+    case "fleet": {
+      const { search, sort, isAscending } = route
+      const query = {
+        search: search === "" ? null : search,
+        sort: sort === fleetRoute.sort ? null : sort,
+        order: isAscending ? "asc" : null,
+      }
+      return `#/${formatQuery(query)}`
+    }
+    case "device": {
+      const { device, from, to, unsealed } = route
+      return `#/devices/${encodeURIComponent(device)}${formatQuery({ from, to, unsealed: unsealed ? "true" : null })}`
+    }
     case "blocks":
-      return "#/blocks"
+      return `#/blocks${formatQuery({ count: route.count })}`
     case "block":
       return `#/blocks/${route.height}`
     case "statement": {
@@ -84,7 +122,7 @@ export function formatRoute(route: Route): string {
 function formatQuery(values: Readonly<Record<string, string | number | null>>): string {
   const given = Object.entries(values).filter(([, value]) => value !== null)
   if (given.length === 0) return ""
-  return `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`
+  return `?${new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]))}`
 }
 
 /** A broken escape is no reason to show nothing. */

@@ -1,6 +1,7 @@
 /** The points of one metric in a range, at the resolution that its chart can show. */
 import { askAll } from "./answer.ts"
-import { type Plot, type Point, type Span, type Words, chooseBucket, joinWords, makePlot } from "./plot.ts"
+import { type Found, type Point, type Words, chooseBucket, foundOf, joinWords } from "./plot.ts"
+import type { Span } from "./span.ts"
 import { parseInstant } from "./time.ts"
 
 /** What `/v1/devices/{id}` says of a metric. */
@@ -73,7 +74,7 @@ export const rawMax = 6_000
 /** What came later than this after its time is marked as late, as the API does. */
 const liveWithinSeconds = 900
 
-export async function readSeries(wanted: Wanted, signal: AbortSignal): Promise<Plot> {
+export async function readSeries(wanted: Wanted, signal: AbortSignal): Promise<Found> {
   const { device, metric, from, to, unsealed } = wanted
   const query = { device, metric, from: formatBound(from), to: formatBound(to), unsealed: unsealed || null }
   if (wanted.readings <= rawMax) {
@@ -83,7 +84,7 @@ export async function readSeries(wanted: Wanted, signal: AbortSignal): Promise<P
       rawMax * 4,
       signal,
     )
-    return makePlot(
+    return foundOf(
       (items as readonly ReadingRow[]).flatMap((row) =>
         row.unit === wanted.unit ? pointOfReading(row) : [],
       ),
@@ -101,11 +102,11 @@ export async function readSeries(wanted: Wanted, signal: AbortSignal): Promise<P
   const points = (items as readonly BucketRow[]).flatMap((row) =>
     row.unit === wanted.unit ? pointOfBucket(row) : [],
   )
-  const plot = makePlot(points, bucket.seconds, wanted.words)
+  const found = foundOf(points, bucket.seconds, wanted.words)
   // The estimate was too high: there is room for each reading.
-  if (plot.readings > 0 && plot.readings <= rawMax)
-    return readSeries({ ...wanted, readings: plot.readings }, signal)
-  return plot
+  if (found.readings > 0 && found.readings <= rawMax)
+    return readSeries({ ...wanted, readings: found.readings }, signal)
+  return found
 }
 
 function formatBound(seconds: number): string {
@@ -153,7 +154,7 @@ function pointOfBucket(row: BucketRow): Point[] {
 }
 
 /** A waveform is shown as its samples where they fit, and else by the lowest and highest of each pixel. */
-export async function readWaveform(wanted: Wanted, signal: AbortSignal): Promise<Plot> {
+export async function readWaveform(wanted: Wanted, signal: AbortSignal): Promise<Found> {
   const { device, metric, from, to, unsealed, width, readings } = wanted
   const points = readings <= rawMax * 2 ? null : Math.max(200, Math.round(width))
   const query = { device, metric, from: formatBound(from), to: formatBound(to), unsealed: unsealed || null }
@@ -161,9 +162,9 @@ export async function readWaveform(wanted: Wanted, signal: AbortSignal): Promise
   const segments = (items as readonly Segment[]).filter(({ unit }) => unit === wanted.unit)
   const all = segments.flatMap((segment) => pointsOfSegment(segment, { from, to }))
   all.sort((a, b) => a.time - b.time)
-  const plot = makePlot(all, null)
+  const found = foundOf(all, null)
   // What was left out is known only as an estimate.
-  return segments.some(({ thinned }) => thinned === true) ? { ...plot, isThinned: true, readings } : plot
+  return segments.some(({ thinned }) => thinned === true) ? { ...found, isThinned: true, readings } : found
 }
 
 function pointsOfSegment(segment: Segment, { from, to }: Span): Point[] {
@@ -200,11 +201,12 @@ export async function readWords(
   device: string,
   metric: string,
   signal: AbortSignal,
+  isOverGaps = false,
 ): Promise<readonly Words[]> {
   const { items } = await askAll("/v1/readings", { device, metric, limit: 10_000 }, textsMax, signal)
   const texts = (items as readonly ReadingRow[]).flatMap(({ time, text }) => {
     const at = parseInstant(time)
     return text === undefined || at === null ? [] : [{ time: at, text }]
   })
-  return joinWords(texts)
+  return joinWords(texts, isOverGaps)
 }

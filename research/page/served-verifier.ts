@@ -3,7 +3,7 @@
  * follows is the part of its panel that is used here.
  */
 import { formatAddress, headers, open } from "./answer.ts"
-import type { Span } from "./plot.ts"
+import type { Span } from "./span.ts"
 
 /** What it says at the end, as far as it is used here. */
 export interface Verdict {

@@ -1,9 +1,12 @@
 /** The charts of a device, one above the other, over one range of time. */
 import { Problem } from "./answer.ts"
 import { Chart, type WrongMark } from "./chart.ts"
+import { gapsPerDayMax, readCoverage } from "./coverage.ts"
 import { h, replaceChildren } from "./element.ts"
-import { type Plot, type Point, type Span, type Words, zoomSpan } from "./plot.ts"
+import type { Found, Point, Words } from "./plot.ts"
 import { type StoredSeries, readSeries, readWaveform, readWords } from "./series.ts"
+import { type Coverage, type Silence, refineSilence, silencesOf, stretchesOf } from "./silence.ts"
+import { type Span, sizeOf, withAir, zoomSpan } from "./span.ts"
 import { formatDuration, formatInstant, parseInstant } from "./time.ts"
 import { announce, empty, sentence } from "./view.ts"
 
@@ -12,8 +15,12 @@ export interface StackOptions {
   readonly series: readonly StoredSeries[]
   /** The range of the address, or null for all. */
   readonly range: Span | null
+  readonly unsealed: boolean
+  /** Of all of the device's time. */
+  readonly coverage: Promise<readonly Coverage[]>
   readonly signal: AbortSignal
-  readonly onRange: (range: Span | null) => void
+  /** What is seen has changed; a range of null is the one that opens by itself. */
+  readonly onView: (view: { readonly range: Span | null; readonly unsealed: boolean }) => void
   readonly onTrace: (metric: string, point: Point) => void
 }
 
@@ -21,14 +28,24 @@ interface Track {
   readonly stored: StoredSeries
   readonly chart: Chart
   words: readonly Words[]
+  silence: Silence | null
   /** Readings over the whole, as the last answers tell; what a zoom shows is estimated from it. */
-  overview: Plot | null
+  overview: Found | null
   asking: AbortController
 }
 
 /** Kinds that have a height to draw; booleans step between 0 and 1. */
 const drawnKinds = new Set(["number", "sum", "boolean", "waveform"])
 const settleMs = 120
+/** The first range waits so long for what is known of gaps; after that it is the whole. */
+const patienceMs = 1_500
+/** Where the readings fill less than this of the whole, the longest stretch of them opens. */
+const sparseShare = 0.35
+const stretchesMax = 6
+/** A range of so many days shows each gap of days that have very many. */
+const fineDaysMax = 3
+/** More charts than this are drawn lower, so that several fit on a screen. */
+const highChartsMax = 4
 const askingAtOnce = 3
 /** What is shown about a wrong reading. */
 const readingsAround = 2_000
@@ -37,25 +54,34 @@ export class Stack {
   readonly root: HTMLElement
   private readonly options: StackOptions
   private readonly whole: Span
+  /** What opens by itself. */
+  private home: Span
   private range: Span
-  private unsealed = false
+  private unsealed: boolean
   private readonly tracks: Track[]
   private readonly shownRange = h("p", { class: "range" })
+  private readonly stretches = h("div", { class: "stretches", role: "group" })
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: StackOptions) {
     this.options = options
     const drawn = options.series.filter(({ kind }) => drawnKinds.has(kind))
     this.whole = wholeOf(drawn)
+    this.home = this.whole
     this.range = options.range ?? this.whole
+    this.unsealed = options.unsealed
     this.tracks = drawn.map((stored) => ({
       stored,
       words: [],
+      silence: null,
       overview: null,
       asking: new AbortController(),
       chart: new Chart({
         metric: stored.metric,
         unit: stored.unit,
+        // Every sample of a waveform belongs to its shape.
+        isRobust: stored.kind !== "waveform",
+        isLow: drawn.length > highChartsMax,
         sync: options.device,
         onRange: (range) => this.show(range),
         onReset: () => this.show(this.whole),
@@ -70,6 +96,7 @@ export class Stack {
         : [
             h("h2", { class: "hidden-visually" }, "Series over time"),
             this.tools(),
+            this.stretches,
             h(
               "div",
               { class: "charts" },
@@ -88,10 +115,70 @@ export class Stack {
 
   /** Asks for what the range needs, a few charts at a time, the first first. */
   load(): void {
+    if (this.tracks.length === 0) return
+    const silences = this.options.coverage.then(
+      (answers) => this.setSilences(silencesOf(answers, Date.now() / 1000)),
+      (error: unknown) => {
+        const why = error instanceof Problem ? sentence(error.message) : "The service did not say."
+        for (const { chart } of this.tracks) chart.setSilence(null, why)
+      },
+    )
+    const patience = new Promise<void>((resolve) => setTimeout(resolve, patienceMs))
+    for (const { chart } of this.tracks) chart.setBusy()
+    void this.open(Promise.race([silences, patience]))
+  }
+
+  private async open(ready: Promise<void>): Promise<void> {
+    await ready
+    if (this.options.signal.aborted) return
+    this.isOpen = true
     this.tellRange()
     for (const { chart } of this.tracks) chart.setRange(this.range)
     void this.loadAll()
-    void this.loadWords().catch(() => {})
+    await this.loadWords().catch(() => {})
+  }
+
+  private isOpen = false
+
+  private setSilences(silences: ReadonlyMap<string, Silence>): void {
+    const shown: Silence[] = []
+    for (const track of this.tracks) {
+      const silence = silences.get(track.stored.metric) ?? null
+      track.silence = silence
+      track.chart.setSilence(silence, silence === null ? "Coverage does not know this metric." : null)
+      if (silence !== null) shown.push(silence)
+    }
+    const stretches = stretchesOf(shown)
+    const filled = stretches.reduce((sum, stretch) => sum + sizeOf(stretch), 0)
+    const longest = stretches.toSorted((a, b) => sizeOf(b) - sizeOf(a)).slice(0, stretchesMax)
+    if (stretches.length > 1)
+      this.showStretches(
+        longest.toSorted((a, b) => a.from - b.from),
+        stretches.length,
+      )
+    // A person who has looked already is not moved.
+    if (this.isOpen || stretches.length < 2 || filled > sizeOf(this.whole) * sparseShare) return
+    this.home = withAir(longest[0]!)
+    if (this.options.range === null) this.range = this.home
+  }
+
+  private showStretches(shown: readonly Span[], total: number): void {
+    this.stretches.setAttribute("aria-label", "Stretches with readings")
+    replaceChildren(
+      this.stretches,
+      h(
+        "span",
+        {},
+        shown.length < total ? `The ${shown.length} longest of ${total} stretches:` : `${total} stretches:`,
+      ),
+      shown.map((stretch) =>
+        h(
+          "button",
+          { class: "chip", type: "button", onclick: () => this.show(withAir(stretch)) },
+          `${formatInstant(stretch.from).slice(0, 16)}, ${formatDuration(stretch.to - stretch.from)}`,
+        ),
+      ),
+    )
   }
 
   /** What a metric says in words stands in its chart, and is no gap there. */
@@ -112,9 +199,15 @@ export class Stack {
     this.range = size > wholeSize * 1.5 ? this.whole : range
     for (const { chart } of this.tracks) chart.setRange(this.range)
     this.tellRange()
-    this.options.onRange(this.range === this.whole ? null : this.range)
+    this.tellView()
     clearTimeout(this.timer)
     this.timer = setTimeout(() => void this.loadAll(), settleMs)
+  }
+
+  private tellView(): void {
+    const { range, unsealed } = this
+    const isHome = range.from === this.home.from && range.to === this.home.to
+    this.options.onView({ range: isHome ? null : range, unsealed })
   }
 
   /** @param height the last block that was verified; null: none */
@@ -171,15 +264,28 @@ export class Stack {
       words: track.words,
     }
     try {
-      const plot = await (stored.kind === "waveform" ? readWaveform : readSeries)(wanted, signal)
+      const found = await (stored.kind === "waveform" ? readWaveform : readSeries)(wanted, signal)
       if (signal.aborted) return
-      if (track.overview === null || from <= this.whole.from) track.overview = plot
-      chart.setPlot(plot)
+      if (from <= this.whole.from && to >= this.whole.to) track.overview = found
+      await this.refine(track, signal)
+      chart.setFound(found)
     } catch (error) {
       if (signal.aborted) return
       if (!(error instanceof Problem)) console.error(error)
       chart.setTrouble(error instanceof Problem ? sentence(error.message) : "This chart could not be drawn.")
     }
+  }
+
+  /** Days of very many gaps list them all once a few days are looked at. */
+  private async refine({ stored, silence, chart }: Track, signal: AbortSignal): Promise<void> {
+    const { from, to } = this.range
+    if (silence === null || silence.unlisted === 0 || to - from > fineDaysMax * 86_400) return
+    const wanted = { device: this.options.device, metric: stored.metric, gaps: gapsPerDayMax, from, to }
+    const answers = await readCoverage(wanted, signal)
+    const fine = silencesOf(answers, Date.now() / 1000).get(stored.metric)
+    const bounds = answers.flatMap(({ boundaries }) => boundaries)
+    if (fine === undefined || bounds.length === 0) return
+    chart.setSilence(refineSilence(silence, fine, { from: bounds[0]!, to: bounds.at(-1)! }), null)
   }
 
   private tools(): HTMLElement {
@@ -189,9 +295,10 @@ export class Stack {
       const by = (this.range.to - this.range.from) * share
       this.show({ from: this.range.from + by, to: this.range.to + by })
     }
-    const unsealed = h("input", { type: "checkbox" })
+    const unsealed = h("input", { type: "checkbox", checked: this.unsealed })
     unsealed.addEventListener("change", () => {
       this.unsealed = unsealed.checked
+      this.tellView()
       announce(unsealed.checked ? "Shown with what is not sealed yet" : "Only what is sealed")
       void this.loadAll()
     })
@@ -225,9 +332,7 @@ function wholeOf(series: readonly StoredSeries[]): Span {
   if (times.length === 0) return { from: 0, to: 1 }
   const from = Math.min(...times)
   const to = Math.max(...times)
-  // A hair at each side, so that the ends can be seen.
-  const air = Math.max((to - from) * 0.01, 0.5)
-  return { from: from - air, to: to + air }
+  return withAir({ from, to })
 }
 
 /** Readings of a track in a range: as its overview counts them, or evenly spread where there is none. */
@@ -263,9 +368,11 @@ function legend(): HTMLElement {
     "ul",
     { class: "legend", "aria-label": "Legend" },
     item("band", "lowest to highest, and mean"),
-    item("gap", "a gap: nothing was said"),
+    item("gap", "a gap, by the metric's own rhythm"),
     item("words", "said in words"),
     item("late", "came late"),
+    item("imported", "imported: a whole day that arrived over a day after it was measured"),
+    item("outside", "outside the axis"),
     item("ahead", "ahead of its time"),
     item("verified", "verified in this browser"),
     item("wrong", "not what was signed"),

@@ -50,7 +50,7 @@ export async function showStatement({ root, signal }: Place, route: StatementRou
     h("a", { href: "#/" }, "Fleet"),
     h(
       "a",
-      { href: formatRoute({ view: "device", device: place.device, from: null, to: null }) },
+      { href: formatRoute({ view: "device", device: place.device, from: null, to: null, unsealed: false }) },
       place.device,
     ),
     "a reading",

@@ -2,7 +2,9 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
-import { join } from "node:path"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
 import type { TestProject } from "vitest/node"
 import { programEnvironment, repository } from "../cli/program.ts"
 
@@ -27,6 +29,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     "garmin",
     "freestyle-libreview/mg-dl.csv",
   ].map((name) => join(repository, "test", "recordings", name))
+  recordings.push(await writeSilence())
   const child = spawn(process.execPath, [program, "demo", "--recording", ...recordings], {
     env: programEnvironment(),
     stdio: ["ignore", "pipe", "inherit"],
@@ -51,5 +54,24 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     const ended = once(child, "exit")
     child.kill("SIGINT")
     await ended
+    await rm(dirname(recordings.at(-1)!), { recursive: true, force: true })
   }
+}
+
+/** A watch in Garmin's form: a day of heart rates, 22 days of nothing, ten hours, and a -1 where it found no pulse. */
+async function writeSilence(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "tidemark-silence-"))
+  const path = join(folder, "data.csv")
+  const start = Date.UTC(2026, 0, 1)
+  const minute = 60_000
+  const times = [
+    ...Array.from({ length: 1_440 }, (_, at) => start + at * minute),
+    ...Array.from({ length: 600 }, (_, at) => start + (23 * 1_440 + at) * minute),
+  ]
+  const lines = times.map((time, at) => {
+    const value = at === 300 ? -1 : 62 + (at % 17)
+    return `${new Date(time).toISOString().replace("Z", "+00:00")};HEART_RATE;${value}.0`
+  })
+  await writeFile(path, `${lines.join("\n")}\n`)
+  return path
 }

@@ -18,6 +18,8 @@ async function waitForCharts({ page }: WatchedPage): Promise<void> {
 const views = [
   { name: "fleet", hash: "#/", ready: "tbody tr" },
   { name: "device-recording", hash: "#/devices/rec-1-0001", ready: ".chart .u-over" },
+  { name: "device-gap", hash: "#/devices/rec-1-0006", ready: ".chart .u-over" },
+  { name: "device-many", hash: "#/devices/rec-1-0004", ready: ".chart .u-over" },
   { name: "device-simulated", hash: "#/devices/sim-1-0001", ready: ".chart .u-over" },
   { name: "blocks", hash: "#/blocks", ready: ".timeline svg" },
   { name: "block", hash: "#/blocks/0", ready: ".pill.good" },
@@ -120,6 +122,94 @@ test("a chart has its numbers as a table too, and a link shows the same range ag
   await expect.poll(() => chart.locator("tbody tr").count()).toBeGreaterThan(20)
   expect(await chart.locator("tbody td").first().textContent()).toMatch(/^2026-01-01 00:1\d:\d\d/)
   expect(await watched.findFaults()).toEqual([])
+  await watched.close()
+})
+
+test("field Q5: a gap of 22 days is hatched with its reason at every zoom, and is the gap that coverage tells of", async () => {
+  const watched = await openPage(browser)
+  const { page } = watched
+  const readout = page.locator('.chart[data-metric="heart-rate"] .readout')
+  const day = Date.UTC(2026, 0, 1) / 1000
+  // All of it: 22 days and the day without end.
+  await page.goto(`${url}/#/devices/rec-1-0006?from=${day}&to=${day + 24 * 86_400}`)
+  await waitForCharts(watched)
+  await expect.poll(() => readout.textContent()).toContain("One gap, of 22 days.")
+  for (const [from, to] of [
+    [day + 5 * 86_400, day + 6 * 86_400],
+    [day + 9 * 86_400, day + 9 * 86_400 + 60],
+  ]) {
+    await page.goto(`${url}/#/devices/rec-1-0006?from=${from}&to=${to}`)
+    await waitForCharts(watched)
+    await expect
+      .poll(() => readout.textContent())
+      .toBe("This range lies in a gap of 22 days, from 2026-01-02 00:00:00: never sent: later readings came.")
+    const inkShare = await hatchedShare(watched)
+    expect(inkShare).toBeGreaterThan(0.1)
+  }
+  // A stretch without a gap has no hatch.
+  await page.goto(`${url}/#/devices/rec-1-0006?from=${day + 3_600}&to=${day + 7_200}`)
+  await waitForCharts(watched)
+  await expect.poll(() => readout.textContent()).toContain("No gaps.")
+  expect(watched.troubles).toEqual([])
+  await watched.close()
+})
+
+/** Share of the plot's pixels, in a strip above the line's middle, that are neither empty nor grid. */
+async function hatchedShare({ page }: WatchedPage): Promise<number> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>(".chart canvas")!
+    const pen = canvas.getContext("2d")!
+    const { width, height } = canvas
+    const { data } = pen.getImageData(width * 0.2, height * 0.1, width * 0.2, height * 0.15)
+    let painted = 0
+    for (let place = 3; place < data.length; place += 4) if (data[place]! > 20) painted += 1
+    return painted / (data.length / 4)
+  })
+}
+
+test("field Q12: a value of -1 lies outside the axis with a mark and a way to it, and readings open in their stretch", async () => {
+  const watched = await openPage(browser)
+  const { page } = watched
+  await page.goto(`${url}/#/devices/rec-1-0006`)
+  await waitForCharts(watched)
+  // 34 hours among 24 days: the longest stretch opens, and both are there to be chosen.
+  expect(await page.locator(".range").textContent()).toContain("to 2026-01-02 00:")
+  expect(await page.locator(".stretches button").allTextContents()).toEqual([
+    "2026-01-01 00:00, 24 h",
+    "2026-01-24 00:00, 10 h",
+  ])
+  const outside = page.locator(".chart .outside")
+  expect(await outside.textContent()).toBe("1 reading outside the axis, down to -1")
+  await outside.click()
+  expect(await outside.textContent()).toBe("Axis to every value")
+  await page.getByRole("button", { name: "All of the time" }).click()
+  await expect.poll(() => page.evaluate(() => location.hash)).toContain("from=")
+  expect(watched.troubles).toEqual([])
+  await watched.close()
+})
+
+test("field Q12: a historical import has a mark of its own, and nothing of it reads as late", async () => {
+  const watched = await openPage(browser)
+  await watched.page.goto(`${url}/#/devices/rec-1-0006`)
+  await waitForCharts(watched)
+  expect(await watched.page.locator(".chart .pill.import").textContent()).toBe("imported")
+  expect(await watched.page.locator(".chart").textContent()).not.toMatch(/came late|late/)
+  await watched.close()
+})
+
+test("field Q12: the search and the order of the fleet are in the address, and come back with it", async () => {
+  const watched = await openPage(browser)
+  const { page } = watched
+  await page.goto(`${url}/`)
+  await page.locator("tbody tr").first().waitFor()
+  await page.getByPlaceholder("Device or metric").fill("rec-1-0006")
+  await page.getByRole("button", { name: "Device", exact: true }).click()
+  expect(await page.evaluate(() => location.hash)).toBe("#/?search=rec-1-0006&sort=id&order=asc")
+  await page.getByRole("link", { name: "rec-1-0006" }).click()
+  await waitForCharts(watched)
+  await page.goBack()
+  await expect.poll(() => page.locator("tbody tr").count()).toBe(1)
+  expect(await page.getByPlaceholder("Device or metric").inputValue()).toBe("rec-1-0006")
   await watched.close()
 })
 

@@ -110,6 +110,29 @@ test("a day tells what arrived, what the device declared lost, what could not be
   expect(first!.causes[6]).toBe("lost-not-worn")
 })
 
+test("field Q5: a window that lies inside a gap tells of the gap, though no reading is in it", async () => {
+  const coverage = await report("k7", "UTC", midnight + 86_400, midnight + 2 * 86_400)
+  const heart = metricOf(coverage, "heart-rate")
+  expect(heart).toMatchObject({ rhythmSeconds: 60, gapAfterSeconds: 108 })
+  expect(heart.days).toMatchObject([
+    {
+      readings: 0,
+      gapsTotal: 1,
+      gaps: [{ from: midnight + 86_400, to: midnight + 2 * 86_400, cause: "not-yet" }],
+    },
+  ])
+})
+
+test("a caller says how many gaps of a day are listed, and all are counted", async () => {
+  const ask = async (query: string) => {
+    const path = `/v1/coverage?device=k7&metric=heart-rate&from=2026-01-31&to=2026-02-01${query}`
+    return (await stand.get<DeviceCoverage>(path)).metrics[0]!.days[0]!
+  }
+  expect((await ask("")).gaps).toHaveLength(3)
+  expect(await ask("&gaps=1")).toMatchObject({ gaps: [{ cause: "lost-not-worn" }], gapsTotal: 3 })
+  expect(await stand.refused("/v1/coverage?device=k7&gaps=10001")).toMatchObject({ parameter: "gaps" })
+})
+
 test("late and unsealed readings are counted, and all of these came long after their time", async () => {
   const [first] = metricOf(await report("k7"), "heart-rate").days
   expect(first).toMatchObject({ late: 660, unsealed: 60 })

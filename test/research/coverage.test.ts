@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
-import { type Days, type Remark, type Run, coverMetric, gapAfter, gapsMax } from "../../research/coverage.ts"
+import { type Days, type Remark, type Run, coverMetric, gapsDefault } from "../../research/coverage.ts"
+import { gapAfter } from "../../research/gap.ts"
 
 /** 2026-01-31T00:00:00Z. */
 const midnight = 1_769_817_600
@@ -186,7 +187,7 @@ test("a day of hundreds of gaps lists the first of them, and counts all", async 
   const runs = Array.from({ length: 240 }, (_, at) => minutes(at * 360, at * 360 + 60))
   const { days: covered } = await coverMetric(facts, runs, days(1), [])
   expect(covered[0]!.gapsTotal).toBe(240)
-  expect(covered[0]!.gaps).toHaveLength(gapsMax)
+  expect(covered[0]!.gaps).toHaveLength(gapsDefault)
   expect(covered[0]!.missingSeconds["never-sent"]).toBe(240 * 240)
 })
 
