@@ -1,5 +1,6 @@
 /** `tidemark coverage`: what arrived, what is missing, and why. */
 import type { Command } from "commander"
+import { beginReading } from "../ingest/database/pool.ts"
 import { type DeviceCoverage, reportCoverage } from "../research/coverage-report.ts"
 import { type Queries, readLatest } from "../research/coverage-rows.ts"
 import { daysMax, daysOf } from "../research/days.ts"
@@ -72,7 +73,7 @@ async function withCoverage(
   const client = await pool.connect()
   const queries: Queries = { query: async (sql, values = []) => (await client.query(sql, [...values])).rows }
   try {
-    await client.query("begin transaction isolation level repeatable read, read only")
+    await beginReading(client)
     const now = Date.now() / 1000
     const to = options.to ?? Math.min(now, (await readLatest(queries, device)) ?? now) + 0.001
     const from = options.from ?? to - (daysDefault - 1) * secondsPerDay

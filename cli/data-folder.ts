@@ -5,6 +5,7 @@ import type { Pool } from "pg"
 import { EmbeddedDatabaseError, openEmbedded } from "../ingest/database/embedded.ts"
 import { migrate } from "../ingest/database/migration.ts"
 import { checkServer, openPool } from "../ingest/database/pool.ts"
+import { DatabaseUrlFault, hintOfConnection, withSchemaPath } from "../ingest/database/url.ts"
 import { hasLogKeys, openLog } from "../ingest/log.ts"
 import {
   type CheckpointSigner,
@@ -62,13 +63,16 @@ export interface OpenDatabaseOptions {
   readonly say?: (line: string) => void
   /** False: also one on which nothing may rest, such as without fsync. By default such a one is refused. */
   readonly isServerChecked?: boolean
+  /** search_path of every session; by default the log's own schema. */
+  readonly schemaPath?: string
 }
 
 /** Opens the database that DATABASE_URL names, or else the one in the data folder. */
 export async function openDatabase(dataFolder: string, options: OpenDatabaseOptions): Promise<Database> {
   const given = process.env["DATABASE_URL"]
   if (given !== undefined && given !== "") {
-    const pool = openPool(given, options.connections)
+    const url = readGivenUrl(given, options)
+    const pool = openPool(url, options.connections)
     try {
       if (options.isServerChecked ?? true) await checkServer(pool)
       else await pool.query("select")
@@ -76,11 +80,11 @@ export async function openDatabase(dataFolder: string, options: OpenDatabaseOpti
       await pool.end()
       throw new CommandFault(
         `DATABASE_URL: ${describe(error)}`,
-        "name a Postgres that runs, and a database that is there",
+        hintOfConnection(error) ?? "name a Postgres that runs, and a database that is there",
         { cause: error },
       )
     }
-    return { pool, url: given, pid: null, close: () => pool.end() }
+    return { pool, url, pid: null, close: () => pool.end() }
   }
   const { create, say = () => {} } = options
   const embedded = await openEmbedded({ dataFolder: resolve(dataFolder), create, say }).catch(
@@ -94,16 +98,26 @@ export async function openDatabase(dataFolder: string, options: OpenDatabaseOpti
         : error
     },
   )
-  const pool = openPool(embedded.url, options.connections)
+  const url = withSchemaPath(embedded.url, options.schemaPath)
+  const pool = openPool(url, options.connections)
   await checkServer(pool)
   return {
     pool,
-    url: embedded.url,
+    url,
     pid: embedded.pid,
     close: async () => {
       await pool.end()
       await embedded.close()
     },
+  }
+}
+
+function readGivenUrl(given: string, { schemaPath }: OpenDatabaseOptions): string {
+  try {
+    return withSchemaPath(given, schemaPath)
+  } catch (error) {
+    if (!(error instanceof DatabaseUrlFault)) throw error
+    throw new CommandFault(`DATABASE_URL: ${error.message}`, error.hint, { cause: error })
   }
 }
 
@@ -138,6 +152,8 @@ export interface NeededKeys<Name extends SecretName> {
   /** To the database, at most; 10 by default. */
   readonly connections?: number
   readonly say?: (line: string) => void
+  /** search_path of every session; by default the log's own schema. */
+  readonly schemaPath?: string
 }
 
 /** The same for a process that needs only some of the log's secrets; a fault that names those that it lacks. */
@@ -166,7 +182,7 @@ async function openLogWith<Keys>(
   dataFolder: string,
   open: (pool: Pool) => Promise<Keys | null>,
   needed: readonly SecretName[],
-  options: Pick<OpenDatabaseOptions, "connections" | "say">,
+  options: Pick<OpenDatabaseOptions, "connections" | "say" | "schemaPath">,
 ): Promise<OpenedLog<Keys>> {
   const isGiven = (process.env["DATABASE_URL"] ?? "") !== ""
   const hasKeys = await findKeys(dataFolder, needed)

@@ -5,6 +5,7 @@ import type { Command } from "commander"
 import { isLoopback } from "../broker/address.ts"
 import { type ServerFacts, examineServer, examineStore } from "../ingest/database/examination.ts"
 import { listMigrations } from "../ingest/database/migration.ts"
+import { hostOf } from "../ingest/database/url.ts"
 import { LogMismatch, openLog } from "../ingest/log.ts"
 import { sodiumMissing } from "../ingest/native.ts"
 import { LogRolledBack, checkPublished } from "../ingest/publication.ts"
@@ -55,7 +56,7 @@ async function examineMachine(
   database: Database,
   { dataDirectory }: ServerFacts,
 ): Promise<MachineFacts> {
-  const { hostname } = new URL(database.url)
+  const hostname = hostOf(database.url)
   const isServerRemote = hostname !== "" && hostname !== "localhost" && !isLoopback(hostname)
   const paths = [resolve(dataFolder), ...(dataDirectory === null || isServerRemote ? [] : [dataDirectory])]
   const disks = await Promise.all(paths.map(readDisk))

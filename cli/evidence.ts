@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from "commander"
 import type { Pool, PoolClient } from "pg"
 import { blindOf } from "../chain/heads.ts"
 import { policyOfLog } from "../chain/tlog-policy.ts"
+import { beginReading } from "../ingest/database/pool.ts"
 import { type CheckpointSigner, type ResearchKeys, researchSecrets } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
 import { planEvidence } from "../research/evidence.ts"
@@ -112,7 +113,7 @@ async function runEvidence(device: string, options: EvidenceCommandOptions): Pro
 async function inPicture<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect()
   try {
-    await client.query("begin transaction isolation level repeatable read, read only")
+    await beginReading(client)
     return await work(client)
   } finally {
     await client.query("rollback").catch(() => undefined)

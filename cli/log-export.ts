@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { sha256Native } from "../ingest/native.ts"
-import { locks } from "../ingest/database/pool.ts"
+import { begin, locks } from "../ingest/database/pool.ts"
 import { checkPublished } from "../ingest/publication.ts"
 import { type LogExportResult, exportLog } from "../research/log-export.ts"
 import { PublishedLog } from "../research/log-published.ts"
@@ -59,14 +59,16 @@ function explainFiles(error: unknown, folder: string): unknown {
   )
 }
 
-/** Behind a lock of this connection, which goes with it. */
+/** Behind a lock of a transaction, which stays open for so long: a pooler would give a session's lock to somebody else. */
 async function exportAlone({ pool }: OpenedLog<unknown>, folder: string): Promise<LogExportResult> {
   const holder = await pool.connect()
   const progress = new Progress()
   try {
-    const { rows } = await holder.query<{ isOurs: boolean }>(`select pg_try_advisory_lock($1) as "isOurs"`, [
-      locks.logExport,
-    ])
+    await begin(holder)
+    const { rows } = await holder.query<{ isOurs: boolean }>(
+      `select pg_try_advisory_xact_lock($1) as "isOurs"`,
+      [locks.logExport],
+    )
     if (rows[0]?.isOurs !== true)
       throw new CommandFault("another export of this log is under way", "wait for it to end")
     const log = new PublishedLog(

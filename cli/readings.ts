@@ -2,6 +2,7 @@ import { once } from "node:events"
 import { type Command, Option } from "commander"
 import type { PoolClient } from "pg"
 import { formatBase64 } from "../chain/bytes.ts"
+import { beginReading } from "../ingest/database/pool.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, parseInstant } from "./option.ts"
@@ -60,7 +61,7 @@ async function printReadings({ pool }: OpenedLog, options: ReadingsOptions): Pro
         `device ${options.device} is not enrolled`,
         "tidemark device list shows those that are",
       )
-    await client.query("begin read only")
+    await beginReading(client)
     const { count, unsealed, ahead } = await printPages(client, options)
     await client.query("commit")
     // Never a silent end: what was left out, and how much of it is not sealed yet, is said.

@@ -66,7 +66,10 @@ async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): 
   await makeVirtualLog(dataFolder, scenario)
   const log = makeLogger("warn")
   return compose(async (parts) => {
-    const opened = await openBase({ dataFolder, log }, { command: "simulate", needed: allSecrets })
+    const opened = await openBase(
+      { dataFolder, log },
+      { command: "simulate", needed: allSecrets, schemaPath: simulatedPath },
+    )
     parts.add(opened)
     const { database, keys } = opened
     const { pool } = database
@@ -114,10 +117,9 @@ async function makeVirtualLog(dataFolder: string, { seed, name, startsAt }: Scen
       "a virtual run begins with an empty folder",
     )
   await makeDataFolder(dataFolder)
-  const database = await openDatabase(dataFolder, { create: true })
+  const database = await openDatabase(dataFolder, { create: true, schemaPath: simulatedPath })
   try {
     await replaceClock(database, startsAt)
-    // Sessions know the path of names from their beginning.
     const pool = openPool(database.url, 2)
     try {
       const secrets = makeRandom(seed).fork("log").fork("keys")
@@ -132,8 +134,11 @@ async function makeVirtualLog(dataFolder: string, { seed, name, startsAt }: Scen
   }
 }
 
+/** A search_path in which our schema comes before Postgres's own. */
+const simulatedPath = "public, pg_catalog"
+
 /**
- * A function of the database's own name is found before the built-in one where the path of names says so. Everything that
+ * A function of the schema's own is found before the built-in one of this name where search_path says so. Everything that
  * ingest and sealing know of the time comes from it.
  */
 async function replaceClock({ pool }: Database, startsAt: number): Promise<void> {
@@ -146,8 +151,7 @@ async function replaceClock({ pool }: Database, startsAt: number): Promise<void>
     create unlogged table simulated_clock (at timestamptz not null);
     insert into simulated_clock values (to_timestamp(${startsAt}));
     create function clock_timestamp() returns timestamptz language sql volatile
-      as 'select at from public.simulated_clock';
-    do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$;`)
+      as 'select at from public.simulated_clock';`)
 }
 
 interface DatabaseClock {

@@ -2,7 +2,7 @@
 import type { PoolClient } from "pg"
 import { type Hash, parseHash } from "../chain/hash.ts"
 import { type Content, entryOf, signStatement, signedBytesOf } from "../chain/statement.ts"
-import { locks } from "./database/pool.ts"
+import { begin, locks } from "./database/pool.ts"
 import { type IngestKeys, digestKeyOf } from "./log-keys.ts"
 import { hmacNative, sha256Native } from "./native.ts"
 import { type StoredStatement, insertStatements } from "./storage.ts"
@@ -44,7 +44,7 @@ export async function lockSealShared(client: PoolClient): Promise<void> {
 
 /** Begins a transaction with that lock, in one round trip. */
 export async function beginUnderSeal(client: PoolClient): Promise<void> {
-  await client.query(`begin; select pg_advisory_xact_lock_shared(${locks.seal})`)
+  await begin(client, `select pg_advisory_xact_lock_shared(${locks.seal})`)
 }
 
 export interface OperatorStatement {

@@ -22,7 +22,7 @@ import { TileCollector } from "../chain/tile.ts"
 import { CopiedRows, copyOut } from "./database/copy-out.ts"
 import { CopyRows, copyRows } from "./database/copy.ts"
 import { makePartitions } from "./database/migration.ts"
-import { locks } from "./database/pool.ts"
+import { begin, locks } from "./database/pool.ts"
 import { Breath } from "./breath.ts"
 import { EntryPages, OperatorStatements } from "./entry-pages.ts"
 import { LeafWriter } from "./leaves.ts"
@@ -122,9 +122,9 @@ async function sealInTransaction(
   startedAt: number,
 ): Promise<SealedBlock | "no-statements" | "slot-is-sealed"> {
   const { keys } = options
-  await client.query("begin")
   // Whatever the statistics say: entries are read by their key. Without any, the planner sorted all of them for each page.
-  await client.query(
+  await begin(
+    client,
     "set local enable_sort = off; set local enable_seqscan = off; set local enable_bitmapscan = off",
   )
   // One sealer at a time. A second one waits here, holding nothing that a writer needs, and then finds less to do.
@@ -211,7 +211,7 @@ async function makeCut(client: PoolClient, { pool, keys }: SealOptions): Promise
   const barrier = await pool.connect()
   barrier.on("error", ignore)
   try {
-    await barrier.query("begin")
+    await begin(barrier)
     await barrier.query("select pg_advisory_xact_lock($1)", [locks.seal])
     // No writer is under way, so nobody holds this lock; an enrolment that comes now waits until the block is committed
     // (in between it would take the manifest's seq).

@@ -1,10 +1,14 @@
 /** What a server's settings mean for the promises and for the speed. */
 import type { ServerFacts, StoreFacts } from "../../ingest/database/examination.ts"
+import { findConnectionFault } from "../../ingest/database/connections.ts"
+import { formatSettingFault } from "../../ingest/database/settings.ts"
 import { type Finding, type Opinion, formatBytes, make, megabyte } from "./finding.ts"
 import type { MachineFacts } from "./machine.ts"
 
 const zfs = 0x2fc12fc1
-/** Connections of a `tidemark up`, ten, four for logins and eight for researchers, and some of a command for a moment. */
+/** Connections of a `tidemark up`: ten, five for logins and receipts, ten for researchers and the log. */
+const upConnectionsMax = 25
+/** And some of a command for a moment. */
 const connectionsWanted = 30
 
 export function diagnoseServer(
@@ -56,6 +60,7 @@ export function diagnoseServer(
         ? ["danger", "our sessions ask for on and do not get it: an acknowledgement would not mean on disk"]
         : null,
     ),
+    ...diagnoseSettings(server),
     setting("data_checksums", (value) =>
       value === "on"
         ? null
@@ -66,6 +71,7 @@ export function diagnoseServer(
     ),
     setting("wal_level", () => null),
     diagnoseConnections(server),
+    ...diagnoseRoom(server),
     setting("shared_buffers", (value) => {
       const bytes = parseSize(value)
       return bytes !== null && bytes < 256 * megabyte
@@ -124,6 +130,33 @@ function diagnoseFullPages(machine: MachineFacts, { dataDirectory }: ServerFacts
   ]
 }
 
+/** The settings of our own sessions, which may be taken from us by what only a superuser changes. */
+function diagnoseSettings({ settingFaults, isPooled }: ServerFacts): Finding[] {
+  const way = isPooled
+    ? "set in each transaction, since a pooler is in between"
+    : "set at the start of each session"
+  if (settingFaults.length === 0) return [make("server", "session settings", way, null)]
+  return settingFaults.map((fault) =>
+    make("server", fault.name, fault.value, [
+      "danger",
+      `${formatSettingFault(fault)}; take it back where it was set: alter role … reset ${fault.name} or alter database … reset ${fault.name}`,
+    ]),
+  )
+}
+
+/** Of a `tidemark up`, whose own connections must not run out. */
+function diagnoseRoom({ connectionRoom, isPooled }: ServerFacts): Finding[] {
+  const fault = findConnectionFault(connectionRoom, upConnectionsMax)
+  // A pooler shares the server's connections among ours.
+  if (fault === null || isPooled) return []
+  return [
+    make("server", "connection limit", `${connectionRoom.limit}, of the ${connectionRoom.by}`, [
+      "danger",
+      fault,
+    ]),
+  ]
+}
+
 function diagnoseConnections({ settings, connectionsUsed }: ServerFacts): Finding {
   const most = Number(settings.get("max_connections"))
   const reserved = Number(settings.get("superuser_reserved_connections") ?? 3)
@@ -137,7 +170,7 @@ function diagnoseConnections({ settings, connectionsUsed }: ServerFacts): Findin
       ? null
       : [
           "better",
-          `${left} are left; an up takes up to 22, an ingest 10, a seal 4, a research 12, a command some: allow ${connectionsWanted} more than others use`,
+          `${left} are left; an up takes up to 25, an ingest 11, a seal 4, a research 14, a command some: allow ${connectionsWanted} more than others use`,
         ],
   )
 }

@@ -1,8 +1,11 @@
 /** What every long-running process stands on: the database, the log's keys, counters and readiness. */
 import { randomBytes } from "node:crypto"
+import type { Pool } from "pg"
 import type { Logger } from "pino"
 import type { Registry } from "prom-client"
+import { findConnectionFault, readConnectionRoom } from "../../ingest/database/connections.ts"
 import { migrate } from "../../ingest/database/migration.ts"
+import { inTransaction, isPooled } from "../../ingest/database/pool.ts"
 import { initLog, openLog } from "../../ingest/log.ts"
 import {
   type CheckpointSigner,
@@ -35,6 +38,8 @@ export interface Base<Keys = LogKeys> {
   /** Each part says here whether it works. */
   readonly readiness: Readiness
   readonly log: Logger
+  /** A part says how many connections it may open: where the role has fewer, the process is not ready, and says why. */
+  readonly opens: (connections: number) => void
   /** After all parts. */
   close(): Promise<void>
 }
@@ -94,7 +99,21 @@ async function makeBase<Keys extends CheckpointSigner>(
   await checkPublished(database.pool, dataFolder, keys)
   const readiness = new Readiness()
   const registry = makeRegistry(() => readiness.isReady)
-  return { dataFolder, database, keys, registry, readiness, log, close: () => database.close() }
+  const opens = await watchConnections(database.pool, readiness)
+  opens(database.pool.options.max)
+  return { dataFolder, database, keys, registry, readiness, log, opens, close: () => database.close() }
+}
+
+async function watchConnections(pool: Pool, readiness: Readiness): Promise<Base["opens"]> {
+  const room = await readConnectionRoom(pool)
+  // A pooler shares the server's connections among ours.
+  const isShared = await inTransaction(pool, (client) => Promise.resolve(isPooled(client)))
+  let wanted = 0
+  return (connections) => {
+    wanted += connections
+    const fault = isShared ? null : findConnectionFault(room, wanted)
+    if (fault !== null) readiness.fail("connections", fault)
+  }
 }
 
 async function openOrInitLog(

@@ -40,10 +40,11 @@ export interface IngestPart {
 const loginConnectionsMax = 4
 
 export async function startIngest(
-  { database: { pool, url }, keys, registry, readiness, log }: Base<IngestKeys>,
+  { database: { pool, url }, keys, registry, readiness, log, opens }: Base<IngestKeys>,
   { connecting, limits = {} }: IngestOptions,
 ): Promise<IngestPart> {
   const metrics = makeIngestMetrics(registry)
+  opens(loginConnectionsMax + sealedConnectionsMax)
   readiness.add("database")
   const verifier = openPartVerifier(log)
   const intake = openIntake({

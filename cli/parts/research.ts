@@ -29,7 +29,8 @@ const connectionsMax = 8
 /** For the published log, which anybody may ask for: they take no connection from researchers. */
 const logConnectionsMax = 2
 
-export function openResearch({ database, keys, log }: Base<ResearchKeys>): ResearchPart {
+export function openResearch({ database, keys, log, opens }: Base<ResearchKeys>): ResearchPart {
+  opens(connectionsMax + logConnectionsMax)
   const pool: Pool = openPool(database.url, connectionsMax)
   const logPool: Pool = openPool(database.url, logConnectionsMax)
   const queryLog: QueryLog = async (sql, values) => (await logPool.query(sql, [...values])).rows

@@ -14,6 +14,7 @@ import {
   surveyEntries,
 } from "./audit-page.ts"
 import { type CopiedRows, copyOut } from "./copy-out.ts"
+import { beginReading } from "./pool.ts"
 
 /**
  * Statements of a page, at most; two pages are in memory. To ask for a page costs Postgres as much as 600 statements, since
@@ -43,7 +44,7 @@ export async function openAuditRows(pool: Pool): Promise<AuditRows> {
     client.release(broken)
   }
   try {
-    await client.query("begin transaction isolation level repeatable read, read only")
+    await beginReading(client)
   } catch (error) {
     release(true)
     throw error

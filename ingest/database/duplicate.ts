@@ -3,7 +3,7 @@ import { pipeline } from "node:stream/promises"
 import type { Pool } from "pg"
 import { from as copyFrom, to as copyTo } from "pg-copy-streams"
 import { migrate } from "./migration.ts"
-import { openPool } from "./pool.ts"
+import { begin, beginReading, openPool } from "./pool.ts"
 
 export interface DatabaseCopy {
   readonly pool: Pool
@@ -41,10 +41,9 @@ async function copyTables(source: Pool, target: Pool): Promise<void> {
   const reader = await source.connect()
   const writer = await target.connect()
   try {
-    await reader.query("begin isolation level repeatable read read only")
-    await writer.query("begin")
+    await beginReading(reader)
     // Rows come in no order that foreign keys would like; the source has checked them.
-    await writer.query("set local session_replication_role = replica")
+    await begin(writer, "set local session_replication_role = replica")
     const { rows } = await reader.query<{ name: string }>(
       `select relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
        where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition and relname <> 'schema_migrations'`,

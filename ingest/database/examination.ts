@@ -1,5 +1,8 @@
 /** What a Postgres server offers and how a log in it stands: facts, without an opinion. */
 import type { Pool } from "pg"
+import { type ConnectionRoom, readConnectionRoom } from "./connections.ts"
+import { inTransaction, isPooled, readSettingFaults } from "./pool.ts"
+import type { SettingFault } from "./settings.ts"
 
 export interface ServerFacts {
   readonly version: string
@@ -16,6 +19,12 @@ export interface ServerFacts {
   readonly databaseBytes: number
   /** Of all databases, this connection too. */
   readonly connectionsUsed: number
+  /** How many connections this role may open here, and what says so. */
+  readonly connectionRoom: ConnectionRoom
+  /** Through a pooler such as PgBouncer: each transaction brings our settings. */
+  readonly isPooled: boolean
+  /** Session settings that do not hold, though we set them or need them. */
+  readonly settingFaults: readonly SettingFault[]
   /** Where the server's files are; null where this role may not know. */
   readonly dataDirectory: string | null
   /** By name, as `show` gives them in our sessions. */
@@ -95,6 +104,10 @@ export async function examineServer(pool: Pool, nowMs: () => number): Promise<Se
     isEncrypted: row.encrypted ?? false,
     databaseBytes: row.bytes,
     connectionsUsed: row.connections,
+    connectionRoom: await readConnectionRoom(pool),
+    // A standby lets nobody begin what may write.
+    isPooled: row.standby ? false : await inTransaction(pool, (client) => Promise.resolve(isPooled(client))),
+    settingFaults: row.standby ? [] : await readSettingFaults(pool),
     dataDirectory: await readDataDirectory(pool),
     settings: new Map(settings.map(({ name, value }) => [name, value])),
     timescale: { installed: row.installed, available: row.available, isLoaded: row.loaded },

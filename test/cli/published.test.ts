@@ -17,7 +17,7 @@ test("a process that only takes statements remembers the last checkpoint, and fi
   const registry = makeRegistry(() => true)
   const common = { registry, readiness: new Readiness(), log: pino({ level: "silent" }) }
   const part = await followPublished(
-    { dataFolder: own, database, keys: stand.keys, ...common, close: async () => {} },
+    { dataFolder: own, database, keys: stand.keys, ...common, opens: () => {}, close: async () => {} },
     5,
   )
   // It copies what the sealer publishes, also what comes later.

@@ -130,14 +130,17 @@ class MemorySession implements Session {
     answer: (result: QueryResult | Error) => void,
   ): void {
     // Several in one text: the last one's answer is the answer.
-    const [first = "", ...rest] = sql.includes("begin;") ? sql.split(";") : [sql]
+    const [first = "", ...rest] = /^(begin|set local)\b/.test(sql.trim()) ? sql.split(";") : [sql]
     const statement = first.trim()
+    const isSetting =
+      this.open?.isFailed === false && /^set local (synchronous_commit|enable_)/.test(statement)
     const next = (result: QueryResult | Error): void => {
       if (rest.length === 0 || result instanceof Error) answer(result)
       else this.execute(rest.join(";"), values, copied, answer)
     }
+    if (isSetting) return next(nothing)
     switch (statement) {
-      case "begin":
+      case "begin isolation level read committed read write":
         if (this.open !== null) this.server.onUnknown(new Error("begin inside a transaction"))
         this.open = this.store.begin()
         return next(nothing)
