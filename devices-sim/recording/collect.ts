@@ -16,13 +16,15 @@ export class SignalCollector {
     signal.texts.push(value)
   }
 
-  finish(): RecordedSignal[] {
-    return [...this.signals.values()].map(
-      ({ kind, metric, unit, times, numbers, texts }): RecordedPoints | RecordedTexts =>
-        kind === "points"
-          ? { kind, metric, unit, times, values: numbers }
-          : { kind, metric, unit, times, values: texts },
-    )
+  /** @param instants where times were added by their number among these (`FileTimes`); null where they are instants */
+  finish(instants: readonly number[] | null = null): RecordedSignal[] {
+    return [...this.signals.values()].map((signal): RecordedPoints | RecordedTexts => {
+      const { kind, metric, unit, numbers, texts } = signal
+      const times = instants === null ? signal.times : signal.times.map((at) => instants[at] ?? Number.NaN)
+      return kind === "points"
+        ? { kind, metric, unit, times, values: numbers }
+        : { kind, metric, unit, times, values: texts }
+    })
   }
 
   private signalOf(kind: Growing["kind"], metric: string, unit: string | null): Growing {

@@ -1,34 +1,81 @@
-import { parseLocal } from "./clock-time.ts"
 import { SignalCollector, Tally } from "./collect.ts"
-import { RecordingError, type Recording } from "./recording.ts"
-import { localTimeRemark } from "./remark.ts"
-import { carriesText, fault, parseDecimal, readCsvRows, requireTime, type Row } from "./row.ts"
+import { FileDecimals } from "./file-decimals.ts"
+import { FileTimes } from "./file-times.ts"
+import { type GlucoseUnit, GlucoseValues, glucoseUnitOf } from "./glucose.ts"
+import { RecordingError, type Recording, type RecordingOptions } from "./recording.ts"
+import { cutReason, delimiterOf, fault, readCsvRows, type Row } from "./row.ts"
 
-const timeColumn = /^Timestamp \(YYYY-MM-DDThh:mm:ss\)$/
-// mg/dL and mmol/L are UCUM, as sent: SenML has neither, and a changed number would not be what the device said.
-const glucoseColumn = /^Glucose Value \((mg\/dL|mmol\/L)\)$/
+/** Clarity in one language: the beginnings of its columns' names, and its event types by what they are. */
+interface Language {
+  readonly time: string
+  readonly type: string
+  readonly glucose: string
+  readonly events: Readonly<Record<string, "EGV" | "Calibration">>
+}
 
-/** Event types that are a glucose value, by metric. */
-const metrics: Readonly<Record<string, string>> = { EGV: "glucose", Calibration: "glucose-calibration" }
+const languages: readonly Language[] = [
+  {
+    time: "Timestamp (",
+    type: "Event Type",
+    glucose: "Glucose Value (",
+    events: { EGV: "EGV", Calibration: "Calibration" },
+  },
+  {
+    time: "Zeitstempel (",
+    type: "Ereignistyp",
+    glucose: "Glukosewert (",
+    events: { EGV: "EGV", EGW: "EGV", Calibration: "Calibration", Kalibrierung: "Calibration" },
+  },
+  {
+    time: "Marca temporal (",
+    type: "Tipo de evento",
+    glucose: "Nivel de glucosa (",
+    events: {
+      EGV: "EGV",
+      "Niveles estimados de glucosa": "EGV",
+      Calibration: "Calibration",
+      Calibración: "Calibration",
+    },
+  },
+]
+
+const metrics = { EGV: "glucose", Calibration: "glucose-calibration" } as const
+
+/** Types that are named where their rows are left out. Others may be anything, and are not printed. */
+const leftTypes = ["Insulin", "Carbs", "Exercise", "Health", "Notes", "Alert", "Alarm"]
 
 interface Columns {
+  readonly count: number
+  readonly language: Language
   readonly time: number
   readonly type: number
   readonly glucose: number
-  readonly unit: string
+  readonly unit: GlucoseUnit
 }
 
 export function isDexcom(head: readonly string[]): boolean {
-  const first = (head[0] ?? "").replaceAll('"', "")
-  return first.startsWith("Index,Timestamp (") && first.includes(",Event Type,")
+  const line = (/^sep=/i.test(head[0] ?? "") ? head[1] : head[0]) ?? ""
+  const cells = line.replaceAll('"', "").split(delimiterOf(head))
+  return languageOf(cells) !== null
+}
+
+function languageOf(cells: readonly string[]): Language | null {
+  const found = languages.find(
+    ({ time, type }) =>
+      cells.some((cell) => cell.trim().startsWith(time)) && cells.some((cell) => cell.trim() === type),
+  )
+  return found ?? null
 }
 
 /**
  * A Clarity export. Rows without a time (whose device it is, its alerts) are about a person and are not read.
  * Values such as "Low" and "High" are texts of the same metric.
  */
-export async function readDexcom(file: string): Promise<Recording> {
+export async function readDexcom(file: string, options: RecordingOptions): Promise<Recording> {
   const collector = new SignalCollector()
+  const decimals = new FileDecimals()
+  const values = new GlucoseValues(collector, decimals)
+  const times = new FileTimes(file, options)
   const left = new Tally()
   let columns: Columns | null = null
   for await (const row of readCsvRows(file)) {
@@ -36,46 +83,49 @@ export async function readDexcom(file: string): Promise<Recording> {
       columns = columnsOf(row)
       continue
     }
-    const time = row.cells[columns.time] ?? ""
-    if (time === "") continue
-    const at = requireTime(row, parseLocal(time), "a timestamp must be YYYY-MM-DDThh:mm:ss")
-    const metric = metrics[row.cells[columns.type] ?? ""]
+    if (row.cells.length !== columns.count) {
+      if (row.isCut) left.add(`rows are left out: ${cutReason}`)
+      else throw fault(row, `must have ${columns.count} columns as the header has, has ${row.cells.length}`)
+      continue
+    }
+    const type = row.cells[columns.type] ?? ""
+    const event = columns.language.events[type]
     const glucose = row.cells[columns.glucose] ?? ""
-    if (metric === undefined) left.add("rows of other event types than EGV and Calibration are left out")
-    else addGlucose(collector, row, { metric, unit: columns.unit, at, glucose })
+    const time = row.cells[columns.time] ?? ""
+    if (time === "" && event !== undefined && glucose !== "")
+      throw fault(row, `a row of the event type ${event} must have a timestamp`)
+    if (time === "") left.add(`rows without a time are left out: ${aboutOf(type)}`)
+    else if (event === undefined) left.add(`rows of ${eventName(type)} are left out`)
+    else if (glucose === "") left.add(`rows of the event type ${event} are left out: they have no value`)
+    else {
+      const at = times.add(row, time, event)
+      values.add(row, { metric: metrics[event], unit: columns.unit, at, text: glucose })
+    }
   }
   if (columns === null) throw new RecordingError(file, null, "has no header row")
-  const remarks = [localTimeRemark, ...left.remarks()]
-  return { format: "dexcom-clarity", files: [file], signals: collector.finish(), remarks }
+  decimals.decide()
+  values.decide(file)
+  const decided = times.decide()
+  const remarks = [...decided.remarks, ...left.remarks()]
+  return { format: "dexcom-clarity", files: [file], signals: collector.finish(decided.instants), remarks }
+}
+
+function aboutOf(type: string): string {
+  return type === "Alert" ? "settings of alerts" : "about the person and the device"
+}
+
+function eventName(type: string): string {
+  return leftTypes.includes(type) ? `the event type ${type}` : "an event type other than EGV and Calibration"
 }
 
 function columnsOf(row: Row): Columns {
-  const glucose = row.cells.findIndex((cell) => glucoseColumn.test(cell))
-  const unit = glucoseColumn.exec(row.cells[glucose] ?? "")?.[1]
-  const time = row.cells.findIndex((cell) => timeColumn.test(cell))
-  const type = row.cells.indexOf("Event Type")
-  if (time < 0 || type < 0 || unit === undefined) {
+  const language = languageOf(row.cells)
+  const glucose = row.cells.findIndex((cell) => language !== null && cell.startsWith(language.glucose))
+  const unit = glucoseUnitOf(row.cells[glucose] ?? "")
+  if (language === null || unit === null) {
     const names = "Timestamp (YYYY-MM-DDThh:mm:ss), Event Type and Glucose Value (mg/dL or mmol/L)"
-    throw fault(row, `the header must have the columns ${names}`)
+    throw fault(row, `the header must have the columns ${names}, in English, German or Spanish`)
   }
-  return { time, type, glucose, unit }
-}
-
-interface Glucose {
-  readonly metric: string
-  readonly unit: string
-  readonly at: number
-  readonly glucose: string
-}
-
-/** A glucose value: a number, or the word that the device says beyond its range. */
-export function addGlucose(
-  collector: SignalCollector,
-  row: Row,
-  { metric, unit, at, glucose }: Glucose,
-): void {
-  const value = parseDecimal(glucose)
-  if (value !== null) collector.addNumber(metric, unit, at, value)
-  else if (/^[A-Za-z]+$/.test(glucose) && carriesText(glucose)) collector.addText(metric, unit, at, glucose)
-  else throw fault(row, `${metric} must be a decimal number, or a word such as Low or High`)
+  const time = row.cells.findIndex((cell) => cell.startsWith(language.time))
+  return { count: row.cells.length, language, time, type: row.cells.indexOf(language.type), glucose, unit }
 }

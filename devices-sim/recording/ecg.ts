@@ -1,6 +1,15 @@
+import { Tally } from "./collect.ts"
 import { startsAtDefault, type Recording, type RecordedSignal, type RecordingOptions } from "./recording.ts"
 import { irregularRemark, noStartRemark } from "./remark.ts"
-import { decimalsOf, fault, metricNameOf, readRows, requireColumns, requireDecimal } from "./row.ts"
+import {
+  cutReason,
+  decimalsOf,
+  fault,
+  metricNameOf,
+  readRows,
+  requireColumns,
+  requireDecimal,
+} from "./row.ts"
 import { periodOf, sampledSignals } from "./sampling.ts"
 
 const leadPattern = /^(.+)_(mv|uv)$/i
@@ -23,6 +32,7 @@ export function isEcg(head: readonly string[]): boolean {
 export async function readEcg(file: string, options: RecordingOptions): Promise<Recording> {
   const startsAt = options.startsAt ?? startsAtDefault
   const timesMs: number[] = []
+  const left = new Tally()
   let decimalsOfTime = 0
   let leads: Lead[] | null = null
   for await (const row of readRows(file, ",")) {
@@ -36,6 +46,10 @@ export async function readEcg(file: string, options: RecordingOptions): Promise<
       })
       continue
     }
+    if (row.isCut) {
+      left.add(`rows are left out: ${cutReason}`)
+      continue
+    }
     requireColumns(row, leads.length + 1)
     timesMs.push(requireDecimal(row, 0, "t_ms"))
     decimalsOfTime = Math.max(decimalsOfTime, decimalsOf(row.cells[0] ?? ""))
@@ -45,7 +59,7 @@ export async function readEcg(file: string, options: RecordingOptions): Promise<
     }
   }
 
-  const remarks: string[] = []
+  const remarks: string[] = left.remarks()
   if (options.startsAt === undefined) remarks.push(noStartRemark)
   const periodMs = periodOf(timesMs, decimalsOfTime)
   if (periodMs === null && timesMs.length > 0) remarks.push(irregularRemark)

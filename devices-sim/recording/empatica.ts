@@ -1,7 +1,8 @@
 import { basename } from "node:path"
-import { SignalCollector } from "./collect.ts"
+import { SignalCollector, Tally } from "./collect.ts"
 import { RecordingError, type Recording, type RecordedSignal } from "./recording.ts"
 import {
+  cutReason,
   decimalsOf,
   fault,
   parseDecimal,
@@ -64,28 +65,31 @@ export async function readEmpatica(files: readonly string[]): Promise<Recording>
   const signals: RecordedSignal[] = []
   const remarks: string[] = []
   for (const file of files) {
-    const found = await readMember(file)
+    const left = new Tally()
+    const found = await readMember(file, left)
     if (found.length === 0) remarks.push(`${basename(file)} holds no readings`)
+    remarks.push(...left.remarks().map((remark) => `${basename(file)}: ${remark}`))
     signals.push(...found)
   }
   return { format: "empatica-e4", files, signals, remarks }
 }
 
-async function readMember(file: string): Promise<RecordedSignal[]> {
+async function readMember(file: string, left: Tally): Promise<RecordedSignal[]> {
   const name = basename(file).toLowerCase()
   const member = sampled[name]
-  if (member !== undefined) return readSampled(file, member)
-  if (name === "tags.csv") return readTags(file)
-  if (name === "ibi.csv") return readIntervals(file)
+  if (member !== undefined) return readSampled(file, member, left)
+  if (name === "tags.csv") return readTags(file, left)
+  if (name === "ibi.csv") return readIntervals(file, left)
   const rule = "an E4 file says only by its name what it holds: ACC, BVP, EDA, TEMP, HR, IBI or tags .csv"
   throw new RecordingError(file, null, rule)
 }
 
-async function readSampled(file: string, { metrics, unit }: Member): Promise<RecordedSignal[]> {
+async function readSampled(file: string, { metrics, unit }: Member, left: Tally): Promise<RecordedSignal[]> {
   const columns = metrics.map(() => ({ values: [] as number[], decimals: 0 }))
   let startsAt: number | null = null
   let rateHz: number | null = null
   for await (const row of readRows(file, ",")) {
+    if (leftOutAsCut(row, left, 2)) continue
     requireColumns(row, metrics.length)
     if (startsAt === null) startsAt = requireSame(row, startRule)
     else if (rateHz === null) rateHz = requireRate(row)
@@ -108,6 +112,13 @@ async function readSampled(file: string, { metrics, unit }: Member): Promise<Rec
   })
 }
 
+/** @param headerRows whose last one may have no line end: an E4 member may end after its header, with no readings */
+function leftOutAsCut(row: Row, left: Tally, headerRows: number): boolean {
+  if (!row.isCut || row.line <= headerRows) return false
+  left.add(`rows are left out: ${cutReason}`)
+  return true
+}
+
 /** The header repeats one number per column. */
 function requireSame(row: Row, rule: string): number {
   const value = requireTime(row, parseDecimal(row.cells[0] ?? ""), rule)
@@ -125,10 +136,11 @@ function requireRate(row: Row): number {
 }
 
 /** IBI.csv: `start, IBI`, then rows of seconds since the start and the interval in seconds; beats are missing at will. */
-async function readIntervals(file: string): Promise<RecordedSignal[]> {
+async function readIntervals(file: string, left: Tally): Promise<RecordedSignal[]> {
   const collector = new SignalCollector()
   let startsAt: number | null = null
   for await (const row of readRows(file, ",")) {
+    if (leftOutAsCut(row, left, 1)) continue
     requireColumns(row, 2)
     if (startsAt === null) startsAt = requireTime(row, parseDecimal(row.cells[0] ?? ""), startRule)
     else {
@@ -140,9 +152,10 @@ async function readIntervals(file: string): Promise<RecordedSignal[]> {
 }
 
 /** tags.csv: a Unix time per press of the button. */
-async function readTags(file: string): Promise<RecordedSignal[]> {
+async function readTags(file: string, left: Tally): Promise<RecordedSignal[]> {
   const collector = new SignalCollector()
   for await (const row of readRows(file, ",")) {
+    if (leftOutAsCut(row, left, 0)) continue
     requireColumns(row, 1)
     const time = requireTime(row, parseDecimal(row.cells[0] ?? ""), "a tag must be a time in Unix seconds")
     collector.addText("event", null, time, "button")

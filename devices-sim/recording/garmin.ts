@@ -1,7 +1,16 @@
-import { parseInstant } from "./clock-time.ts"
-import { SignalCollector } from "./collect.ts"
+import { SignalCollector, Tally } from "./collect.ts"
 import type { Recording } from "./recording.ts"
-import { isNamed, metricNameOf, readRows, requireColumns, requireDecimal, requireTime, fault } from "./row.ts"
+import {
+  cutReason,
+  fault,
+  isNamed,
+  metricNameOf,
+  readRows,
+  requireColumns,
+  requireDecimal,
+  requireTime,
+} from "./row.ts"
+import { parseInstant } from "./written-time.ts"
 
 const instant = String.raw`\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}[^;]*`
 const eventRow = new RegExp(`^${instant};[A-Z][A-Z0-9_]*;[^;]*$`)
@@ -35,8 +44,13 @@ export function garminFilesOf(files: readonly string[]): string[] {
 export async function readGarmin(files: readonly string[]): Promise<Recording> {
   const collector = new SignalCollector()
   const unknown = new Set<string>()
+  const left = new Tally()
   for (const file of files) {
     for await (const row of readRows(file, ";")) {
+      if (row.isCut) {
+        left.add(`rows are left out: ${cutReason}`)
+        continue
+      }
       const time = requireTime(row, parseInstant(row.cells[0] ?? ""), timeRule)
       if (row.cells.length === 4) {
         // Milli-g, in UCUM's writing: SenML has no unit of gravity, and only a changed number would be m/s2.
@@ -55,5 +69,5 @@ export async function readGarmin(files: readonly string[]): Promise<Recording> {
     }
   }
   const remarks = [...unknown].map((label) => `${label} is not a metric that we know: taken without a unit`)
-  return { format: "garmin", files, signals: collector.finish(), remarks }
+  return { format: "garmin", files, signals: collector.finish(), remarks: [...remarks, ...left.remarks()] }
 }

@@ -1,3 +1,5 @@
+import type { DateOrder } from "./written-time.ts"
+
 /** The formats that `openRecording` tells apart by content. */
 export const recordingFormats = {
   "empatica-e4":
@@ -6,9 +8,10 @@ export const recordingFormats = {
     "Garmin export by flirt: rows `time;METRIC;value` (data.csv) or `time;x;y;z` (acc.csv), or a folder of both",
   "dexcom-clarity": "Dexcom Clarity export: CSV with Index, Timestamp and Event Type",
   "freestyle-libreview": "FreeStyle LibreView export: CSV with Device Timestamp and Record Type",
-  ppg: "PPG: CSV with the columns timer,value or datetime,value, or one column and a rate",
+  columns:
+    "columns: CSV with timer (ms), datetime or timestamp and a column per signal (hr, eda, bvp, ppg, ibi, temp, acc_x…), or one column and a rate",
   "ecg-csv": "ECG: CSV with t_ms and a column per lead named <lead>_mv or <lead>_uv",
-  wfdb: "WFDB record: a .hea header with its .dat (formats 212 and 16)",
+  wfdb: "WFDB record: a .hea header with its .dat or .mat (formats 212 and 16)",
 } as const
 
 export type RecordingFormat = keyof typeof recordingFormats
@@ -19,7 +22,7 @@ export interface Recording {
   /** Paths of the files that were read. */
   readonly files: readonly string[]
   readonly signals: readonly RecordedSignal[]
-  /** What a user should know, such as "local times without an offset are read as UTC". Never a reading. */
+  /** What a user should know: how dates and zones were decided, and how many rows of which kind are left out. Never a reading. */
   readonly remarks: readonly string[]
 }
 
@@ -66,6 +69,12 @@ export interface RecordingOptions {
   readonly startsAt?: number
   /** Samples a second of a file that has no times at all. */
   readonly rateHz?: number
+  /** The order of day, month and year of a file whose dates do not say it. */
+  readonly dates?: DateOrder
+  /** The IANA time zone that the device's clock kept, for local times without an offset. */
+  readonly timezone?: string
+  /** The metric of a file's only signal, where no name in the file says it. */
+  readonly metric?: string
 }
 
 /** 2026-01-01T00:00:00Z: where a recording begins whose file does not say when it was made, unless the caller does. */

@@ -1,4 +1,3 @@
 /** Remarks that several readers make. */
-export const localTimeRemark = "local times without an offset are read as UTC"
 export const noStartRemark = "times since the beginning only: read as beginning at 2026-01-01T00:00:00Z"
 export const irregularRemark = "times are not regular: read as points, not as a waveform"

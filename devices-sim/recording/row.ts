@@ -1,10 +1,9 @@
-import { createReadStream } from "node:fs"
-import { open } from "node:fs/promises"
 import { basename } from "node:path"
-import { pipeline } from "node:stream"
+import { Readable, pipeline } from "node:stream"
 import { CsvError, parse } from "csv-parse"
 import { absoluteTimeMin } from "../../chain/senml.ts"
 import { RecordingError } from "./recording.ts"
+import { endsItsLastLine, readHead, readText } from "./text-file.ts"
 
 /** One row of a text file and where it stands, for errors that name the place. */
 export interface Row {
@@ -12,49 +11,60 @@ export interface Row {
   /** From 1. */
   readonly line: number
   readonly cells: readonly string[]
+  /** The last line has no line end, so that its last cell may be the beginning of a number only. */
+  readonly isCut: boolean
 }
+
+/** Why a row that `isCut` is left out. */
+export const cutReason = "the last line has no line end and may be cut"
 
 const byteOrderMark = "\ufeff"
 
-/** The first lines of a file, without a byte order mark: enough to tell its format. */
-export async function readHead(file: string, linesMax = 8): Promise<string[]> {
-  const handle = await open(file)
-  try {
-    const { bytesRead, buffer } = await handle.read(new Uint8Array(8192), 0, 8192, 0)
-    const text = new TextDecoder().decode(buffer.subarray(0, bytesRead))
-    return text.split(/\r?\n/).slice(0, linesMax)
-  } finally {
-    await handle.close()
-  }
-}
-
 /** Rows of a file without quotes, split at `delimiter` and trimmed; empty lines are left out. */
 export async function* readRows(file: string, delimiter: string): AsyncGenerator<Row> {
+  const isWhole = await endsItsLastLine(file)
   let line = 0
-  for await (const text of readLines(file)) {
+  for await (const { text, isLast } of readLines(file)) {
     line++
     const plain = line === 1 && text.startsWith(byteOrderMark) ? text.slice(1) : text
     if (plain.trim() === "") continue
-    yield { file, line, cells: plain.split(delimiter).map((cell) => cell.trim()) }
+    yield { file, line, cells: plain.split(delimiter).map((cell) => cell.trim()), isCut: isLast && !isWhole }
   }
 }
 
 /** Not node:readline, which loses the errors of its input. A CR before the LF is left on, for the caller to trim. */
-async function* readLines(file: string): AsyncGenerator<string> {
+async function* readLines(file: string): AsyncGenerator<{ text: string; isLast: boolean }> {
   let rest = ""
-  for await (const chunk of createReadStream(file, "utf8") as AsyncIterable<string>) {
+  for await (const chunk of readText(file)) {
     const lines = (rest + chunk).split("\n")
     rest = lines.pop() ?? ""
-    yield* lines
+    for (const text of lines) yield { text, isLast: false }
   }
-  if (rest !== "") yield rest
+  if (rest !== "") yield { text: rest, isLast: true }
+}
+
+export type Delimiter = "," | ";" | "\t"
+
+/** What separates the cells of a CSV file: what its first lines have most of, or what a line `sep=;` says. */
+export function delimiterOf(head: readonly string[]): Delimiter {
+  const said = /^sep=([,;\t])/i.exec(head[0] ?? "")?.[1]
+  if (said !== undefined) return said as Delimiter
+  const bare = head
+    .slice(0, 4)
+    .join("")
+    .replace(/"[^"]*"/g, "")
+  const count = (delimiter: string): number => bare.split(delimiter).length
+  const [most = ","] = ([",", ";", "\t"] as const).toSorted((one, other) => count(other) - count(one))
+  return most
 }
 
 /** Rows of a CSV file as RFC 4180 has it, with quotes; rows may differ in length, line ends may be mixed. */
 export async function* readCsvRows(file: string): AsyncGenerator<Row> {
+  const isWhole = await endsItsLastLine(file)
   const parser = parse({
     bom: true,
     info: true,
+    delimiter: delimiterOf(await readHead(file)),
     relax_column_count: true,
     skip_empty_lines: true,
     trim: true,
@@ -62,21 +72,28 @@ export async function* readCsvRows(file: string): AsyncGenerator<Row> {
     record_delimiter: ["\r\n", "\n"],
   })
   // A fault of the file ends the parser, and so comes out of the loop below.
-  pipeline(createReadStream(file), parser, () => undefined)
+  pipeline(Readable.from(readText(file)), parser, () => undefined)
+  let held: Row | null = null
   try {
     for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
-      yield { file, line: info.lines, cells: record }
+      if (held !== null) yield held
+      // A line `sep=;` is for spreadsheets.
+      held =
+        info.records === 1 && /^sep=/i.test(record[0] ?? "")
+          ? null
+          : { file, line: info.lines, cells: record, isCut: false }
     }
   } catch (error) {
     // Its message quotes the row, which is health data: only the code is kept.
     if (error instanceof CsvError) throw new RecordingError(file, lineOf(error), `is not CSV (${error.code})`)
     throw error
   }
+  if (held !== null) yield { ...held, isCut: !isWhole }
 }
 
 interface CsvRecord {
   readonly record: string[]
-  readonly info: { readonly lines: number }
+  readonly info: { readonly lines: number; readonly records: number }
 }
 
 function lineOf(error: CsvError): number | null {

@@ -1,5 +1,6 @@
 import { RecordingError } from "./recording.ts"
 import { parseDecimal } from "./row.ts"
+import { dayOf, parseWrittenTime } from "./written-time.ts"
 
 /** A WFDB header file as the WFDB Applications Guide, header(5), has it: what it says of a record of one segment. */
 export interface WfdbHeader {
@@ -7,10 +8,18 @@ export interface WfdbHeader {
   readonly rateHz: number
   /** Samples of each signal, or null where the header leaves it to the file's length. */
   readonly samples: number | null
-  /** Local time of the first sample as if it were UTC, in Unix seconds, where the header has both time and date. */
-  readonly startsAt: number | null
+  readonly start: WfdbStart
   readonly signals: readonly WfdbSignal[]
 }
+
+/** When the first sample was taken, by the record line. */
+export type WfdbStart =
+  /** Local time as if it were UTC, Unix seconds. */
+  | { readonly kind: "local"; readonly seconds: number; readonly line: number }
+  /** The header has neither, or a time of day without a date. */
+  | { readonly kind: "none"; readonly hasClock: boolean }
+  /** The header has something else there, which is not guessed at. */
+  | { readonly kind: "unreadable"; readonly rule: string; readonly line: number }
 
 export interface WfdbSignal {
   readonly file: string
@@ -18,6 +27,8 @@ export interface WfdbSignal {
   readonly byteOffset: number
   /** Converter units per physical unit. */
   readonly gain: number
+  /** The header has no gain, and this is the one that header(5) says to assume. */
+  readonly isUncalibrated: boolean
   /** The converter's value for 0 physical units. */
   readonly baseline: number
   readonly unit: string
@@ -26,7 +37,8 @@ export interface WfdbSignal {
   readonly description: string
 }
 
-const recordLine = /^([A-Za-z0-9_-]+)(\/\d+)?\s+(\d+)(?:\s+(.*))?$/
+// Records of the PhysioNet Challenges have names such as `E07835.mat`.
+const recordLine = /^([A-Za-z0-9_.-]+)(\/\d+)?\s+(\d+)(?:\s+(.*))?$/
 const signalLine = /^(\S+)\s+(\d+)(x\d+)?(:\d+)?(\+\d+)?(?:\s+(.*))?$/
 // What header(5) says to assume where the field is missing or zero.
 const rateDefault = 250
@@ -34,11 +46,14 @@ const gainDefault = 200
 
 export function isWfdbHeader(head: readonly string[]): boolean {
   const [record, signal] = head.filter(isContent)
-  return recordLine.test(record ?? "") && signalLine.test(signal ?? "") && /\.dat\b/.test(signal ?? "")
+  return recordLine.test(record ?? "") && signalLine.test(signal ?? "") && /\.(dat|mat)\b/i.test(signal ?? "")
 }
 
 export function parseWfdbHeader(file: string, text: string): WfdbHeader {
-  const lines = text.split(/\r\n|\n|\r/).map((line, index) => ({ line: line.trim(), number: index + 1 }))
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r\n|\n|\r/)
+    .map((line, index) => ({ line: line.trim(), number: index + 1 }))
   const [record, ...rest] = lines.filter(({ line }) => isContent(line))
   if (record === undefined) throw new RecordingError(file, null, "has no record line")
   const match = recordLine.exec(record.line)
@@ -47,7 +62,7 @@ export function parseWfdbHeader(file: string, text: string): WfdbHeader {
   const [, name = "", segments, count, optional = ""] = match
   if (segments !== undefined)
     throw new RecordingError(file, record.number, "records of several segments are not read")
-  const [rate = "", samples, time, date] = optional.split(/\s+/)
+  const [rate = "", samples, ...start] = optional.split(/\s+/).filter((field) => field !== "")
   const rateHz = rate === "" ? rateDefault : parseDecimal(rate.split("/")[0] ?? "")
   if (rateHz === null || rateHz <= 0)
     throw new RecordingError(file, record.number, "a rate must be above 0 Hz")
@@ -59,7 +74,13 @@ export function parseWfdbHeader(file: string, text: string): WfdbHeader {
   const signals = rest.slice(0, Number(count)).map(({ line, number }) => parseSignal(file, number, line))
   if (signals.length === 0) throw new RecordingError(file, record.number, "must have at least one signal")
   const sampled = Number(samples ?? 0)
-  return { name, rateHz, samples: sampled === 0 ? null : sampled, startsAt: startOf(time, date), signals }
+  return {
+    name,
+    rateHz,
+    samples: sampled === 0 ? null : sampled,
+    start: startOf(start, record.number),
+    signals,
+  }
 }
 
 function parseSignal(file: string, number: number, line: string): WfdbSignal {
@@ -81,7 +102,7 @@ function parseSignal(file: string, number: number, line: string): WfdbSignal {
     throw new RecordingError(
       file,
       number,
-      "a gain must be a number, with a baseline in brackets and a unit behind /",
+      "a gain must be a number, with a baseline in brackets and a unit after /",
     )
   }
   return {
@@ -89,6 +110,7 @@ function parseSignal(file: string, number: number, line: string): WfdbSignal {
     storage: format === "16" ? 16 : 212,
     byteOffset: Number(byteOffset ?? 0),
     gain: Number(gain?.[1] ?? 0) || gainDefault,
+    isUncalibrated: Number(gain?.[1] ?? 0) === 0,
     baseline: Number(gain?.[2] ?? zeroField ?? 0) || 0,
     unit: gain?.[3] ?? "mV",
     checksum: checksum === undefined ? null : Number(checksum),
@@ -96,13 +118,40 @@ function parseSignal(file: string, number: number, line: string): WfdbSignal {
   }
 }
 
-function startOf(time: string | undefined, date: string | undefined): number | null {
-  const clock = /^(\d{1,2}):(\d{2}):(\d{2})(\.\d+)?$/.exec(time ?? "")
-  const day = /^(\d{2})\/(\d{2})\/(\d{4})$/.exec(date ?? "")
-  if (clock === null || day === null) return null
-  const [hour = 0, minute = 0, second = 0] = clock.slice(1, 4).map(Number)
-  const midnight = Date.UTC(Number(day[3]), Number(day[2]) - 1, Number(day[1])) / 1000
-  return midnight + hour * 3600 + minute * 60 + second + Number(clock[4] ?? 0)
+const startRule =
+  "the start of a record must be a time as 13:05:00 and a date as 25/04/1989, 25-Apr-1989 or 1989-04-25: give it with --start"
+const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+
+/** header(5) has the time before the date; the headers of the PhysioNet Challenges have it after. */
+function startOf(fields: readonly string[], line: number): WfdbStart {
+  const clocks = fields.filter((field) => field.includes(":"))
+  // `0/0/0` is how old headers say that no date is known.
+  const dates = fields.filter((field) => !field.includes(":") && !/^0+\/0+\/0+$/.test(field))
+  if (clocks.length > 1 || dates.length > 1) return { kind: "unreadable", rule: startRule, line }
+  const [[clock], [date]] = [clocks, dates]
+  const second = clock === undefined ? null : secondOf(clock)
+  if (date === undefined && second !== undefined) return { kind: "none", hasClock: second !== null }
+  const day = date === undefined ? null : dayOfText(date)
+  if (typeof second !== "number" || day === null) return { kind: "unreadable", rule: startRule, line }
+  return { kind: "local", seconds: day * 86_400 + second, line }
+}
+
+/** Second of the day; undefined for what is no clock time of 24 hours. */
+function secondOf(text: string): number | undefined {
+  const [, hour, minute, second] = /^(\d{1,2}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)$/.exec(text) ?? []
+  if (hour === undefined || Number(hour) > 23 || Number(minute) > 59 || Number(second) >= 60) return undefined
+  return Number(hour) * 3600 + Number(minute) * 60 + Number(second)
+}
+
+/** Day, month, year is header(5)'s order, and no option changes it. */
+function dayOfText(text: string): number | null {
+  const [, day, name, year] = /^(\d{1,2})-([A-Za-z]{3})-(\d{4})$/.exec(text) ?? []
+  const month = months.indexOf(name?.toLowerCase() ?? "") + 1
+  const numbers = name === undefined ? text : month === 0 ? "" : `${day}/${month}/${year}`
+  const time = parseWrittenTime(`${numbers} 0:00`)
+  if (time === null || time.yearAt === "open" || !/\d{4}/.test(numbers)) return null
+  if (time.yearAt === "last" && !numbers.includes("/")) return null
+  return dayOf(time, "dmy")
 }
 
 function isContent(line: string): boolean {

@@ -8,25 +8,28 @@ import {
   type RecordedSignal,
   type RecordingOptions,
 } from "./recording.ts"
-import { localTimeRemark, noStartRemark } from "./remark.ts"
+import { noStartRemark } from "./remark.ts"
 import { metricNameOf } from "./row.ts"
 import { parseWfdbHeader, type WfdbHeader, type WfdbSignal } from "./wfdb-header.ts"
+import { Zone } from "./zone.ts"
 
 /** A WFDB record by its header: each signal is a waveform of the converter's own numbers with its gain and baseline. */
 export async function readWfdb(file: string, options: RecordingOptions): Promise<Recording> {
   const header = parseWfdbHeader(file, await readFile(file, "utf8"))
   const remarks: string[] = []
-  const startsAt = startOf(header, options, remarks)
+  const startsAt = startOf(file, header, options, remarks)
   const signals: RecordedSignal[] = []
   const files = [file]
   for (const dataFile of new Set(header.signals.map((signal) => signal.file))) {
     const path = join(dirname(file), dataFile)
     const members = header.signals.filter((signal) => signal.file === dataFile)
-    const columns = decodeSignals(path, await readSignalFile(path), members, header.samples)
+    const columns = decodeSignals(path, await readSignalFile(path), members, header.samples, remarks)
     files.push(path)
     for (const [index, member] of members.entries()) {
       const samples = columns[index] ?? new Int16Array()
-      requireChecksum(path, member, samples)
+      checkSum(path, member, samples, remarks)
+      if (member.isUncalibrated)
+        remarks.push(`${metricOf(member)} has no gain: read with 200 a ${member.unit}, as header(5) says`)
       if (samples.length > 0) signals.push(waveformOf(member, header, startsAt, samples))
       // Format 212 says so by -2048, format 16 by -32768; they stay as they are.
       const absent = samples.filter((sample) => sample === (member.storage === 212 ? -2048 : -32_768)).length
@@ -37,14 +40,40 @@ export async function readWfdb(file: string, options: RecordingOptions): Promise
   return { format: "wfdb", files, signals, remarks }
 }
 
-function startOf(header: WfdbHeader, options: RecordingOptions, remarks: string[]): number {
+function startOf(file: string, { start }: WfdbHeader, options: RecordingOptions, remarks: string[]): number {
   if (options.startsAt !== undefined) return options.startsAt
-  if (header.startsAt !== null && header.startsAt >= absoluteTimeMin) {
-    remarks.push(localTimeRemark)
-    return header.startsAt
+  if (start.kind === "unreadable") throw new RecordingError(file, start.line, start.rule)
+  if (start.kind === "none") {
+    if (start.hasClock) remarks.push("the header has a time of day and no date: it is not used")
+    remarks.push(noStartRemark)
+    return startsAtDefault
   }
-  remarks.push(noStartRemark)
-  return startsAtDefault
+  const { seconds, line } = start
+  if (options.timezone === undefined)
+    throw new RecordingError(
+      file,
+      line,
+      "the start of the record is local, without an offset: name its zone with --timezone, as --timezone Europe/Berlin",
+    )
+  const zone = new Zone(options.timezone)
+  const [first, second] = zone.instantsOf(Math.floor(seconds))
+  if (first === undefined)
+    throw new RecordingError(
+      file,
+      line,
+      `the start does not exist in ${zone.name}: clocks were set forward over it`,
+    )
+  const instant = first + (seconds - Math.floor(seconds))
+  if (instant < absoluteTimeMin)
+    throw new RecordingError(
+      file,
+      line,
+      "the start is before 1978-07-04T21:24:16Z and cannot be absolute in SenML: give another with --start",
+    )
+  remarks.push(`local times are read in ${zone.name}`)
+  if (second !== undefined)
+    remarks.push("the start is in an hour that clocks repeat, and is read as the first")
+  return instant
 }
 
 async function readSignalFile(path: string): Promise<Uint8Array> {
@@ -64,6 +93,7 @@ function decodeSignals(
   bytes: Uint8Array,
   members: readonly WfdbSignal[],
   samplesOfEach: number | null,
+  remarks: string[],
 ): Int16Array[] {
   const [first] = members
   if (first === undefined) return []
@@ -72,9 +102,21 @@ function decodeSignals(
   ) {
     throw new RecordingError(path, null, "signals of one file must have one format and one offset")
   }
+  if (/\.mat$/i.test(path)) requireMatrix(path, bytes, members)
+  if (bytes.length < first.byteOffset)
+    throw new RecordingError(path, null, `must hold ${first.byteOffset} bytes before its samples`)
   const stored = bytes.subarray(first.byteOffset)
   const held = first.storage === 212 ? Math.floor((stored.length * 2) / 3) : Math.floor(stored.length / 2)
   const count = samplesOfEach ?? Math.floor(held / members.length)
+  // An odd sample of format 212 has a fourth nibble of padding, and may so seem to be one more.
+  const spare = held - count * members.length
+  const isPadding = first.storage === 212 && spare === 1
+  if (samplesOfEach === null && (spare > 0 || (first.storage === 16 && stored.length % 2 > 0)) && !isPadding)
+    throw new RecordingError(path, null, "ends in the middle of a sample of its signals: it may be cut")
+  if (samplesOfEach !== null && spare >= members.length && !isPadding)
+    remarks.push(
+      `${Math.floor(spare / members.length)} samples of each signal in ${basename(path)} are left out: the header has fewer`,
+    )
   if (count * members.length > held) {
     throw new RecordingError(path, null, `must hold ${count} samples of each of ${members.length} signals`)
   }
@@ -100,17 +142,43 @@ function decode16(bytes: Uint8Array, index: number): number {
   return (((bytes[index * 2 + 1] ?? 0) << 24) >> 16) | (bytes[index * 2] ?? 0)
 }
 
-function requireChecksum(path: string, signal: WfdbSignal, samples: Int16Array): void {
-  if (signal.checksum === null) return
-  let sum = 0
-  for (const sample of samples) sum = ((sum + sample) << 16) >> 16
-  if (sum !== (signal.checksum << 16) >> 16) {
+/** MAT-file version 4: type, rows, columns, imaginary part and length of the name, each of 32 bits, then the name. */
+function requireMatrix(path: string, bytes: Uint8Array, members: readonly WfdbSignal[]): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const [type, rows, columns, imaginary, nameLength] =
+    bytes.length < 20 ? [] : [0, 4, 8, 12, 16].map((at) => view.getUint32(at, true))
+  const offset = members[0]?.byteOffset ?? 0
+  // 30: little endian, a full matrix of 16-bit integers.
+  const isMatrix = type === 30 && imaginary === 0 && members[0]?.storage === 16
+  if (!isMatrix || nameLength === undefined || 20 + nameLength !== offset)
     throw new RecordingError(
       path,
       null,
-      `the samples of ${metricOf(signal)} do not add up to the header's checksum`,
+      "must be a MAT-file of version 4 with 16-bit samples, as its header says",
     )
+  if (rows !== members.length || bytes.length < offset + rows * (columns ?? 0) * 2)
+    throw new RecordingError(
+      path,
+      null,
+      `must hold a matrix of ${members.length} rows and ${columns} columns: it is of another size, or cut`,
+    )
+}
+
+/** Headers of some PhysioNet Challenges have 0 instead of a checksum: such a sum says nothing unless it is right. */
+function checkSum(path: string, signal: WfdbSignal, samples: Int16Array, remarks: string[]): void {
+  if (signal.checksum === null) return
+  let sum = 0
+  for (const sample of samples) sum = ((sum + sample) << 16) >> 16
+  if (sum === (signal.checksum << 16) >> 16) return
+  if (signal.checksum === 0) {
+    remarks.push(`the header has no checksum of ${metricOf(signal)}: its samples were not checked`)
+    return
   }
+  throw new RecordingError(
+    path,
+    null,
+    `the samples of ${metricOf(signal)} do not add up to the header's checksum`,
+  )
 }
 
 function waveformOf(

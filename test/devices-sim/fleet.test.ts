@@ -65,7 +65,7 @@ test("a second run with the same seed goes on from the heads", async () => {
 })
 
 const recording: Recording = {
-  format: "ppg",
+  format: "columns",
   files: [],
   remarks: [],
   signals: [

@@ -60,7 +60,7 @@ test.each<[name: string, text: string, line: number | null, rule: string]>([
   ["renamed.csv", "1772435400.0\n4.0\n33.1\n", null, "says only by its name what it holds"],
   ["IBI.csv", "1772435400.0, IBI\n1.5,0x1\n", 2, "an interval must be a decimal number"],
   ["d.csv", "Index,Timestamp (x),Event Type,\n", 1, "the header must have the columns"],
-  ["d.csv", `${dexcom}\n1,2026-01-01 25:00:00,EGV,,100\n`, 2, "a timestamp must be YYYY-MM-DDThh:mm:ss"],
+  ["d.csv", `${dexcom}\n1,2026-01-01 25:00:00,EGV,,100\n`, 2, "a time must be a date and a clock time"],
   [
     "d.csv",
     `${dexcom}\n1,2026-01-01T05:00:00,EGV,,6667.\u00b9\n`,
@@ -68,10 +68,33 @@ test.each<[name: string, text: string, line: number | null, rule: string]>([
     "glucose must be a decimal number, or a word",
   ],
   ["d.csv", `${dexcom}\n1,2026-01-01T05:00:00,EGV,,"6667\n`, 2, "is not CSV (CSV_QUOTE_NOT_CLOSED)"],
-  ["l.csv", `${libre}\nx,13/1/20 8:00,0,100,\n`, 3, "a time must be month/day/year"],
-  ["l.csv", `${libre}\nx,01-02-2020 08:00,0,100,\n`, 3, "a time must be month/day/year"],
+  ["l.csv", `${libre}\nx,13/31/20 8:00,0,100,\n`, 3, "the date is in no calendar"],
+  ["l.csv", `${libre}\nx,13/1/20 8:00,0,100,\nx,1/13/20 8:00,0,100,\n`, 4, "the rows before it have another"],
+  [
+    "l.csv",
+    `${libre}\nx,01-02-2020 08:00,0,100,\n`,
+    null,
+    "give --dates dmy (day, month, year) or --dates mdy",
+  ],
+  [
+    "l.csv",
+    `${libre}\nx,1/13/20 8:00,0,100,\nx,2020-01-14 8:00,0,100,\n`,
+    4,
+    "another form than that of line 3",
+  ],
+  ["l.csv", `${libre}\nx,43831.5,0,100,\n`, 3, "a spreadsheet's day number"],
+  ["l.csv", `${libre}\nx,1/13/20 13:00 PM,0,100,\n`, 3, "a time must be a date and a clock time"],
+  ["l.csv", `${libre}\nx,1/13/20 1:00 xm,0,100,\n`, 3, "a time must be a date and a clock time"],
+  ["l.csv", `${libre}\nx,1/13/20 8:00,0,100\n`, 3, "must have 5 columns as the header has, has 4"],
+  ["l.csv", `${libre}\nx,1/13/20 8:00,0,5.5,\nx,1/13/20 8:15,0,6.1,\n`, 3, "in the range of mmol/L"],
   ["l.csv", `${libre}\nx,1/2/20 8:00,zero,100,\n`, 3, "a record type must be a whole number"],
-  ["l.csv", `${libre}\nx,1/2/20 8:00,0,,\n`, 3, "glucose must be a decimal number"],
+  ["l.csv", `${libre}\nx,1/13/20 8:00,0,"1,234",\n`, 3, "a decimal sign or part a number into thousands"],
+  [
+    "l.csv",
+    `${libre}\nx,1/13/20 8:00,0,"99,5",\nx,1/13/20 8:15,0,99.5,\n`,
+    3,
+    "a decimal comma, and one in line 4",
+  ],
   [
     "l.csv",
     "Device,Device Timestamp,Record Type,Historic Glucose g/L\n",
@@ -80,8 +103,17 @@ test.each<[name: string, text: string, line: number | null, rule: string]>([
   ],
   ["timer.csv", "timer,hr\n0,1\n1,2,3\n", 3, "must have 2 columns, has 3"],
   ["timer.csv", "timer,hr\n0,1\nlater,6667\n", 3, "timer must be a decimal number"],
-  ["datetime.csv", "datetime,hr\n2026-01-01T00:00:00Z,6667\n", 2, "a datetime must be YYYY-MM-DD hh:mm:ss"],
-  ["column.csv", "1\n2\n", null, "give its rate in samples a second"],
+  ["datetime.csv", "datetime,hr\n2026-01-01,6667\n", 2, "a time must be a date and a clock time"],
+  ["datetime.csv", "datetime,hr\n2026-01-01 10:00:60,6667\n", 2, "a time must be a date and a clock time"],
+  [
+    "datetime.csv",
+    "datetime,x\n2026-01-01T00:00:00Z,6667\n",
+    null,
+    "the column x is not known: known are ppg",
+  ],
+  ["datetime.csv", "datetime,temp\n2026-01-01T00:00:00Z,6667\n", null, "cannot be told from its values"],
+  ["column.csv", "1\n2\n", null, "give its samples a second with --rate"],
+  ["column.csv", "ppg\n1\n\n2\n", 3, 'a hole in one column is written ""'],
   ["ecg.csv", "t_ms,i_mv\n0,1\n4,\n", 3, "a voltage must be a decimal number"],
   ["r.hea", wfdb, null, "is missing: the header of its WFDB record names it"],
   ["r.hea", wfdb.replace("212", "80"), 2, "format 80 is not read: 16 and 212 are"],
@@ -91,6 +123,12 @@ test.each<[name: string, text: string, line: number | null, rule: string]>([
   ["r.hea", wfdb.replace("r.dat 212", "../r.dat 212"), 2, "must be in the header's folder"],
   ["r.hea", wfdb.replace("212", "212x2"), 2, "several samples in a frame"],
   ["s.dat", "abc", null, "can only be read with its WFDB header, s.hea, beside it"],
+  ["r.hea", wfdb.replace("360 4", "360 4 13:05"), 1, "a time as 13:05:00 and a date as 25/04/1989"],
+  ["r.hea", wfdb.replace("360 4", "360 4 13:05:00 04/25/1989"), 1, "a time as 13:05:00 and a date as"],
+  ["r.hea", wfdb.replace("360 4", "360 4 2006"), 1, "a time as 13:05:00 and a date as"],
+  ["r.hea", wfdb.replace("360 4", "360 4 13:05:00 25/4/89"), 1, "a time as 13:05:00 and a date as"],
+  ["r.hea", wfdb.replace("360 4", "360 4 13:05:00 25/04/1989"), 1, "name its zone with --timezone"],
+  ["book.csv", "PK\u0003\u0004...", null, "an Excel workbook: unpack it, or save the sheet as CSV"],
 ])("%s: %j is refused", async (name, text, line, rule) => {
   const file = join(mkdtempSync(join(folder, "one-")), name)
   writeFileSync(file, text)
@@ -114,7 +152,13 @@ test("a WFDB signal file that is short or whose checksum is wrong is refused", a
   writeFileSync(join(record, "r.dat"), Uint8Array.of(1, 0, 2))
   await expect(openRecording(record)).rejects.toThrow("r.dat: must hold 4 samples of each of 1 signals")
   writeFileSync(join(record, "r.dat"), Uint8Array.of(1, 0, 2, 3, 0, 4))
+  writeFileSync(join(record, "r.hea"), wfdb.replace("0 0 0 MLII", "0 1 0 MLII"))
   await expect(openRecording(record)).rejects.toThrow("r.dat: the samples of ecg-mlii do not add up")
+  // As the headers of a PhysioNet Challenge have it.
+  writeFileSync(join(record, "r.hea"), wfdb)
+  expect((await openRecording(record)).remarks).toContain(
+    "the header has no checksum of ecg-mlii: its samples were not checked",
+  )
   writeFileSync(join(record, "r.dat"), Uint8Array.of(0xff, 0x0f, 1, 0, 0x88, 0))
   // -1 and 1, then twice the mark for "not measured".
   writeFileSync(join(record, "r.hea"), wfdb.replace("0 0 0 MLII", "0 -4096 0 MLII"))
@@ -148,7 +192,7 @@ test("a folder with several recordings asks for one of them", async () => {
   writeFileSync(join(several, "empty.csv"), "")
   await expect(openRecording(several)).rejects.toThrow("holds 2 recordings, name one: a.csv, b.csv")
   rmSync(join(several, "b.csv"))
-  expect((await openRecording(several)).format).toBe("ppg")
+  expect((await openRecording(several)).format).toBe("columns")
 })
 
 test("a metric that Garmin adds is taken under its own name", async () => {

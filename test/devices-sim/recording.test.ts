@@ -109,7 +109,7 @@ test("empty and missing E4 members are remarks, not faults", async () => {
 })
 
 test("a Clarity export keeps Low and High as texts, repeated rows, its hole and the clock that was set back", async () => {
-  const recording = await openRecording(place("dexcom-clarity"))
+  const recording = await openRecording(place("dexcom-clarity"), { timezone: "UTC" })
   const rows = textOf("dexcom-clarity/export.csv")
     .split("\n")
     .map((row) => row.split(","))
@@ -127,14 +127,16 @@ test("a Clarity export keeps Low and High as texts, repeated rows, its hole and 
   expect(Math.max(...differences(times))).toBeGreaterThan(6 * 3600)
   expect(points(only(recording, "glucose-calibration")).values).toEqual([131])
   expect(recording.remarks).toEqual([
-    "local times without an offset are read as UTC",
-    "1 rows of other event types than EGV and Calibration are left out",
+    "local times are read in UTC",
+    "4 rows without a time are left out: about the person and the device",
+    "2 rows without a time are left out: settings of alerts",
+    "1 rows of the event type Carbs are left out",
   ])
   expect(JSON.stringify(recording)).not.toContain("Invented")
 })
 
 test("a LibreView export has its record types as metrics, in the file's order", async () => {
-  const recording = await openRecording(place("freestyle-libreview/mg-dl.csv"))
+  const recording = await openRecording(place("freestyle-libreview/mg-dl.csv"), { timezone: "UTC" })
   const rows = textOf("freestyle-libreview/mg-dl.csv")
     .split(/\r?\n/)
     .map((row) => row.split(","))
@@ -150,14 +152,14 @@ test("a LibreView export has its record types as metrics, in the file's order", 
   expect(differences(points(numbers).times).filter((step) => step === 0)).toHaveLength(5)
   const notes = only(recording, "note")
   expect(notes.kind === "texts" && new Set(notes.values)).toEqual(new Set(["", 'lunch, "late"']))
-  expect(recording.remarks).toContain("1 rows of other record types than 0, 1, 2, 3 and 6 are left out")
+  expect(recording.remarks).toContain("1 rows of record type 4 (insulin) are left out")
   expect(recording.remarks).toContain(
     "1 notes are left out: over 1,000 characters, or control characters in them",
   )
 })
 
 test("a LibreView export in mmol/L stays in mmol/L", async () => {
-  const recording = await openRecording(place("freestyle-libreview/mmol-l.csv"))
+  const recording = await openRecording(place("freestyle-libreview/mmol-l.csv"), { timezone: "UTC" })
   const signal = points(only(recording, "glucose"))
   expect(signal.unit).toBe("mmol/L")
   expect(signal.values.every((value) => value > 2 && value < 20)).toBe(true)
@@ -184,7 +186,7 @@ test("a PPG timer with holes stays points at its own times", async () => {
 })
 
 test("samples that share a time keep it", async () => {
-  const recording = await openRecording(place("ppg/datetime.csv"))
+  const recording = await openRecording(place("ppg/datetime.csv"), { timezone: "UTC" })
   const { times, values } = points(only(recording, "ppg"))
   const cells = columnOf("ppg/datetime.csv", 0).slice(1)
   expect(times).toEqual(cells.map((cell) => utc(cell.replace(" ", "T").slice(0, 23))))
@@ -192,10 +194,10 @@ test("samples that share a time keep it", async () => {
   expect(differences(times).filter((step) => step === 0).length).toBeGreaterThan(400)
 })
 
-test("one column needs a rate, and time goes on over its holes", async () => {
+test("one column needs a rate and a metric, and time goes on over its holes", async () => {
   const file = place("ppg/column.csv")
-  await expect(openRecording(file)).rejects.toThrow("column.csv: is one column without times: give its rate")
-  const { signals, remarks } = await openRecording(file, { rateHz: 100 })
+  await expect(openRecording(file)).rejects.toThrow(/column.csv: is one column without times: give its samples a second with --rate.*--metric/)
+  const { signals, remarks } = await openRecording(file, { rateHz: 100, metric: "ppg" })
   const starts = signals.map((signal) => waveform(signal).startsAt - startsAtDefault)
   expect(starts.map((start) => Math.round(start * 100))).toEqual([0, 340, 1103])
   const cells = columnOf("ppg/column.csv", 0).filter((cell) => cell !== '""')
@@ -235,12 +237,12 @@ test.each(["wfdb/w212.hea", "wfdb/w212.dat"])("%s is read with its gain and base
 })
 
 test("a WFDB header in format 16 says when it began", async () => {
-  const { signals, remarks } = await openRecording(place("wfdb/w16.hea"))
+  const { signals, remarks } = await openRecording(place("wfdb/w16.hea"), { timezone: "UTC" })
   const [signal] = signals.map(waveform)
   expect(signal).toMatchObject({ metric: "ecg-lead-v6", periodMs: 4 })
   expect(signal?.startsAt).toBe(Date.UTC(2026, 2, 2, 14, 5, 30) / 1000)
   expect(signal && decode(signal)[0]?.toFixed(3)).toBe("0.090")
-  expect(remarks).toEqual(["local times without an offset are read as UTC"])
+  expect(remarks).toEqual(["local times are read in UTC"])
 })
 
 function place(path: string): string {

@@ -133,7 +133,7 @@ test("whatever our simulator and the recordings measure is in the catalogue, in 
     const files = readdirSync(format).filter((file) => /\.(csv|hea)$/.test(file))
     const paths = format.includes("empatica") ? [format] : files.map((file) => join(format, file))
     for (const path of paths) {
-      const { signals } = await openRecording(path, { rateHz: 64 })
+      const { signals } = await openRecording(path, { rateHz: 64, metric: "ppg", timezone: "UTC" })
       for (const { metric, unit } of signals) seen.set(metric, unit)
     }
   }
