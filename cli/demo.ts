@@ -1,11 +1,9 @@
-import { existsSync } from "node:fs"
-import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { extname, join, relative, resolve } from "node:path"
-import { type Command, Option } from "commander"
+import { join, relative } from "node:path"
+import type { Command } from "commander"
 import { type FleetReport, type MemberReport, runFleet } from "../devices-sim/fleet.ts"
-import { openRecording } from "../devices-sim/recording/open.ts"
-import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
+import type { Recording } from "../devices-sim/recording/recording.ts"
 import { formatAudit } from "../verify/audit.ts"
 import { programName } from "./command-line.ts"
 import { DemoRoutes } from "./demo-routes.ts"
@@ -15,6 +13,7 @@ import { CommandFault } from "./fault.ts"
 import { addCommand } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
 import { packageRoot } from "./package-root.ts"
+import { type GivenRecordingOptions, addRecordingOptions, readRecordings } from "./recording-options.ts"
 import { formatSeal } from "./seal.ts"
 import { type Service, startService } from "./service.ts"
 import { countStored, openRecordings } from "./simulate.ts"
@@ -22,23 +21,20 @@ import { enrolKnown } from "./simulate-enrol.ts"
 import { waitForSignal } from "./signal.ts"
 import { auditDatabase, auditProgress, readPublishedNote } from "./audit.ts"
 
-interface DemoOptions {
+interface DemoOptions extends GivenRecordingOptions {
   readonly once: boolean
-  readonly recording: readonly string[]
 }
 
 export function addDemo(program: Command): void {
-  addCommand(
+  const command = addCommand(
     program,
     "demo",
     "see it work: recordings and a fleet in, sealed, verified, tampered with and found",
-  )
-    .option("--once", "end after the last step instead of keeping the service up", false)
-    .addOption(new Option("--recording <path...>", "replay these instead").default([]))
-    .action(runDemo)
+  ).option("--once", "end after the last step instead of keeping the service up", false)
+  addRecordingOptions(command, "replay these instead: files or folders").action(runDemo)
 }
 
-async function runDemo({ once, recording }: DemoOptions): Promise<void> {
+async function runDemo(options: DemoOptions): Promise<void> {
   ignoreBrokenPipe()
   const stopping = waitForSignal()
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-demo-"))
@@ -49,9 +45,9 @@ async function runDemo({ once, recording }: DemoOptions): Promise<void> {
     const interrupted = stopping.then((signal) => {
       throw new CommandFault(`interrupted by ${signal}`)
     })
-    const shown = showAll(dataFolder, recording, (started) => (service = started))
+    const shown = showAll(dataFolder, options, (started) => (service = started))
     await Promise.race([shown, interrupted])
-    if (once) return
+    if (options.once) return
     print(`\nLook at it: http://127.0.0.1:${service!.http}/`)
     print(
       "Six devices say something now and then, and every minute is sealed. In another terminal, in this folder:\n",
@@ -69,7 +65,7 @@ async function runDemo({ once, recording }: DemoOptions): Promise<void> {
 
 async function showAll(
   dataFolder: string,
-  paths: readonly string[],
+  options: DemoOptions,
   onStart: (service: Service) => void,
 ): Promise<void> {
   const service = await step(1, "Start Postgres, broker and ingest on free ports", async () => {
@@ -92,7 +88,7 @@ async function showAll(
       `The page: http://127.0.0.1:${started.http}/\nMQTT on 127.0.0.1:${started.mqtt}, the API and metrics on the port of the page`,
     ]
   })
-  const { folder, recordings } = await findRecordings(paths)
+  const { folder, recordings } = await findRecordings(options)
   await step(
     2,
     `Replay ${recordings.length} recordings of ${folder} at their own times, a device each`,
@@ -186,36 +182,35 @@ function describeFleet(report: FleetReport): string {
   return `${formatNumber(acknowledged)} statements acknowledged, ${formatNumber(stored)} stored, ${formatNumber(readings)} readings: they reconcile`
 }
 
-/** The recordings given, or those that stand beside the clone, or our own in the same formats. */
-async function findRecordings(
-  paths: readonly string[],
-): Promise<{ folder: string; recordings: Recording[] }> {
-  if (paths.length > 0) return { folder: "--recording", recordings: await openRecordings(paths) }
-  const beside = resolve(packageRoot, "..", "shared", "data")
-  const own = join(packageRoot, "test", "recordings")
-  const folder = existsSync(beside) ? beside : own
-  const recordings = await openFolder(folder)
-  if (recordings.length === 0)
-    throw new CommandFault(`no recording was found in ${folder}`, "name one with --recording")
-  return { folder: relative(process.cwd(), folder) || ".", recordings }
-}
+/** Ours, in the formats that are read. Their local times are in UTC, as `test/recordings/generate.ts` writes them. */
+const own = {
+  paths: [
+    "dexcom-clarity",
+    "ecg-csv",
+    "empatica-e4",
+    "empatica-e4-partial",
+    "freestyle-libreview",
+    "garmin",
+    "ppg/datetime.csv",
+    "ppg/timer-holes.csv",
+    "ppg/timer.csv",
+    "wfdb",
+  ],
+  options: { timezone: "UTC" },
+} as const
 
-/** Each folder that is a recording as a whole, and else each file that is one. */
-async function openFolder(folder: string): Promise<Recording[]> {
-  const recordings: Recording[] = []
-  for (const item of (await readdir(folder, { withFileTypes: true })).toSorted((a, b) =>
-    a.name.localeCompare(b.name),
-  )) {
-    const path = join(folder, item.name)
-    if (!item.isDirectory() && ![".csv", ".hea"].includes(extname(item.name))) continue
-    try {
-      recordings.push(await openRecording(path))
-    } catch (error) {
-      if (!(error instanceof RecordingError)) throw error
-      if (item.isDirectory()) recordings.push(...(await openFolder(path)))
-    }
-  }
-  return recordings
+/** The recordings given, or our own. */
+async function findRecordings(
+  options: DemoOptions,
+): Promise<{ folder: string; recordings: readonly Recording[] }> {
+  if (options.recording.length > 0)
+    return { folder: "--recording", recordings: await openRecordings(options) }
+  const folder = join(packageRoot, "test", "recordings")
+  // Remarks are on files of users, who can do something about them.
+  const paths = own.paths.map((path) => join(folder, path))
+  const { recordings, fault } = await readRecordings(paths, own.options, () => undefined)
+  if (fault !== null) throw new CommandFault(fault, "name recordings with --recording")
+  return { folder: relative(process.cwd(), folder) || ".", recordings }
 }
 
 function describeTampering({ device, seq, byte, bit, audit }: Tampered): string {

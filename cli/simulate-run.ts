@@ -4,8 +4,7 @@ import { dirname, resolve } from "node:path"
 import type { RunOutcome } from "../devices-sim/run-judge.ts"
 import { runScenario } from "../devices-sim/scenario-run.ts"
 import type { Service } from "../devices-sim/connection.ts"
-import { openRecording } from "../devices-sim/recording/open.ts"
-import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
+import type { Recording } from "../devices-sim/recording/recording.ts"
 import { writeUp } from "../devices-sim/report-run.ts"
 import { formatRunText } from "../devices-sim/report-text.ts"
 import type { RunReport } from "../devices-sim/run-report.ts"
@@ -27,6 +26,7 @@ import { enrolKnown, makeOperator } from "./simulate-enrol.ts"
 import { OwnService } from "./simulate-host.ts"
 import { LiveView } from "./simulate-live.ts"
 import { proveByEvidence } from "./simulate-proof.ts"
+import { readRecordings } from "./recording-options.ts"
 import { type ReportTarget, writeReports } from "./simulate-report.ts"
 import type { NamedScenario, RunBase, RunOptions } from "./simulate-options.ts"
 import { checkListening, findUrl } from "./simulate-target.ts"
@@ -65,7 +65,7 @@ export async function runScenarioCommand(
   process.once("SIGINT", interrupt)
   process.once("SIGTERM", interrupt)
   try {
-    const recordings = await openRecordings(scenario, path)
+    const recordings = await openRecordings(scenario, path, (line) => view.say(line))
     view.say(`${scenario.name}, seed ${scenario.seed}: ${scenario.about}`)
     let before: Parameters<LiveView["show"]>[1] = null
     const base: RunBase = {
@@ -130,26 +130,22 @@ function asCouldNotRun(error: unknown, repeat: string): unknown {
   })
 }
 
+/** Faults of all groups come at once. */
 async function openRecordings(
   { groups }: Scenario,
   scenarioPath: string,
+  tell: (line: string) => void,
 ): Promise<ReadonlyMap<string, readonly Recording[]>> {
   const opened = new Map<string, readonly Recording[]>()
+  const faults: string[] = []
   for (const { name, source } of groups) {
     if (source.kind !== "recordings") continue
-    const recordings: Recording[] = []
-    for (const path of source.paths) {
-      try {
-        recordings.push(await openRecording(resolve(dirname(scenarioPath), path)))
-      } catch (error) {
-        if (!(error instanceof RecordingError)) throw error
-        throw new UsageFault(
-          `the recording ${path} of the group ${name} cannot be replayed: ${error.message}`,
-        )
-      }
-    }
+    const paths = source.paths.map((path) => resolve(dirname(scenarioPath), path))
+    const { recordings, fault } = await readRecordings(paths, source.options, tell)
+    if (fault !== null) faults.push(`in the group ${name}, ${fault}`)
     opened.set(name, recordings)
   }
+  if (faults.length > 0) throw new UsageFault(faults.join("\n"))
   return opened
 }
 

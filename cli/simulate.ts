@@ -1,30 +1,33 @@
-import { type Command, Option } from "commander"
+import type { Command } from "commander"
 import { setMaxListeners } from "node:events"
-import { resolve } from "node:path"
 import type { Pool } from "pg"
 import { type FleetReport, runFleet } from "../devices-sim/fleet.ts"
 import type { Service as FleetService } from "../devices-sim/connection.ts"
-import { openRecording } from "../devices-sim/recording/open.ts"
-import { type Recording, RecordingError } from "../devices-sim/recording/recording.ts"
+import type { Recording } from "../devices-sim/recording/recording.ts"
 import { formatReport } from "../devices-sim/report.ts"
 import type { LogKeys } from "../ingest/log-keys.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount, readNamedFile } from "./option.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
+import {
+  type GivenRecordingOptions,
+  addRecordingOptions,
+  readRecordings,
+  recordingOptionsOf,
+} from "./recording-options.ts"
 import { listReceiving } from "./running.ts"
 import { startService } from "./service.ts"
 import { enrolKnown } from "./simulate-enrol.ts"
 import { addScenarios } from "./simulate-scenario.ts"
 import { type TargetOptions, addTargetOptions, checkListening, findUrl } from "./simulate-target.ts"
 
-interface SimulateOptions extends TargetOptions {
+interface SimulateOptions extends TargetOptions, GivenRecordingOptions {
   readonly devices: number
   readonly statements: number
   readonly readings: number
   readonly interval: number
   readonly seed: number
-  readonly recording: readonly string[]
   readonly json: boolean
 }
 
@@ -37,6 +40,10 @@ export function addSimulate(program: Command): void {
     // What stands behind run, list or show is theirs.
     .enablePositionalOptions()
   addTargetOptions(simulateCommand)
+  addRecordingOptions(
+    simulateCommand,
+    "replay recordings at their own times, a device each: files or folders",
+  )
     .option("-c, --devices <count>", "how many devices", parseCount(1, 10_000), 10)
     .option("--statements <count>", "per device", parseCount(1, 1_000_000), 20)
     .option("--readings <count>", "per statement", parseCount(1, 5_000), 60)
@@ -52,33 +59,20 @@ export function addSimulate(program: Command): void {
       parseCount(0, 2 ** 32 - 1),
       1,
     )
-    .addOption(
-      new Option("--recording <file...>", "replay recordings at their own times, a device each").default([]),
-    )
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(async (options: SimulateOptions) => {
       ignoreBrokenPipe()
-      const recordings = await openRecordings(options.recording)
+      const recordings = await openRecordings(options)
       const report = await simulate(options, recordings)
       if (!report.reconciles) process.exitCode = 1
     })
   addScenarios(simulateCommand)
 }
 
-export async function openRecordings(paths: readonly string[]): Promise<Recording[]> {
-  const recordings: Recording[] = []
-  for (const path of paths) {
-    try {
-      recordings.push(await openRecording(resolve(path)))
-    } catch (error) {
-      if (error instanceof RecordingError)
-        throw new CommandFault(`the recording ${path} cannot be replayed: ${error.message}`, null, {
-          cause: error,
-        })
-      throw error
-    }
-  }
+export async function openRecordings(options: GivenRecordingOptions): Promise<readonly Recording[]> {
+  const { recordings, fault } = await readRecordings(options.recording, recordingOptionsOf(options), say)
+  if (fault !== null) throw new CommandFault(fault)
   return recordings
 }
 

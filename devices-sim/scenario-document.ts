@@ -1,5 +1,8 @@
 /** A scenario's document, which its schema has taken: what the schema cannot say is checked here, and defaults are filled in. */
 import { durationRule, parseDuration } from "./duration.ts"
+import type { RecordingOptions } from "./recording/recording.ts"
+import type { DateOrder } from "./recording/written-time.ts"
+import { isZoneName, zoneRule } from "./recording/zone.ts"
 import {
   type Scenario,
   type ScenarioGroup,
@@ -15,6 +18,7 @@ import { type FaultDocument, type ToxicDocument, readFaultRule, readToxicRule } 
 import type { ServiceFaultRule } from "./service-fault.ts"
 import type { VitalName } from "./signal/vital.ts"
 import { type Threshold, findThresholdFault } from "./threshold.ts"
+
 /** The document as its schema has it. */
 export interface ScenarioDocument {
   readonly name: string
@@ -39,6 +43,11 @@ interface GroupDocument {
   readonly signals?: readonly VitalName[]
   readonly ecg?: number
   readonly recordings?: readonly string[]
+  readonly dates?: DateOrder
+  readonly timezone?: string
+  readonly rate?: number
+  readonly metric?: string
+  readonly start?: string
   readonly readings?: number
   readonly every?: string | number
   readonly statements?: number
@@ -119,7 +128,11 @@ export class DocumentReading {
       for (const key of ["signals", "ecg"] as const)
         if (document[key] !== undefined)
           this.fault(path, "stands beside recordings, which have their own", key)
-    } else if (statements === null && stages.length === 0) {
+    } else {
+      for (const key of ["dates", "timezone", "rate", "metric", "start"] as const)
+        if (document[key] !== undefined) this.fault(path, "is for a group with recordings", key)
+    }
+    if (!isReplay && statements === null && stages.length === 0) {
       this.fault(path, "needs statements, stages or recordings: it would never end")
     }
     if (stages.length > 0 && everyMs === 0 && !isReplay)
@@ -141,6 +154,7 @@ export class DocumentReading {
         ? {
             kind: "recordings",
             paths: recordings,
+            options: this.recordingOptions(document, path),
             readings: document.readings ?? groupDefaults.readings,
             samples: groupDefaults.samples,
           }
@@ -150,6 +164,18 @@ export class DocumentReading {
             readings: document.readings ?? (everyMs === 0 ? groupDefaults.readings : null),
             ecgSamples: document.ecg ?? 0,
           },
+    }
+  }
+
+  private recordingOptions(document: GroupDocument, path: Path): RecordingOptions {
+    const { dates, timezone, rate, metric, start } = document
+    if (timezone !== undefined && !isZoneName(timezone)) this.fault([...path, "timezone"], zoneRule)
+    return {
+      ...(dates === undefined ? {} : { dates }),
+      ...(timezone === undefined ? {} : { timezone }),
+      ...(rate === undefined ? {} : { rateHz: rate }),
+      ...(metric === undefined ? {} : { metric }),
+      ...(start === undefined ? {} : { startsAt: this.instant(start, [...path, "start"]) }),
     }
   }
 
@@ -235,10 +261,10 @@ export class DocumentReading {
     return durationMs
   }
 
-  private instant(text: string | undefined): number {
+  private instant(text: string | undefined, path: Path = ["start"]): number {
     if (text === undefined) return scenarioDefaults.startsAt
     const ms = Date.parse(text)
-    if (Number.isNaN(ms) || ms < 2 ** 28 * 1000) this.fault(["start"], "is no instant, or before July 1978")
+    if (Number.isNaN(ms) || ms < 2 ** 28 * 1000) this.fault(path, "is no instant, or before July 1978")
     return Math.floor(ms / 1000)
   }
 

@@ -83,6 +83,7 @@ function explain(error: ErrorObject, places: Places): ScenarioFault {
     case "pattern":
     case "type":
     case "maximum":
+    case "exclusiveMinimum":
       if (schema.title !== undefined) return places.fault(path, `must be ${schema.title}`)
   }
   return places.fault(path, error.message ?? "does not fit the schema")

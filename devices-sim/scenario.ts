@@ -1,5 +1,5 @@
 /** What a run of the simulator is to be: who takes part, what happens to them, and what has to come out. */
-import { startsAtDefault } from "./recording/recording.ts"
+import { type RecordingOptions, startsAtDefault } from "./recording/recording.ts"
 import { type VitalName, vitals } from "./signal/vital.ts"
 import type { FaultRule } from "./fault.ts"
 import type { ServiceFaultRule } from "./service-fault.ts"
@@ -64,6 +64,8 @@ export type ReadingSource =
   | {
       readonly kind: "recordings"
       readonly paths: readonly string[]
+      /** How they are read where their files do not say it. */
+      readonly options: RecordingOptions
       readonly readings: number
       readonly samples: number
     }

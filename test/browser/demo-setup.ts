@@ -30,7 +30,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     "freestyle-libreview/mg-dl.csv",
   ].map((name) => join(repository, "test", "recordings", name))
   recordings.push(await writeSilence())
-  const child = spawn(process.execPath, [program, "demo", "--recording", ...recordings], {
+  const child = spawn(process.execPath, [program, "demo", "--timezone", "UTC", "--recording", ...recordings], {
     env: programEnvironment(),
     stdio: ["ignore", "pipe", "inherit"],
   })

@@ -62,12 +62,14 @@ test("beside a service that runs, the fleet publishes to it; recordings too", as
   const recordings = ["dexcom-clarity/export.csv", "empatica-e4"].map((name) =>
     join(repository, "test", "recordings", name),
   )
-  const replayed = await simulate("--json", "--recording", ...recordings)
+  const replayed = await simulate("--json", "--timezone", "UTC", "--recording", ...recordings)
   expect(replayed.code).toBe(0)
   const report = JSON.parse(replayed.stdout) as FleetReport
   expect(report.reconciles).toBe(true)
   expect(report.devices).toHaveLength(2)
   expect(report.all.readings).toBeGreaterThan(100)
+  expect(replayed.stderr).toContain("export.csv: 1 rows of the event type Carbs are left out\n")
+  expect(replayed.stderr).toContain("export.csv: local times are read in UTC\n")
 
   const metrics = await (await fetch(`${up.http}/metrics`)).text()
   expect(metrics).toMatch(new RegExp(`^tidemark_statements_received_total ${12 + report.all.stored}$`, "m"))
@@ -95,7 +97,27 @@ test("a recording that is missing, or is none, is named before anything starts",
   }
 })
 
+test("field R8: with one bad recording nothing is replayed, and all faults come at once", async () => {
+  const place = join(repository, "test", "recordings")
+  const { code, stdout, stderr } = await simulate(
+    ...["--recording", join(place, "garmin"), join(place, "ppg"), join(repository, "package.json")],
+  )
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+  expect(stderr).toContain("3 of 6 recordings cannot be replayed, so none is:\n")
+  expect(stderr).toMatch(
+    /ppg.column\.csv: is one column without times: give its samples a second with --rate/,
+  )
+  expect(stderr).toMatch(/ppg.datetime\.csv: times are local, .* with --timezone/)
+  expect(stderr).toMatch(/package\.json: is not a recording in a known format/)
+  expect(stderr).not.toContain("starting one")
+})
+
 test.each([
+  ["--dates", "dym"],
+  ["--timezone", "Mars/Olympus"],
+  ["--rate", "0"],
+  ["--metric", "Heart Rate"],
+  ["--start", "1970-01-02"],
   ["--devices", "0"],
   ["--statements", "many"],
   ["--seed", "1.5"],

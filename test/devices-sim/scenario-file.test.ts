@@ -23,6 +23,41 @@ groups:
     statements: 3
 `
 
+/** A scenario that replays, with one more line. */
+function replay(line: string): string {
+  return `${valid.replace("    statements: 3\n", "    recordings:\n      - mine.csv\n")}    ${line}\n`
+}
+
+test("how recordings are read is said in the group that replays them", () => {
+  const lines = [
+    "dates: dmy",
+    "timezone: Europe/Berlin",
+    "rate: 117.3",
+    "metric: ppg",
+    "start: 2026-03-02T08:00:00Z",
+  ]
+  expect(parseScenario(replay(lines.join("\n    ")))).toMatchObject({
+    kind: "scenario",
+    scenario: {
+      groups: [
+        {
+          source: {
+            kind: "recordings",
+            paths: ["mine.csv"],
+            options: {
+              dates: "dmy",
+              timezone: "Europe/Berlin",
+              rateHz: 117.3,
+              metric: "ppg",
+              startsAt: Date.UTC(2026, 2, 2, 8) / 1000,
+            },
+          },
+        },
+      ],
+    },
+  })
+})
+
 test.each(builtIn)(
   "the built-in scenario %s is one, is named as its file, and says what must come out",
   (name) => {
@@ -110,6 +145,12 @@ test.each([
     "made is a counter: it has count, rate",
   ],
   ["an event of no kind", `${valid}events:\n  - { at: 1s }\n`, 7, 5, "must be one of seal, kill and stop"],
+  ["an order of dates that is none", replay("dates: dym"), 7, 12, "must be one of dmy, mdy, ymd"],
+  ["a zone that is none", replay("timezone: Mars/Olympus"), 7, 15, "a name of the IANA time zone database"],
+  ["a rate of nothing", replay("rate: 0"), 7, 11, "must be samples a second, above 0"],
+  ["a metric that is no name", replay("metric: Heart Rate"), 7, 13, "must be a metric's name"],
+  ["a start that is no instant", replay("start: noon"), 7, 12, "must be an instant such as"],
+  ["a zone without recordings", `${valid}    timezone: UTC\n`, 6, 5, "is for a group with recordings"],
   ["YAML that is none", "name: [mine\n", 2, 1, "Flow sequence"],
   ["a key twice", `${valid}name: again\n`, 6, 1, "unique"],
   ["no document at all", "", 1, 1, "a scenario is a map"],
