@@ -30,10 +30,14 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     "freestyle-libreview/mg-dl.csv",
   ].map((name) => join(repository, "test", "recordings", name))
   recordings.push(await writeSilence())
-  const child = spawn(process.execPath, [program, "demo", "--timezone", "UTC", "--recording", ...recordings], {
-    env: programEnvironment(),
-    stdio: ["ignore", "pipe", "inherit"],
-  })
+  const child = spawn(
+    process.execPath,
+    [program, "demo", "--timezone", "UTC", "--recording", ...recordings],
+    {
+      env: programEnvironment(),
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  )
   let said = ""
   const ready = new Promise<void>((resolve, reject) => {
     child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -99,9 +99,8 @@ test("a recording that is missing, or is none, is named before anything starts",
 
 test("field R8: with one bad recording nothing is replayed, and all faults come at once", async () => {
   const place = join(repository, "test", "recordings")
-  const { code, stdout, stderr } = await simulate(
-    ...["--recording", join(place, "garmin"), join(place, "ppg"), join(repository, "package.json")],
-  )
+  const paths = [join(place, "garmin"), join(place, "ppg"), join(repository, "package.json")]
+  const { code, stdout, stderr } = await simulate("--recording", ...paths)
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
   expect(stderr).toContain("3 of 6 recordings cannot be replayed, so none is:\n")
   expect(stderr).toMatch(

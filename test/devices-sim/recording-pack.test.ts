@@ -32,7 +32,11 @@ const paths = [
 test.each(paths)(
   "%s goes into packs reading by reading, each within its limits, and comes out whole",
   async (path) => {
-    const recording = await openRecording(join(recordingsFolder, path), { rateHz: 100, metric: "ppg", timezone: "UTC" })
+    const recording = await openRecording(join(recordingsFolder, path), {
+      rateHz: 100,
+      metric: "ppg",
+      timezone: "UTC",
+    })
     for (const limits of [
       { readings: 60, samples: 256 },
       { readings: 1, samples: 1 },

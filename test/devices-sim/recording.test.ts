@@ -196,7 +196,9 @@ test("samples that share a time keep it", async () => {
 
 test("one column needs a rate and a metric, and time goes on over its holes", async () => {
   const file = place("ppg/column.csv")
-  await expect(openRecording(file)).rejects.toThrow(/column.csv: is one column without times: give its samples a second with --rate.*--metric/)
+  await expect(openRecording(file)).rejects.toThrow(
+    /column.csv: is one column without times: give its samples a second with --rate.*--metric/,
+  )
   const { signals, remarks } = await openRecording(file, { rateHz: 100, metric: "ppg" })
   const starts = signals.map((signal) => waveform(signal).startsAt - startsAtDefault)
   expect(starts.map((start) => Math.round(start * 100))).toEqual([0, 340, 1103])
