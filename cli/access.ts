@@ -1,7 +1,10 @@
 /** `tidemark access`: who read what over HTTP. */
 import type { Command } from "commander"
+import type { Pool } from "pg"
 import { type Access, listAccesses } from "../research/access.ts"
+import { listKeys } from "../research/key.ts"
 import { withLog } from "./data-folder.ts"
+import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount } from "./option.ts"
 import { ignoreBrokenPipe, print } from "./output.ts"
 import { formatTable } from "./table.ts"
@@ -27,9 +30,10 @@ export function addAccess(program: Command): void {
 
 async function list({ data, json, key, device, limit }: ListOptions): Promise<void> {
   ignoreBrokenPipe()
-  const accesses = await withLog(data, ({ pool }) =>
-    listAccesses(pool, { key: key ?? null, device: device ?? null, limit }),
-  )
+  const accesses = await withLog(data, async ({ pool }) => {
+    await checkNames(pool, key, device)
+    return listAccesses(pool, { key: key ?? null, device: device ?? null, limit })
+  })
   if (json) for (const access of accesses) print(JSON.stringify(describe(access)))
   else if (accesses.length === 0) print("nothing was read yet")
   else {
@@ -43,6 +47,16 @@ async function list({ data, json, key, device, limit }: ListOptions): Promise<vo
       ),
     )
   }
+}
+
+/** Of a name that there is not, no reads would say that nobody read. */
+async function checkNames(pool: Pool, key: string | undefined, device: string | undefined): Promise<void> {
+  if (key !== undefined && !(await listKeys(pool)).some(({ id, name }) => id === key || name === key))
+    throw new CommandFault(`there is no key ${key}`, "tidemark key list shows those that there are")
+  if (device === undefined) return
+  const { rowCount } = await pool.query("select from devices where device_id = $1", [device])
+  if (rowCount === 0)
+    throw new CommandFault(`device ${device} is not enrolled`, "tidemark device list shows those that are")
 }
 
 function describe({ id, atMs, keyId, keyName, address, route, parameters, end }: Access) {

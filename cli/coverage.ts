@@ -1,6 +1,7 @@
 /** `tidemark coverage`: what arrived, what is missing, and why. */
 import type { Command } from "commander"
 import { beginReading } from "../ingest/database/pool.ts"
+import type { Pool, PoolClient, QueryResultRow } from "pg"
 import { type DeviceCoverage, reportCoverage } from "../research/coverage-report.ts"
 import { type Queries, readLatest } from "../research/coverage-rows.ts"
 import { daysMax, daysOf } from "../research/days.ts"
@@ -17,6 +18,7 @@ import {
 } from "./coverage-strip.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { checkMetrics } from "./known-metric.ts"
 import { addCommand, dataOption, jsonOption, parseCount, parseInstant, parseZone } from "./option.ts"
 import { formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
 
@@ -53,6 +55,10 @@ export function addCoverage(program: Command): void {
       ignoreBrokenPipe()
       const log = await openExistingLog(options.data)
       try {
+        if (options.metric !== undefined) {
+          const metrics = [options.metric]
+          await checkMetrics(rowsOf(log.pool), { metrics, devices: device === undefined ? null : [device] })
+        }
         if (device === undefined) await printFleet(log, options)
         else await printDevice(log, device, options)
       } finally {
@@ -64,6 +70,13 @@ export function addCoverage(program: Command): void {
 const secondsPerDay = 86_400
 const daysDefault = 14
 
+function rowsOf(connection: Pool | PoolClient): Queries {
+  return {
+    query: async <Columns extends QueryResultRow>(sql: string, values: readonly unknown[] = []) =>
+      (await connection.query<Columns>(sql, [...values])).rows,
+  }
+}
+
 /** In one transaction: all that is said of a device speaks of one state. */
 async function withCoverage(
   { pool }: OpenedLog,
@@ -71,7 +84,7 @@ async function withCoverage(
   options: CoverageOptions,
 ): Promise<DeviceCoverage | null> {
   const client = await pool.connect()
-  const queries: Queries = { query: async (sql, values = []) => (await client.query(sql, [...values])).rows }
+  const queries = rowsOf(client)
   try {
     await beginReading(client)
     const now = Date.now() / 1000

@@ -27,6 +27,7 @@ import { BlockIndex, Snapshot } from "../research/snapshot.ts"
 import { readSeries } from "../research/stored-series.ts"
 import { isWhole, replaceText, writeWhole } from "./export-file.ts"
 import { CommandFault } from "./fault.ts"
+import { checkMetrics } from "./known-metric.ts"
 
 export interface ExportOptions {
   readonly pool: Pool
@@ -158,6 +159,7 @@ async function planExport(
     const unknown = question.devices?.find((device) => !devices.includes(device))
     if (unknown !== undefined)
       throw new CommandFault(`device ${unknown} is not enrolled`, "tidemark device list shows those that are")
+    await checkMetrics(snapshot, question)
     const parts: Part[] =
       question.by === "block"
         ? Array.from({ length: asOf.height + 1 }, (_, block) => ({

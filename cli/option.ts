@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises"
 import { isIP } from "node:net"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { devicePattern } from "../chain/statement.ts"
-import { instantRule, parseInstant as parseInstantText } from "../research/instant.ts"
+import { readInstant } from "../research/instant.ts"
 import { Zone, timezoneRule } from "../research/zone.ts"
 import { CommandFault } from "./fault.ts"
 
@@ -50,13 +50,12 @@ const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 8
 export function parseExpiry(text: string): (nowMs: number) => number {
   const [, count, unit] = /^([1-9][0-9]{0,5})([mhd])$/.exec(text) ?? []
   if (count !== undefined && unit !== undefined) return (nowMs) => nowMs + Number(count) * unitMs[unit]!
-  const atMs = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2}))?$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN
-  if (Number.isNaN(atMs))
+  // A bare number would be seconds of 1970, and nobody means that.
+  if (!/^\d{4}-/.test(text))
     throw new InvalidArgumentError(
       "It must be a time from now such as 12h or 90d, or such as 2027-01-31T12:00:00Z.",
     )
+  const atMs = parseTime(text)
   return () => atMs
 }
 
@@ -65,9 +64,10 @@ export function parseExpiry(text: string): (nowMs: number) => number {
  * minus is a mistake here; over HTTP it is allowed, since a chart may be moved to there.
  */
 export function parseInstant(text: string): number {
-  const seconds = parseInstantText(text)
-  if (seconds === null || seconds < 0) throw new InvalidArgumentError(`It ${instantRule}.`)
-  return seconds
+  const read = readInstant(text)
+  if ("rule" in read) throw new InvalidArgumentError(`It ${read.rule}.`)
+  if (read.seconds < 0) throw new InvalidArgumentError("It must not be before 1970, where no reading is.")
+  return read.seconds
 }
 
 /** A time zone of IANA's database. */
@@ -79,11 +79,7 @@ export function parseZone(text: string): Zone {
 
 /** An instant, Unix ms: a date in UTC, or a date and a time with its zone. */
 export function parseTime(text: string): number {
-  const isTime = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(text)
-  const atMs = isTime ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(atMs))
-    throw new InvalidArgumentError("It must be such as 2026-11-24T12:00:00Z or 2026-11-24.")
-  return atMs
+  return parseInstant(text) * 1000
 }
 
 /** Heights of blocks, the last one included. */

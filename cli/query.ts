@@ -23,6 +23,7 @@ import type { Zone } from "../research/zone.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { collectDevice } from "./export.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
+import { checkMetrics } from "./known-metric.ts"
 import { addCommand, dataOption, parseCount, parseInstant, parseZone } from "./option.ts"
 import { count, ignoreBrokenPipe, say } from "./output.ts"
 import { bucketTable, readingTable } from "./query-table.ts"
@@ -147,6 +148,7 @@ async function printQuery({ pool }: OpenedLog, options: QueryOptions): Promise<v
   const snapshot = await Snapshot.open(pool, new BlockIndex(), { timeoutMs: queryMsMax, signal: stop.signal })
   try {
     await checkDevices(snapshot, selection.devices ?? [])
+    await checkMetrics(snapshot, selection)
     const { order, limit } = options
     const filter = filterOf(selection, { asOf: snapshot.asOf, blocks: snapshot.blocks, scope: null })
     const series = readSeries(snapshot, filter, order, null)

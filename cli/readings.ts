@@ -1,10 +1,11 @@
 import { once } from "node:events"
 import { type Command, Option } from "commander"
-import type { PoolClient } from "pg"
+import type { PoolClient, QueryResultRow } from "pg"
 import { formatBase64 } from "../chain/bytes.ts"
 import { beginReading } from "../ingest/database/pool.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
+import { checkMetrics } from "./known-metric.ts"
 import { addCommand, dataOption, parseInstant } from "./option.ts"
 import { ignoreBrokenPipe, say } from "./output.ts"
 
@@ -61,6 +62,11 @@ async function printReadings({ pool }: OpenedLog, options: ReadingsOptions): Pro
         `device ${options.device} is not enrolled`,
         "tidemark device list shows those that are",
       )
+    const { device, metric } = options
+    const metrics = metric === undefined ? null : [metric]
+    const query = async <Row extends QueryResultRow>(sql: string, values: readonly unknown[] = []) =>
+      (await client.query<Row>(sql, [...values])).rows
+    await checkMetrics({ query }, { metrics, devices: [device] })
     await beginReading(client)
     const { count, unsealed, ahead } = await printPages(client, options)
     await client.query("commit")

@@ -6,9 +6,8 @@ import { gapsDefault, gapsMax, partsPerDay } from "./coverage.ts"
 import { reportCoverage } from "./coverage-report.ts"
 import { readLatest } from "./coverage-rows.ts"
 import { daysMax, daysOf } from "./days.ts"
-import { instantRule, parseInstant } from "./instant.ts"
 import type { ResearchOptions } from "./options.ts"
-import { invalidParameter } from "./problem.ts"
+import { instantOf, invalidParameter } from "./problem.ts"
 import { liveWithinDefault } from "./reading-json.ts"
 import { asOfSchema, deviceSchema, instantSchema, responses } from "./schema.ts"
 
@@ -171,6 +170,8 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
         reply,
         async (snapshot) => {
           await desk.checkDevices(request, snapshot, [device])
+          const metrics = metric === null ? null : [metric]
+          await desk.metrics.check(snapshot, { metrics, devices: [device], scope: desk.scopeOf(request) })
           const now = desk.nowMs() / 1000
           const to = given.to ?? Math.min(now, (await readLatest(snapshot, device)) ?? now) + 0.001
           const from = given.from ?? to - (daysDefault - 1) * secondsPerDay
@@ -192,11 +193,4 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
       )
     },
   )
-}
-
-function instantOf(parameter: string, text: string | undefined): number | null {
-  if (text === undefined) return null
-  const seconds = parseInstant(text)
-  if (seconds === null) throw invalidParameter(parameter, instantRule)
-  return seconds
 }

@@ -3,6 +3,7 @@ import { Readable } from "node:stream"
 import type { FastifyReply, FastifyRequest } from "fastify"
 import type { Pool } from "pg"
 import { formatAsOf } from "./as-of.ts"
+import { KnownMetrics } from "./known-metric.ts"
 import { Problem } from "./problem.ts"
 import { type Scope, mayRead } from "./reader.ts"
 import { BlockIndex, Snapshot } from "./snapshot.ts"
@@ -60,6 +61,7 @@ export class Desk {
   readonly nowMs: () => number
   readonly limits: DeskLimits
   readonly turnstile: Turnstile
+  readonly metrics = new KnownMetrics()
   private readonly pool: Pool
   private readonly blocks = new BlockIndex()
 

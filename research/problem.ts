@@ -1,9 +1,12 @@
 /** What a request can be refused with: problem details (RFC 9457) that name the parameter and the rule. */
 
+import { readInstant } from "./instant.ts"
+
 /** Kinds, with the HTTP status and the title of each. The last part of a problem's `type` is its kind. */
 const kinds = {
   "unknown-parameter": [400, "there is no such parameter"],
   "invalid-parameter": [400, "a parameter breaks a rule"],
+  "unknown-metric": [400, "there is no such metric"],
   "cursor-refused": [400, "the cursor does not fit this request"],
   "key-needed": [401, "an API key is needed"],
   "key-refused": [401, "the API key is not accepted"],
@@ -77,6 +80,14 @@ export class Problem extends Error {
 
 export function invalidParameter(parameter: string, rule: string): Problem {
   return new Problem("invalid-parameter", { detail: `${parameter}: ${rule}`, parameter, rule })
+}
+
+/** Unix seconds of a parameter that is an instant; undefined stays null. */
+export function instantOf(parameter: string, text: string | undefined): number | null {
+  if (text === undefined) return null
+  const read = readInstant(text)
+  if ("rule" in read) throw invalidParameter(parameter, read.rule)
+  return read.seconds
 }
 
 interface ValidationFault {

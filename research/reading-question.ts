@@ -1,7 +1,6 @@
 /** What `/v1/readings` is asked: the parameters, their rules, and the filter that they make. */
 import type { AsOf } from "./as-of.ts"
-import { instantRule, parseInstant } from "./instant.ts"
-import { invalidParameter } from "./problem.ts"
+import { instantOf, invalidParameter } from "./problem.ts"
 import type { Scope } from "./reader.ts"
 import { devicesSchema, heightSchema, instantSchema, metricsSchema } from "./schema.ts"
 import type { BlockIndex } from "./snapshot.ts"
@@ -88,13 +87,6 @@ export function selectionOf(query: SelectionQuery): Selection {
     isUnsealedIncluded: unsealed,
     isAheadIncluded: query.ahead,
   }
-}
-
-function instantOf(parameter: string, text: string | undefined): number | null {
-  if (text === undefined) return null
-  const seconds = parseInstant(text)
-  if (seconds === null) throw invalidParameter(parameter, instantRule)
-  return seconds
 }
 
 function mustFollow(parameter: string, from: number | null, to: number | null, rule: string): void {

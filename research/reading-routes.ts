@@ -173,6 +173,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
         async (snapshot) => {
           const devices = selection.devices ?? []
           await desk.checkDevices(request, snapshot, devices)
+          await desk.metrics.check(snapshot, { ...selection, scope: desk.scopeOf(request) })
           const runs = readRuns(snapshot, selection, { scope: desk.scopeOf(request), order, cursor })
           const count = (more: number): void => {
             rows += more

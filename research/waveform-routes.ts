@@ -80,6 +80,7 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
         async (snapshot) => {
           await desk.checkDevices(request, snapshot, selection.devices ?? [])
           const scope = desk.scopeOf(request)
+          await desk.metrics.check(snapshot, { ...selection, scope })
           const filter = {
             ...filterOf(selection, { asOf: snapshot.asOf, blocks: snapshot.blocks, scope }),
             isWaveform: true,

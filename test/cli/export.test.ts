@@ -257,3 +257,64 @@ test("times that are the wrong way round are a usage fault", async () => {
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
   expect(stderr).toContain("--to must be after --from")
 })
+
+test.each([
+  ["query", ["query", "--metric", "glucos"]],
+  ["export", ["export", "-o", "FOLDER", "--metric", "glucos"]],
+  ["coverage of a device", ["coverage", "k7", "--metric", "glucos"]],
+])("field Q1: %s names a metric that nobody knows, and the nearest", async (_name, args) => {
+  const folder = makeFolder()
+  const { code, stdout, stderr } = await command(...args.map((arg) => (arg === "FOLDER" ? folder : arg)))
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+  expect(stderr).toContain(
+    "metric glucos is not in the catalogue, and no device has sent it; did you mean glucose?",
+  )
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test("field Q1: a metric of the catalogue without readings is empty", async () => {
+  const query = await command("query", "--metric", "glucose", "--format", "csv")
+  expect(query).toMatchObject({ code: 0 })
+  expect(query.stderr).toContain("0 readings; sealed up to block")
+})
+
+test("field Q2: times in milliseconds, without a zone or in another order are usage faults that say so", async () => {
+  for (const [args, from, words] of [
+    [["query"], "1780272000000", "looks like milliseconds. Give 1780272000"],
+    [["export", "-o", "never-made"], "2026-06-01T12:00:00", "must have its zone"],
+    [["coverage", "k7"], "01.06.2026", "must begin with the year"],
+  ] as const) {
+    const { code, stdout, stderr } = await command(...args, "--from", from)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+    expect(stderr).toContain(words)
+  }
+})
+
+test("field Q3: query has buckets of the wearer's days, and names a zone that there is not", async () => {
+  const days = await command(
+    "query",
+    "--device",
+    "k8",
+    "--metric",
+    "heart-rate",
+    "--bucket",
+    "1d",
+    "--timezone",
+    "Pacific/Auckland",
+    "--format",
+    "csv",
+  )
+  expect(parse(days.stdout, { columns: true })).toMatchObject([
+    {
+      time: "2026-01-31T11:00:00.000Z",
+      local: "2026-02-01T00:00:00+13:00",
+      count: "200",
+      seconds: "86400",
+      partial: "0",
+    },
+  ])
+  const wrong = await command("query", "--bucket", "1d", "--timezone", "Auckland")
+  expect(wrong).toMatchObject({ code: 2, stdout: "" })
+  expect(wrong.stderr).toContain("must be the name of a time zone such as Europe/Berlin")
+  expect(await command("query", "--timezone", "Europe/Berlin")).toMatchObject({ code: 2 })
+})

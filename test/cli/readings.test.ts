@@ -92,7 +92,7 @@ test("readings as CSV: a text with a comma and quotes comes out of any reader of
     ["diary", note, "", "0"],
     ["worn", "true", "", "0"],
   ])
-  const none = await readings("--format", "csv", "--metric", "spo2")
+  const none = await readings("--format", "csv", "--metric", "oxygen-saturation")
   expect(none).toMatchObject({ code: 0, stdout: "time,metric,value,unit,arrived,block,statement\n" })
 })
 
@@ -118,6 +118,9 @@ test("readings between two times: from is in, to is out; dates, offsets and Unix
 test.each([
   ["--from", "yesterday"],
   ["--from", "2026-01-31T12:00:00"],
+  ["--from", "1780272000000"],
+  ["--to", "31.01.2026"],
+  ["--to", "2026-02-30"],
   ["--to", "2026-13-01"],
   ["--to", "-5"],
   ["--format", "xml"],
@@ -135,4 +138,12 @@ test("readings of a device that nobody knows, or of none, are refused", async ()
   const none = await tidemark(["readings", "--data", data])
   expect(none.code).toBe(2)
   expect(none.stderr).toContain("--device <id>")
+})
+
+test("field Q1: a metric that nobody knows is a fault that names it and the nearest", async () => {
+  const { code, stdout, stderr } = await readings("--metric", "hart-rate")
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+  expect(stderr).toContain(
+    "metric hart-rate is not in the catalogue, and no device has sent it; did you mean heart-rate?",
+  )
 })

@@ -203,3 +203,26 @@ test("a reader that goes away in the middle is recorded with what went out", asy
   expect(last!.end!.rows).toBeLessThan(25_000)
   expect(stand.faults).toEqual([])
 })
+
+test("field Q1: of a metric that only others have sent a key says what it says of one that nobody has sent", async () => {
+  const { key } = await makeKey({ name: "own-metrics", scope: "read", devices: ["k7"] })
+  await stand.say(await stand.enrol("odd"), {
+    kind: "number",
+    name: "secret-score",
+    unit: null,
+    times: [start],
+    values: [1],
+  })
+  // Without a key of limited reach it is known, and that must not be remembered for the others.
+  const { key: unlimited } = await makeKey({ name: "all-metrics", scope: "read" })
+  expect((await ask("/v1/readings?metric=secret-score&unsealed=true", unlimited)).json()).toMatchObject({
+    items: [{ value: 1 }],
+  })
+  for (const metric of ["secret-score", "secret-scope"])
+    expect((await ask(`/v1/readings?metric=${metric}&unsealed=true`, key)).json()).toMatchObject({
+      status: 400,
+      detail: `metric ${metric} is not in the catalogue, and no device has sent it`,
+    })
+  expect((await ask("/v1/readings?metric=heart-rate", key)).statusCode).toBe(200)
+  for (const name of ["own-metrics", "all-metrics"]) await revokeKey(stand.pool, name)
+})

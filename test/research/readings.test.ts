@@ -450,3 +450,59 @@ test("field Q3: a bucket of 1d is the wearer's day, has its hours, and says wher
   })
   expect(await stand.refused("/v1/readings?timezone=Europe/Berlin")).toMatchObject({ parameter: "timezone" })
 })
+
+test("field Q1: an unknown metric is a problem that names it and the nearest, and one without readings is empty", async () => {
+  for (const route of [
+    "/v1/readings?",
+    "/v1/readings?format=csv&",
+    "/v1/waveforms?",
+    "/v1/coverage?device=k7&",
+  ]) {
+    expect(await stand.refused(`${route}metric=hart-rate`)).toMatchObject({
+      status: 400,
+      type: "urn:tidemark:problem:unknown-metric",
+      parameter: "metric",
+      detail: "metric hart-rate is not in the catalogue, and no device has sent it; did you mean heart-rate?",
+    })
+  }
+  // Two, of which one is known.
+  expect(await stand.refused("/v1/readings?metric=heart-rate&metric=diry")).toMatchObject({
+    detail: expect.stringContaining("did you mean diary?"),
+  })
+  const none = { items: [], complete: true, next: null }
+  expect(await stand.get("/v1/readings?metric=glucose")).toMatchObject(none)
+  // Sent by another device.
+  expect(await stand.get("/v1/readings?device=k8&metric=diary")).toMatchObject(none)
+  expect(await stand.get("/v1/coverage?device=k8&metric=diary")).toMatchObject({ metrics: [] })
+})
+
+test("field Q1: a metric that is not sealed yet is known", async () => {
+  const early = await stand.enrol("early")
+  await stand.say(early, { kind: "number", name: "mood", unit: null, times: [start], values: [4] })
+  expect(await stand.get("/v1/readings?metric=mood")).toMatchObject({ items: [], complete: true })
+  expect((await stand.get<Page>("/v1/readings?metric=mood&unsealed=true")).items).toHaveLength(1)
+})
+
+test.each([
+  ["1780272000000", "looks like milliseconds. Give 1780272000, or 2026-06-01T00:00:00.000Z"],
+  ["1780272000000000", "looks like microseconds"],
+  ["2026-06-01T12:00:00", "must have its zone"],
+  ["01/06/2026", "must begin with the year"],
+  ["2026-02-30", "must be a day of the calendar"],
+])(
+  "field Q2: %s is a problem that says what it looks like, on every route that takes a time",
+  async (text, words) => {
+    for (const path of [
+      "/v1/readings?from",
+      "/v1/readings?to",
+      "/v1/readings?arrivedFrom",
+      "/v1/waveforms?arrivedTo",
+      "/v1/coverage?device=k7&from",
+      "/v1/omh/datapoints?to",
+    ]) {
+      const problem = await stand.refused(`${path}=${text}`)
+      expect(problem).toMatchObject({ status: 400, parameter: /\w+$/.exec(path)![0] })
+      expect(problem.detail).toContain(words)
+    }
+  },
+)
