@@ -242,6 +242,31 @@ export class CborReader {
     }
   }
 
+  /**
+   * Passes over the next item, whatever it says: integers of 64 bits, floats, bignums and any other tag, every simple
+   * value, texts that are none. Only what its length hangs on is a rule: heads are well-formed (RFC 8949 §3, appendix C)
+   * and as short as may be, lengths are definite, and it nests no deeper than anything else here.
+   */
+  skipValue(): void {
+    const start = this.offset
+    const major = this.peekMajor()
+    const argument = this.skipHead()
+    switch (major) {
+      case majorBytes:
+      case majorText:
+        this.take(argument, "a string")
+        return
+      case majorArray:
+        this.skipValues(argument, start)
+        return
+      case majorMap:
+        this.skipValues(2 * argument, start)
+        return
+      case majorTag:
+        this.skipValues(1, start)
+    }
+  }
+
   /** Nothing may follow. */
   end(): void {
     if (this.offset !== this.bytes.length) this.fault("bytes follow after the end")
@@ -255,6 +280,32 @@ export class CborReader {
     const parts = [this.readInt("an exponent"), this.readInt("a mantissa")]
     this.leave()
     return parts
+  }
+
+  /** Items that stand in one that began at `start`. Each takes a byte, so that a length cannot cost more than the bytes. */
+  private skipValues(count: number, start: number): void {
+    this.enter(start)
+    for (let left = count; left > 0; left--) this.skipValue()
+    this.leave()
+  }
+
+  /** A head of any major type: its argument, which may be rounded above 2^53; of a float nothing. */
+  private skipHead(): number {
+    const start = this.offset
+    const major = this.peekMajor()
+    const low = this.bytes[this.offset]! & 31
+    if (low > 27) this.fault("lengths must be definite, and 28 to 30 mean nothing", start)
+    this.offset += 1
+    if (low < 24) return low
+    const size = 1 << (low - 24)
+    if (this.offset + size > this.bytes.length) this.fault("the bytes end inside an item's head", start)
+    let argument = 0
+    for (let left = size; left > 0; left--) argument = argument * 256 + this.bytes[this.offset++]!
+    if (major === majorSimple) {
+      if (size === 1 && argument < 32) this.fault("a simple value below 32 has one byte", start)
+    } else if (argument < (size === 1 ? 24 : 256 ** (size / 2)))
+      this.fault("integers and lengths must have their shortest form", start)
+    return argument
   }
 
   private readSimple(): CborValue {

@@ -5,7 +5,7 @@
 import { FormatFault } from "./cbor.ts"
 import { type Lost, decodeLost } from "./lost.ts"
 import { type Registry, decodeRegistry } from "./registry.ts"
-import { decodePack, latestOf } from "./senml.ts"
+import { decodePack, decodePackByRule01, latestOf } from "./senml.ts"
 import type { Series } from "./series.ts"
 import { type Claims, contentLost, contentRegistry, contentSenml } from "./statement.ts"
 
@@ -19,9 +19,21 @@ export type Payload =
 /** The rule of a statement that is stored unread because the database would not take its series; the audit remarks on it. */
 export const ruleOfRefusedSeries = "the database refused the series"
 
-export function readPayload({ content, payload }: Pick<Claims, "content" | "payload">): Payload {
+export function readPayload(claims: Pick<Claims, "content" | "payload">): Payload {
+  return readBy(decodePack, claims)
+}
+
+/** The same by the rule of version 0.1: the audit asks it of statements that were stored unread (PROTOCOL §3). */
+export function readPayloadByRule01(claims: Pick<Claims, "content" | "payload">): Payload {
+  return readBy(decodePackByRule01, claims)
+}
+
+function readBy(
+  decodeReadings: (bytes: Uint8Array) => readonly Series[],
+  { content, payload }: Pick<Claims, "content" | "payload">,
+): Payload {
   try {
-    if (content === contentSenml) return { kind: "readings", series: decodePack(payload) }
+    if (content === contentSenml) return { kind: "readings", series: decodeReadings(payload) }
     if (content === contentLost) return { kind: "lost", lost: decodeLost(payload) }
     if (content === contentRegistry) return { kind: "registry", registry: decodeRegistry(payload) }
     return { kind: "opaque" }

@@ -82,7 +82,19 @@ export function decodePackPlainly(bytes: Uint8Array): readonly Series[] {
   return decodeRecords(bytes, null)
 }
 
-function decodeRecords(bytes: Uint8Array, points: PointReader | null): readonly Series[] {
+/**
+ * The same by the rule of version 0.1, for the audit of what was judged by it: what stands under an unknown label had to
+ * be readable too.
+ */
+export function decodePackByRule01(bytes: Uint8Array): readonly Series[] {
+  return decodeRecords(bytes, new PointReader(bytes), true)
+}
+
+function decodeRecords(
+  bytes: Uint8Array,
+  points: PointReader | null,
+  isUnknownRead = false,
+): readonly Series[] {
   const reader = new CborReader(bytes, "senml")
   const records = reader.enterArray("a SenML pack")
   if (records < 1 || records > recordsMax) reader.fault(`a pack has 1 to ${recordsMax} records`, 0)
@@ -104,7 +116,7 @@ function decodeRecords(bytes: Uint8Array, points: PointReader | null): readonly 
         continue
       }
     }
-    const record = readRecord(reader, bases, index === 0)
+    const record = readRecord(reader, bases, index === 0, isUnknownRead)
     numbers = null
     const { value } = record
     const fault =
@@ -163,7 +175,7 @@ function keyOf(kind: string, name: string, unit: string | null): string {
   return `${kind}\n${unit === null ? "" : `u${unit}`}\n${name}`
 }
 
-function readRecord(reader: CborReader, bases: Bases, isFirst: boolean): PackRecord {
+function readRecord(reader: CborReader, bases: Bases, isFirst: boolean, isUnknownRead: boolean): PackRecord {
   const start = reader.offset
   const keys = new CborKeys(reader)
   let name = ""
@@ -233,7 +245,7 @@ function readRecord(reader: CborReader, bases: Bases, isFirst: boolean): PackRec
         values += 1
         break
       default:
-        skipUnknown(reader, key)
+        skipUnknown(reader, key, isUnknownRead)
     }
   }
   reader.leave()
@@ -305,9 +317,10 @@ function readBoolean(reader: CborReader): boolean {
 }
 
 /** RFC 8428 §4.4: what is not understood is ignored, unless its label ends in `_`. */
-function skipUnknown(reader: CborReader, key: CborKey): void {
+function skipUnknown(reader: CborReader, key: CborKey, isUnknownRead: boolean): void {
   if (typeof key === "string" && key.endsWith("_")) reader.fault("a label that ends in _ must be understood")
-  reader.readValue()
+  if (isUnknownRead) reader.readValue()
+  else reader.skipValue()
 }
 
 /**

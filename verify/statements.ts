@@ -4,7 +4,7 @@ import type { BlockStatement } from "../chain/block.ts"
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "../chain/hash.ts"
 import { type Hmac, hmacSha256 } from "../chain/heads.ts"
 import { verdictOfNext } from "../chain/link.ts"
-import { type Payload, isAhead, ruleOfRefusedSeries } from "../chain/payload.ts"
+import { type Payload, isAhead, readPayloadByRule01, ruleOfRefusedSeries } from "../chain/payload.ts"
 import { countPackReadings } from "../chain/senml.ts"
 import { type Series, spanOf } from "../chain/series.ts"
 import {
@@ -61,6 +61,7 @@ export class StatementAudit {
   private readonly verify: VerifyEquation
   /** What was signed, in the same memory for each: to make it anew costs a tenth of what hashing it does. */
   private readonly signed = new SignedBytes()
+  private isOldVerdictTold = false
 
   constructor(options: StatementAuditOptions) {
     this.findings = options.findings
@@ -313,7 +314,7 @@ export class StatementAudit {
       findings.remarks.push(
         `${called} could be read, and by its row the database refused its series: they are in no query`,
       )
-    const payload = isRefused ? refused : signed
+    const payload = isRefused ? refused : (this.findOldVerdict(statement, signed, row, called) ?? signed)
     const isUnread = payload.kind === "unread"
     const verdict = isOperator
       ? "accepted"
@@ -328,6 +329,27 @@ export class StatementAudit {
     if (row.fault !== (isOperator ? null : faultOf(payload)))
       findings.add("entries", "fault", called, "is not what the signed payload gives")
     return payload
+  }
+
+  /**
+   * A statement that can be read now, and was stored unread by the rule of version 0.1 (PROTOCOL §3): as it was judged
+   * then, since block and rows say that. Null for any other. One remark is enough for all of a device with such an encoder.
+   */
+  private findOldVerdict(
+    statement: Statement,
+    signed: Payload,
+    row: EntryRow,
+    called: string,
+  ): Payload | null {
+    if (signed.kind !== "readings" || row.code !== verdictCodes["accepted-unread"]) return null
+    const old = readPayloadByRule01(statement)
+    if (old.kind !== "unread" || row.fault !== faultOf(old)) return null
+    if (!this.isOldVerdictTold)
+      this.findings.remarks.push(
+        `${called} was stored unread before values under unknown labels were passed over, as others may have been: their readings are in no query`,
+      )
+    this.isOldVerdictTold = true
+    return old
   }
 
   /** What the entry keeps of the readings for its block's summary. */

@@ -1,11 +1,11 @@
 /** Values at the edge of what a decoder takes, each found by reading or by fuzzing. */
 import { expect, test } from "vitest"
-import { encodeUtf8, formatBase64, formatHex, joinBytes } from "../../chain/bytes.ts"
+import { encodeUtf8, formatBase64, formatHex, joinBytes, parseHex } from "../../chain/bytes.ts"
 import { type CborInput, type CborKey, encodeCbor } from "../../chain/cbor.ts"
 import { algorithmEsp256, makePrivateKey } from "../../chain/key.ts"
 import { KeyFault, parsePrivateKey } from "../../chain/keyfile.ts"
 import { isNoteName } from "../../chain/note.ts"
-import { type Payload, readPayload } from "../../chain/payload.ts"
+import { type Payload, readPayload, readPayloadByRule01 } from "../../chain/payload.ts"
 import { decodePack, encodePack } from "../../chain/senml.ts"
 import { contentRegistry, contentSenml } from "../../chain/statement.ts"
 import { encodeWaveform } from "../../chain/waveform.ts"
@@ -81,6 +81,57 @@ test("a fault inside a waveform or a key names its byte in the payload", () => {
   const { rule, offset } = refused as Extract<Payload, { kind: "unread" }>
   expect(rule).toBe("COSE_Key label -1 must be 6")
   expect(registry.slice(offset, offset + 2)).toEqual(Uint8Array.of(0x20, 0x07))
+})
+
+/** [{0: "heart-rate", 2: 72, 6: 1760000000, label: value}], label "x" where none is given. */
+function packWith(value: string, label = "6178"): Uint8Array {
+  return parseHex(`81a4006a68656172742d72617465021848061a68e77800${label}${value}`)!
+}
+
+function readWith(value: string, label?: string): Payload {
+  return readPayload({ content: contentSenml, payload: packWith(value, label) })
+}
+
+test("field D14: an integer of 2^53 or more under an unknown label does not make the pack unread; version 0.1 did", () => {
+  const readings = readWith("01")
+  expect(readings).toMatchObject({ kind: "readings", series: [{ name: "heart-rate", values: [72] }] })
+  for (const value of [
+    "1b0020000000000000",
+    "1bffffffffffffffff",
+    "3bffffffffffffffff",
+    "c249010000000000000000",
+    "f7",
+  ]) {
+    expect(readWith(value)).toEqual(readings)
+    // Label 40 is as unknown as "x".
+    expect(readWith(value, "1828")).toEqual(readings)
+    const before = readPayloadByRule01({ content: contentSenml, payload: packWith(value) })
+    expect(before).toMatchObject({ kind: "unread", offset: 25 })
+  }
+  expect(readPayloadByRule01({ content: contentSenml, payload: packWith("01") })).toEqual(readings)
+  // Under a label that is known, the number counts; and one that ends in _ must be understood.
+  expect(readWith("1b0020000000000000", "07")).toMatchObject({
+    kind: "unread",
+    rule: "integers go up to 2^53 - 1",
+  })
+  expect(readWith("01", "62785f")).toMatchObject({
+    kind: "unread",
+    rule: "a label that ends in _ must be understood",
+  })
+})
+
+test("a length under an unknown label costs no more than the bytes that are there", () => {
+  for (const value of [
+    "9bffffffffffffffff",
+    "bbffffffffffffffff",
+    "5bffffffffffffffff",
+    "9b001fffffffffffff80",
+  ]) {
+    const payload = parseHex(`81a4006a68656172742d72617465021848061a68e778006178${value}`)!
+    const startedAt = performance.now()
+    expect(readPayload({ content: contentSenml, payload }).kind).toBe("unread")
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+  }
 })
 
 test("a note's name has no space of any script", () => {

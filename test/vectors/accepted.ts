@@ -56,6 +56,24 @@ const heartRate = [points("heart-rate", "beat/min", [t], [72])]
 const saturationFloats = (first: Uint8Array, second: Uint8Array): Uint8Array =>
   array(record({ bn: "spo2", bu: "/", bt: t, v: first }), record({ v: second, t: 1 }))
 
+/** What stands under an unknown label and could stand nowhere else in a pack. */
+const unknownValues: readonly (readonly [name: string, description: string, value: Uint8Array])[] = [
+  ["integer-of-2-to-the-53", "2^53", hex("1b 0020000000000000")],
+  ["integer-largest", "2^64 - 1", hex("1b ffffffffffffffff")],
+  ["integer-smallest", "-2^64", hex("3b ffffffffffffffff")],
+  ["bignum", "2^64 as a bignum (tag 2)", hex("c2 49 010000000000000000")],
+  ["tag-0", "a date with its tag", hex("c0 6a 323032352d30362d3031")],
+  ["tag-of-64-bits", "the largest tag that there can be", hex("db ffffffffffffffff 01")],
+  ["decimal-of-floats", "tag 4 over two floats", hex("c4 82 f93c00 f93c00")],
+  ["undefined", "the simple value undefined", hex("f7")],
+  ["simple-255", "a simple value that nobody has given a meaning", hex("f8 ff")],
+  ["not-a-number", "not a number", hex("f9 7e00")],
+  ["control-character", "a text with a tab", hex("63 610962")],
+  ["not-utf8", "a text that is not UTF-8", hex("62 c328")],
+  ["key-of-bytes", "a map whose keys are byte strings, one of them twice", hex("a2 4100 01 4100 02")],
+  ["nested-8-deep", "maps and tags that end at depth 8", hex("a1 01 d903e8 81 d903e8 81 80")],
+]
+
 const waveBytes = (members: readonly (readonly [string, Uint8Array])[]): Uint8Array =>
   map(members.map(([name, item]) => [text(name), item] as const))
 
@@ -440,6 +458,15 @@ const accepted: readonly Accepted[] = [
     },
     heartRate,
   ],
+  ...unknownValues.map(
+    ([name, description, value]): Accepted => [
+      `pack-unknown-label-${name}`,
+      `Under an unknown label ${description}.`,
+      "§3",
+      { payload: array(record({ n: "heart-rate", u: "beat/min", "x-note": value, v: 72, t })) },
+      heartRate,
+    ],
+  ),
   [
     "pack-of-a-global-name",
     "The name of a MAC address; the metric is what follows the last colon.",

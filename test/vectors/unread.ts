@@ -89,9 +89,29 @@ const unreadPacks: readonly (readonly [name: string, description: string, payloa
     array(record({ ...sound, "x-deep": hex("81 81 81 81 81 81 80") })),
   ],
   [
-    "unread-undefined",
-    "The simple value undefined in an unknown label.",
-    array(record({ ...sound, "x-nothing": hex("f7") })),
+    "unread-unknown-label-indefinite",
+    "An array without a length under an unknown label.",
+    array(record({ ...sound, "x-note": hex("9f 01 ff") })),
+  ],
+  [
+    "unread-unknown-label-not-shortest",
+    "23 in two bytes under an unknown label.",
+    array(record({ ...sound, "x-note": hex("18 17") })),
+  ],
+  [
+    "unread-unknown-label-simple-below-32",
+    "A simple value of two bytes that has one, under an unknown label: not well-formed.",
+    array(record({ ...sound, "x-note": hex("f8 18") })),
+  ],
+  [
+    "unread-unknown-label-reserved",
+    "A head that means nothing (28) under an unknown label.",
+    array(record({ ...sound, "x-note": hex("1c") })),
+  ],
+  [
+    "unread-unknown-label-cut-short",
+    "A text under an unknown label that is longer than the pack.",
+    array(record({ ...sound, "x-note": hex("62 61") })),
   ],
   [
     "unread-control-character",

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { PoolClient } from "pg"
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { encodeUtf8 } from "../../chain/bytes.ts"
 import { sha256 } from "../../chain/hash.ts"
 import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
@@ -181,6 +181,58 @@ test("a series that the database is said to have refused is a remark, and in a s
   expect(await asOwner((client) => refuse(client, 2))).toMatchObject(
     failed({ table: "blocks", row: "block 0" }),
   )
+})
+
+/** The rows of this statement as version 0.1 wrote them. */
+async function writeAsBefore(client: PoolClient, seq: number, fault: string): Promise<void> {
+  const id = `(select id from entries where device_id = 'odd-encoder' and seq = ${seq})`
+  await client.query(`delete from series where statement_id = ${id}`)
+  await client.query(
+    `update entries set code = 3, fault = $1, readings = 0, starts_at = null, ends_at = null where id = ${id}`,
+    [fault],
+  )
+}
+
+test("field D14: what version 0.1 stored unread for a value under an unknown label still verifies, sealed or not", async () => {
+  const old = await openStand()
+  onTestFinished(() => old.close())
+  const device = await old.enrol("odd-encoder", algorithmEd25519)
+  const place = old.intake.open(device.id)
+  // [{0: "heart-rate", 2: 72, 6: 1760000000, "x": 2^53}]
+  const payload = Buffer.from("81a4006a68656172742d72617465021848061a68e7780061781b0020000000000000", "hex")
+  for (const code of [1, 1]) expect((await send(place, device.next({ payload }))).code).toBe(code)
+  const fault = "integers go up to 2^53 - 1 (at byte 25 of the payload)"
+  const client = await old.pool.connect()
+  try {
+    await client.query("set session_replication_role = replica")
+    await writeAsBefore(client, 1, fault)
+    await client.query("set session_replication_role = origin")
+  } finally {
+    client.release()
+  }
+  await old.seal()
+  const note = await readPublishedNote(old.dataFolder)
+  const check = (change?: (owner: PoolClient) => Promise<void>) =>
+    asOwner(async (owner) => {
+      await change?.(owner)
+      return auditThrough(owner, old.keys, note)
+    }, old)
+  expect(await check()).toMatchObject({
+    kind: "passed",
+    statements: 2,
+    readings: 1,
+    remarks: [
+      expect.stringMatching(/^statement 1 of device odd-encoder was stored unread before values under/),
+    ],
+  })
+  // It is no way around the block: what was sealed with its reading cannot be made unread.
+  expect(await check((owner) => writeAsBefore(owner, 2, fault))).toMatchObject(
+    failed({ table: "blocks", row: "block 0" }),
+  )
+  // Nor for another fault than the one that the old rule gives.
+  expect(
+    await check((owner) => writeAsBefore(owner, 1, "integers go up to 2^53 - 1 (at byte 24 of the payload)")),
+  ).toMatchObject(failed({ table: "entries", column: "code" }))
 })
 
 test("who asks for all findings gets each changed row, and no value of a reading", async () => {
