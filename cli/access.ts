@@ -3,6 +3,7 @@ import type { Command } from "commander"
 import type { Pool } from "pg"
 import { type Access, listAccesses } from "../research/access.ts"
 import { listKeys } from "../research/key.ts"
+import { listRefusals } from "../research/refusal-record.ts"
 import { withLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount } from "./option.ts"
@@ -26,6 +27,38 @@ export function addAccess(program: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(list)
+  addCommand(access, "refused", "who was refused: guessed, revoked and expired keys, and readers without one")
+    .option("--limit <count>", "so many", parseCount(1, 100_000), 50)
+    .addOption(dataOption())
+    .addOption(jsonOption())
+    .action(listRefused)
+}
+
+async function listRefused({ data, json, limit }: Omit<ListOptions, "key" | "device">): Promise<void> {
+  ignoreBrokenPipe()
+  const refusals = await withLog(data, ({ pool }) => listRefusals(pool, limit))
+  const rows = refusals.map(({ sinceMs, atMs, ...rest }) => ({
+    since: new Date(sinceMs).toISOString(),
+    until: new Date(atMs).toISOString(),
+    ...rest,
+  }))
+  if (json) for (const row of rows) print(JSON.stringify(row))
+  else if (rows.length === 0) print("nobody was refused yet")
+  else {
+    print(
+      formatTable(
+        ["until (UTC)", "address", "why", "what", "key", "times"],
+        rows.map(({ until, address, reason, route, keyId, count }) => [
+          until,
+          address,
+          reason,
+          route,
+          keyId ?? "-",
+          count,
+        ]),
+      ),
+    )
+  }
 }
 
 async function list({ data, json, key, device, limit }: ListOptions): Promise<void> {

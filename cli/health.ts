@@ -2,10 +2,11 @@
 import type { AddressInfo } from "node:net"
 import type { FastifyInstance } from "fastify"
 import type { Registry } from "prom-client"
+import type { HttpCounters } from "../research/counters.ts"
 import type { Callers } from "../research/locality.ts"
 import { makeServer } from "../research/server.ts"
+import { Problem } from "../research/problem.ts"
 import type { Readiness } from "./readiness.ts"
-import type { RequestHandler } from "./receipt-stream.ts"
 
 export interface HealthServer {
   readonly port: number
@@ -18,30 +19,22 @@ export interface HealthOptions {
   readonly port: number
   readonly registry: Registry
   readonly readiness: Readiness
-  /** More, by path. */
-  readonly routes: Readonly<Record<string, RequestHandler>>
   /** Whole parts, such as research. */
   readonly plugins?: readonly ((app: FastifyInstance) => Promise<void>)[]
   readonly callers?: Callers
+  readonly counters?: HttpCounters
   /** What is our mistake, for the log. */
   readonly onFault: (error: Error, route: string) => void
 }
 
 export async function startHealth(options: HealthOptions): Promise<HealthServer> {
-  const { onFault, callers } = options
-  const app = makeServer({ onFault, ...(callers === undefined ? {} : { callers }) })
+  const { onFault, callers, counters } = options
+  const app = makeServer({
+    onFault,
+    ...(callers === undefined ? {} : { callers }),
+    ...(counters === undefined ? {} : { counters }),
+  })
   addHealth(app, options)
-  for (const [path, handle] of Object.entries(options.routes)) {
-    app.route({
-      method: ["GET", "HEAD"],
-      url: path,
-      schema: { hide: true },
-      handler: (request, reply) => {
-        reply.hijack()
-        handle(request.raw, reply.raw)
-      },
-    })
-  }
   for (const plugin of options.plugins ?? []) await plugin(app)
   try {
     await app.listen({ host: options.host, port: options.port })
@@ -79,6 +72,12 @@ function addHealth(app: FastifyInstance, { registry, readiness }: HealthOptions)
     method,
     url: "/metrics",
     schema,
+    onRequest: async (request) => {
+      if (!app.callers.mayScrape(request.raw))
+        throw new Problem("host-refused", {
+          detail: "metrics are for this machine, by localhost, its address or its own name",
+        })
+    },
     handler: async (_request, reply) =>
       reply.header("content-type", registry.contentType).send(await registry.metrics()),
   })

@@ -18,6 +18,7 @@ import { addCommand, dataOption } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
+import { openGuard } from "./parts/guard.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
 import { announcePresence } from "./parts/presence.ts"
@@ -48,18 +49,20 @@ async function runIngest(options: IngestOptions, command: Command): Promise<void
     const base = parts.add(
       await openBase({ dataFolder, log }, { command: "ingest", needed: ingestSecrets, connections: 6 }),
     )
-    const ingest = parts.add(await startIngest(base, { connecting, limits }))
+    const { guard, operatorToken } = parts.add(openGuard(base))
+    const ingest = parts.add(await startIngest(base, { connecting, limits, guard }))
     const http = parts.add(
       await startHttp(base, {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
         ...callersOf(options),
-        routes: ingest.routes,
+        plugins: [ingest.plugin],
       }),
     )
     const { rolledBack } = parts.add(await followPublished(base))
     const { origin } = base.keys
-    const running = { kind: "ingest", host, ...ingest.ports, logins: loginsOf(connecting), origin } as const
+    const logins = loginsOf(connecting)
+    const running = { kind: "ingest", host, ...ingest.ports, logins, origin, operatorToken } as const
     parts.add(await announcePresence(dataFolder, running, http))
     reloadAtHangUp(connecting, ingest)
     announce(log, origin, addressesOf(host, ingest.ports), { http: formatHttp(http) })

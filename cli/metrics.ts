@@ -2,6 +2,8 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client"
 import { statementVerdicts } from "../chain/verdict.ts"
 import type { BrokerCounters } from "../broker/counters.ts"
+import type { HttpCounters } from "../research/counters.ts"
+import { httpRefusals } from "../research/problem.ts"
 import type { IntakeEvents } from "../ingest/intake.ts"
 
 export interface IngestMetrics {
@@ -53,6 +55,18 @@ export function makeRegistry(isReady: () => boolean): Registry {
     }),
   )
   return registry
+}
+
+/** Every refusal under its own reason; a reason that never was is a 0. */
+export function makeHttpMetrics(registry: Registry): HttpCounters {
+  const refusals = new Counter({
+    name: "tidemark_http_refusals_total",
+    help: "Requests and sockets that were refused or cut, by reason.",
+    labelNames: ["reason"],
+    registers: [registry],
+  })
+  for (const reason of httpRefusals) refusals.inc({ reason }, 0)
+  return { refused: (reason) => refusals.inc({ reason }) }
 }
 
 export function makeIngestMetrics(registry: Registry): IngestMetrics {

@@ -1,10 +1,12 @@
-/** `GET /v1/receipts[?device=ID]`: newline-delimited JSON, for readers on this machine. */
-import type { IncomingMessage, ServerResponse } from "node:http"
-import { isIP } from "node:net"
+/** `GET /v1/receipts[?device=ID]`: newline-delimited JSON, for readers of the devices that it tells of. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify"
 import { devicePattern } from "../chain/statement.ts"
+import { type Guard, readerOf } from "../research/guard.ts"
+import { Problem, invalidParameter } from "../research/problem.ts"
+import { mayRead } from "../research/reader.ts"
 import type { ReceiptFeed, Told } from "./receipt-feed.ts"
 
-/** One line of the stream. `dropped` is the last one: the reader was too slow. An empty line says that nothing happened. */
+/** One line of the stream. `dropped` is the last one, and says why. An empty line says that nothing happened. */
 export type ReceiptLine =
   | { readonly kind: "listening"; readonly device: string | null }
   | Told
@@ -14,7 +16,9 @@ export interface StreamLimits {
   /** Bytes that wait for a slow reader. */
   readonly bufferedBytesMax: number
   readonly readersMax: number
-  /** An empty line so often, so that a reader that is gone is noticed. */
+  /** Of one key; of one address where no key is asked for. */
+  readonly streamsOfReaderMax: number
+  /** An empty line so often, so that a reader that is gone is noticed; and its key is looked at again. */
   readonly idleMsMax: number
   /** So long a reader that was dropped has to read that it was. */
   readonly partingMsMax: number
@@ -23,69 +27,120 @@ export interface StreamLimits {
 const limitsDefault: StreamLimits = {
   bufferedBytesMax: 256 * 1024,
   readersMax: 16,
+  streamsOfReaderMax: 4,
   idleMsMax: 15_000,
   partingMsMax: 5_000,
 }
 
-export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void
+interface ReceiptQuery {
+  readonly device?: string
+}
 
-export function makeReceiptStream(feed: ReceiptFeed, changed: Partial<StreamLimits> = {}): RequestHandler {
+/** The route, for `HttpOptions.plugins`. */
+export function makeReceiptRoute(feed: ReceiptFeed, guard: Guard, changed: Partial<StreamLimits> = {}) {
   const limits = { ...limitsDefault, ...changed }
-  return (request, response) => {
-    const refuse = (status: number, error: string): void => {
-      response
-        .writeHead(status, { "content-type": "application/json", "cache-control": "no-store" })
-        .end(`${JSON.stringify({ error })}\n`)
+  const streams = new Map<string, number>()
+
+  const enter = (request: FastifyRequest, reply: FastifyReply): void => {
+    const reader = readerOf(request)
+    const own = streams.get(reader) ?? 0
+    if (own >= limits.streamsOfReaderMax || feed.listenerCount >= limits.readersMax) {
+      const detail =
+        own >= limits.streamsOfReaderMax
+          ? `a reader may have ${limits.streamsOfReaderMax} streams of receipts`
+          : `at most ${limits.readersMax} readers at a time`
+      throw new Problem("busy", { detail, retryAfterSeconds: 5 })
     }
-    if (!isFromHere(request)) {
-      refuse(403, "receipts are shown on this machine only: connect from 127.0.0.1, by that name")
-      return
-    }
-    const device = new URL(request.url ?? "/", "http://localhost").searchParams.get("device")
-    if (device !== null && !devicePattern.test(device)) {
-      refuse(400, `a device id must match ${devicePattern.source}`)
-      return
-    }
-    if (feed.listenerCount >= limits.readersMax) {
-      refuse(503, `at most ${limits.readersMax} readers at a time`)
-      return
-    }
-    response.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" })
+    streams.set(reader, own + 1)
+    reply.raw.once("close", () => {
+      const left = streams.get(reader)! - 1
+      if (left === 0) streams.delete(reader)
+      else streams.set(reader, left)
+    })
+  }
+
+  return async (app: FastifyInstance): Promise<void> => {
+    await app.register(async (inner) => {
+      guard.watch(inner)
+      inner.get<{ Querystring: ReceiptQuery }>(
+        "/v1/receipts",
+        {
+          schema: {
+            hide: true,
+            querystring: {
+              type: "object",
+              additionalProperties: false,
+              properties: { device: { type: "string" } },
+            },
+          },
+        },
+        async (request, reply) => {
+          const { device = null } = request.query
+          if (device !== null && !devicePattern.test(device))
+            throw invalidParameter("device", `must match ${devicePattern.source}`)
+          if (device !== null && !mayRead(request.reader.scope, device))
+            throw new Problem("out-of-scope", {
+              detail: `the key does not reach device ${device}`,
+              parameter: "device",
+              rule: "must be a device of the key's scope",
+            })
+          reply.header("content-type", "application/x-ndjson")
+          if (request.method === "HEAD") return reply.send("")
+          enter(request, reply)
+          reply.hijack()
+          for (const [name, value] of Object.entries(reply.getHeaders()))
+            if (value !== undefined) reply.raw.setHeader(name, value)
+          reply.raw.setHeader("cache-control", "no-store").writeHead(200)
+          tell(request, reply, device, () => guard.findReader(inner, request))
+          return reply
+        },
+      )
+    })
+  }
+
+  function tell(
+    request: FastifyRequest,
+    { raw: response }: FastifyReply,
+    device: string | null,
+    lookAgain: () => Promise<unknown>,
+  ): void {
+    const { scope } = request.reader
     const write = (line: ReceiptLine): void => {
       response.write(`${JSON.stringify(line)}\n`)
     }
     const stop = feed.listen(device, (told) => {
+      // A refusal that names no device is for readers of all.
+      if (told.device === null ? scope !== null : !mayRead(scope, told.device)) return
+      request.access.rows += 1
       write(told)
-      if (response.writableLength > limits.bufferedBytesMax) drop()
+      if (response.writableLength > limits.bufferedBytesMax) dropSlow()
     })
     const idle = setInterval(() => {
       response.write("\n")
-      if (response.writableLength > limits.bufferedBytesMax) drop()
+      if (response.writableLength > limits.bufferedBytesMax) dropSlow()
+      // This answer has no end of its own: a revoked key ends it.
+      lookAgain().catch((error: unknown) => {
+        if (error instanceof Problem) drop(error.facts.detail)
+      })
     }, limits.idleMsMax)
     const end = (): void => {
       stop()
       clearInterval(idle)
     }
-    const drop = (): void => {
+    const drop = (rule: string): void => {
+      if (response.writableEnded) return
       end()
-      write({ kind: "dropped", rule: `over ${limits.bufferedBytesMax} bytes wait for you: read faster` })
+      write({ kind: "dropped", rule })
       response.end()
       const late = setTimeout(() => response.destroy(), limits.partingMsMax)
       response.once("close", () => clearTimeout(late))
+    }
+    const dropSlow = (): void => {
+      guard.counters.refused("slow-reader")
+      drop(`over ${limits.bufferedBytesMax} bytes wait for you: read faster`)
     }
     response.once("close", end)
     response.on("error", end)
     write({ kind: "listening", device })
   }
-}
-
-/** By its address, and by the name that it asked for: a page on the web may point a name of its own at 127.0.0.1. */
-function isFromHere({ socket, headers }: IncomingMessage): boolean {
-  const name = (headers.host ?? "").replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")
-  return isLoopback(socket.remoteAddress ?? "") && (name === "localhost" || isLoopback(name))
-}
-
-function isLoopback(address: string): boolean {
-  const plain = address.replace(/^::ffff:/, "")
-  return plain === "::1" || (isIP(plain) === 4 && plain.startsWith("127."))
 }

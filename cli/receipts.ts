@@ -6,7 +6,7 @@ import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { ignoreBrokenPipe, print, say } from "./output.ts"
 import type { ReceiptTold, RefusalTold } from "./receipt-feed.ts"
 import type { ReceiptLine } from "./receipt-stream.ts"
-import { type Running, httpOf, listReceiving } from "./running.ts"
+import { type Running, httpOf, listReceiving, operatorHeaders } from "./running.ts"
 import { waitForSignal } from "./signal.ts"
 
 interface ReceiptsOptions {
@@ -65,7 +65,10 @@ async function follow(
   const query = device === null ? "" : `?device=${device}`
   let rest = ""
   try {
-    const response = await fetch(`${httpOf(running)}/v1/receipts${query}`, { signal })
+    const response = await fetch(`${httpOf(running)}/v1/receipts${query}`, {
+      signal,
+      headers: operatorHeaders(running),
+    })
     if (response.status !== 200 || response.body === null)
       throw new CommandFault(`the service answers ${response.status}: ${(await response.text()).trim()}`)
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {

@@ -5,6 +5,7 @@ import { addCommand, dataOption } from "./option.ts"
 import { ignoreBrokenPipe, makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
+import { openGuard } from "./parts/guard.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { makePage } from "./parts/page.ts"
 import { announcePresence } from "./parts/presence.ts"
@@ -33,12 +34,13 @@ async function runResearch(options: ResearchOptions): Promise<void> {
     const base = parts.add(
       await openBase({ dataFolder, log }, { command: "research", needed: researchSecrets, connections: 4 }),
     )
-    const research = parts.add(openResearch(base))
+    const { guard, operatorToken } = parts.add(openGuard(base))
+    const research = parts.add(openResearch(base, guard))
     const host = httpHostOf("127.0.0.1", httpHost)
     const plugins = [research.plugin, makePage(base)]
     const http = parts.add(await startHttp(base, { host, port, plugins, ...callersOf(options) }))
     const { origin } = base.keys
-    parts.add(await announcePresence(dataFolder, { kind: "research", host, origin }, http))
+    parts.add(await announcePresence(dataFolder, { kind: "research", host, origin, operatorToken }, http))
     announce(log, origin, [], { http: formatHttp(http) })
     log.info({ signal: await stopping }, "stopping")
     await parts.close()

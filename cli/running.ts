@@ -24,6 +24,8 @@ export interface Running {
   /** Where HTTP is, if that is not `host`. */
   readonly httpHost?: string
   readonly origin: string
+  /** What this folder's commands show the process over HTTP instead of a key; the file is for its owner's eyes. */
+  readonly operatorToken?: string
 }
 
 /** A process that devices connect to. */
@@ -32,6 +34,11 @@ export type Receiving = Running & { readonly logins: Logins }
 /** Where the HTTP of a running process is. */
 export function httpOf({ host, httpHost = host, http }: Running): string {
   return `http://${reachable(httpHost)}:${http}`
+}
+
+/** Headers by which a running process knows the operator's own commands. */
+export function operatorHeaders({ operatorToken }: Running): Readonly<Record<string, string>> {
+  return operatorToken === undefined ? {} : { authorization: `Bearer ${operatorToken}` }
 }
 
 /** How this machine reaches what listens on `host`. */

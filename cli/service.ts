@@ -12,6 +12,7 @@ import type { Database } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { openOrMakeBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
+import { openGuard } from "./parts/guard.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
 import { startIngest } from "./parts/ingest.ts"
 import { makePage } from "./parts/page.ts"
@@ -79,15 +80,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const base = parts.add(await openOrMakeBase(options))
     const plan = options.witnesses === undefined ? null : planOf(options.witnesses, base.keys)
     if (plan !== null) await compareBase(base, plan)
-    const ingest = parts.add(await startIngest(base, { connecting, limits: options.limits ?? {} }))
-    const research = parts.add(openResearch(base))
+    const { guard, operatorToken } = parts.add(openGuard(base))
+    const ingest = parts.add(await startIngest(base, { connecting, limits: options.limits ?? {}, guard }))
+    const research = parts.add(openResearch(base, guard))
     const http = parts.add(
       await startHttp(base, {
         host: httpHostOf(host, options.httpHost),
         port: options.http,
         ...options.callers,
-        routes: ingest.routes,
         plugins: [
+          ingest.plugin,
           research.plugin,
           makePage(base, options.plugin !== undefined),
           ...(options.plugin === undefined ? [] : [options.plugin]),
@@ -98,7 +100,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const sealing = parts.add(await startSealing(base, { schedule, onSealed: () => witnesses?.wake() }))
     const { keys, database } = base
     const { ports } = ingest
-    const running = { kind: "up", host, ...ports, logins: loginsOf(connecting), origin: keys.origin } as const
+    const running = {
+      kind: "up",
+      host,
+      ...ports,
+      logins: loginsOf(connecting),
+      origin: keys.origin,
+      operatorToken,
+    } as const
     parts.add(await announcePresence(dataFolder, running, http))
     return {
       keys,

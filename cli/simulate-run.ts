@@ -236,5 +236,7 @@ async function findHttp({ http, key, data }: RunOptions) {
       `no service with an API runs on ${data}, so nobody can say what is stored`,
       "start tidemark up or tidemark research, or name its address with --http",
     )
-  return { api: httpOf(api), metrics: judging.map(httpOf), ...access }
+  const { operatorToken } = api
+  const own = operatorToken === undefined ? {} : { key: operatorToken }
+  return { api: httpOf(api), metrics: judging.map(httpOf), ...own, ...access }
 }

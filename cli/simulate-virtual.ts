@@ -25,6 +25,7 @@ import { makeIngestMetrics } from "./metrics.ts"
 import { makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
+import { openGuard } from "./parts/guard.ts"
 import { startHttp } from "./parts/http.ts"
 import { openResearch } from "./parts/research.ts"
 import { auditStored, tamperWith } from "./simulate-audit.ts"
@@ -76,7 +77,8 @@ async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): 
     const metrics = makeIngestMetrics(opened.registry)
     const verifier = parts.add(openVerifier({}))
     const intake = parts.add(openIntake({ pool, keys, verifier, events: metrics.intake }))
-    const research = parts.add(openResearch(opened))
+    const { guard } = parts.add(openGuard(opened))
+    const research = parts.add(openResearch(opened, guard))
     const http = parts.add(
       await startHttp(opened, { host: "127.0.0.1", port: 0, plugins: [research.plugin] }),
     )

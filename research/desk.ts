@@ -4,9 +4,13 @@ import type { FastifyReply, FastifyRequest } from "fastify"
 import type { Pool } from "pg"
 import { formatAsOf } from "./as-of.ts"
 import { KnownMetrics } from "./known-metric.ts"
+import { type HttpCounters, noCounters } from "./counters.ts"
+import { readerOf } from "./guard.ts"
+import { type PaceLimits, ReaderPace } from "./reader-pace.ts"
 import { Problem } from "./problem.ts"
 import { type Scope, mayRead } from "./reader.ts"
 import { BlockIndex, Snapshot } from "./snapshot.ts"
+import { sourceOf } from "./source.ts"
 import { Turnstile } from "./turnstile.ts"
 
 export interface LogFacts {
@@ -20,17 +24,29 @@ export interface DeskLimits {
   readonly queryMsMax: number
   /** Of each query of a large one; between them a stream may take its time. */
   readonly largeQueryMsMax: number
-  /** Large reads at a time; the pool must have more connections than that. */
+  /** Large reads at a time, and small ones; the pool must have as many connections as both. */
   readonly largeReadsMax: number
-  /** A reader that takes nothing for so long is given up. */
-  readonly stallMsMax: number
+  readonly smallReadsMax: number
+  /** Of one key, or of one address where no key is asked for; of small reads the same share. */
+  readonly largeReadsOfReaderMax: number
+  /** So long a read waits for its place. */
+  readonly placeMsMax: number
+  /** How slowly a reader may take what it asked for. */
+  readonly pace: PaceLimits
+  /** A reader that is waited for so long holds no transaction meanwhile. */
+  readonly restMsMax: number
 }
 
 export const deskLimitsDefault: DeskLimits = {
   queryMsMax: 15_000,
   largeQueryMsMax: 60_000,
   largeReadsMax: 4,
-  stallMsMax: 60_000,
+  smallReadsMax: 4,
+  largeReadsOfReaderMax: 2,
+  placeMsMax: 10_000,
+  // A line of 100 kbit/s; an hour is 3.6 GB at 1 MB/s.
+  pace: { bytesPerSecondMin: 8_192, windowMs: 30_000, waitMsMax: 3_600_000 },
+  restMsMax: 2_000,
 }
 
 export interface DeskOptions {
@@ -40,6 +56,7 @@ export interface DeskOptions {
   /** Unix ms. */
   readonly nowMs: () => number
   readonly limits?: Partial<DeskLimits>
+  readonly counters?: HttpCounters
 }
 
 export interface OpenOptions {
@@ -62,15 +79,34 @@ export class Desk {
   readonly limits: DeskLimits
   readonly turnstile: Turnstile
   readonly metrics = new KnownMetrics()
+  private readonly smallReads: Turnstile
+  private readonly counters: HttpCounters
   private readonly pool: Pool
   private readonly blocks = new BlockIndex()
 
-  constructor({ pool, log, nowMs, limits }: DeskOptions) {
+  constructor({ pool, log, nowMs, limits, counters = noCounters }: DeskOptions) {
     this.pool = pool
     this.log = log
     this.nowMs = nowMs
     this.limits = { ...deskLimitsDefault, ...limits }
-    this.turnstile = new Turnstile(this.limits.largeReadsMax)
+    this.counters = counters
+    const { largeReadsMax, smallReadsMax, largeReadsOfReaderMax, placeMsMax } = this.limits
+    const waiting = { waitMsMax: placeMsMax, waitingOfReaderMax: 16 }
+    this.turnstile = new Turnstile({
+      ...waiting,
+      inMax: largeReadsMax,
+      ofReaderMax: largeReadsOfReaderMax,
+      ofAddressMax: Math.max(largeReadsOfReaderMax, largeReadsMax - 1),
+    })
+    // One place always stays for somebody else.
+    const share = Math.max(1, smallReadsMax - 1)
+    this.smallReads = new Turnstile({
+      ...waiting,
+      inMax: smallReadsMax,
+      ofReaderMax: share,
+      ofAddressMax: share,
+      waitingOfReaderMax: 64,
+    })
   }
 
   /** Devices that this reader may see; null: all. */
@@ -156,14 +192,20 @@ export class Desk {
       await chunks.return?.()
       await close()
     }
+    if (request.method === "HEAD") await end()
+    const waiting = this.watchPace(reply, snapshot)
     const outlet = async function* (): AsyncGenerator<string | Uint8Array> {
       try {
+        if (request.method === "HEAD") return
         for (let next = first; next.done !== true; next = await chunks.next()) {
+          waiting.begin(next.value.length)
           yield next.value
+          waiting.end()
           signal.throwIfAborted()
         }
         request.access.outcome = "whole"
       } finally {
+        waiting.end()
         await end()
       }
     }
@@ -171,10 +213,15 @@ export class Desk {
     for (const [name, value] of Object.entries(options.headers ?? {})) reply.header(name, value)
     for (const [name, value] of Object.entries(options.trailers ?? {}))
       reply.trailer(name, async () => Promise.resolve(value()))
-    this.watchStall(reply)
     const stream = Readable.from(outlet(), { objectMode: false, highWaterMark: 64 * 1024 })
     // A reader that left before the first chunk: a generator that never began has no end of its own.
-    stream.once("close", () => void end().catch(ignore))
+    stream.once("close", () => {
+      void end().catch(ignore)
+      // What is on its way still.
+      if (reply.raw.writableFinished || reply.raw.destroyed) return
+      waiting.begin(tailSize)
+      reply.raw.once("close", () => waiting.end())
+    })
     return reply.send(stream)
   }
 
@@ -183,14 +230,16 @@ export class Desk {
     reply: FastifyReply,
     { isLarge = false, height }: OpenOptions,
   ): Promise<{ readonly snapshot: Snapshot; readonly close: () => Promise<void> }> {
-    const leave = isLarge ? this.turnstile.enter() : () => {}
     const controller = new AbortController()
     const onClose = (): void => {
       if (!reply.raw.writableFinished) controller.abort(new Error("the reader went away"))
     }
     reply.raw.once("close", onClose)
     if (request.raw.socket.destroyed) onClose()
+    let leave: (() => void) | null = null
     try {
+      const visitor = { reader: readerOf(request), address: sourceOf(request.ip) }
+      leave = await (isLarge ? this.turnstile : this.smallReads).enter(visitor, controller.signal)
       const snapshot = await Snapshot.open(this.pool, this.blocks, {
         timeoutMs: isLarge ? this.limits.largeQueryMsMax : this.limits.queryMsMax,
         signal: controller.signal,
@@ -202,21 +251,42 @@ export class Desk {
         snapshot,
         close: async () => {
           reply.raw.off("close", onClose)
-          leave()
+          leave?.()
           await snapshot.close()
         },
       }
     } catch (error) {
       reply.raw.off("close", onClose)
-      leave()
+      leave?.()
       throw error
     }
   }
 
-  /** A reader that stands still holds a connection and an old picture of the database: after a while it is let go. */
-  private watchStall({ raw }: FastifyReply): void {
-    raw.setTimeout(this.limits.stallMsMax, () => raw.destroy())
+  /**
+   * A slow reader holds a place, and what it does not take in time is cut. While it is waited for no transaction stands
+   * open: the next query begins another one on the same block.
+   */
+  private watchPace({ raw }: FastifyReply, snapshot: Snapshot) {
+    const pace = new ReaderPace(this.limits.pace, (fault) => {
+      this.counters.refused(fault)
+      raw.destroy()
+    })
+    let resting: NodeJS.Timeout | null = null
+    return {
+      begin: (bytes: number): void => {
+        pace.offer(bytes)
+        resting = setInterval(() => void snapshot.rest().catch(ignore), this.limits.restMsMax).unref()
+      },
+      end: (): void => {
+        pace.taken()
+        if (resting !== null) clearInterval(resting)
+        resting = null
+      },
+    }
   }
 }
+
+/** What a stream, a compressor and the kernel may hold behind the last chunk. */
+const tailSize = 256 * 1024
 
 function ignore(): void {}

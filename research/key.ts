@@ -3,7 +3,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
 import type { Pool } from "pg"
 import { formatBase64url, formatHex } from "../chain/bytes.ts"
 import { devicePattern } from "../chain/statement.ts"
-import { Problem } from "./problem.ts"
+import { Problem, type ProblemFacts } from "./problem.ts"
 import { type Reader, localReader } from "./reader.ts"
 
 export const keyNamePattern = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/
@@ -110,15 +110,23 @@ export async function revokeKey(pool: Pool, nameOrId: string): Promise<boolean> 
   return rowCount === 1
 }
 
+export interface FindReaderOptions {
+  /** From a loopback address, and by a name of this machine. */
+  readonly isFromHere: boolean
+  readonly nowMs: number
+  /** The digest of a key by its id, without a query for each; null where there is none. */
+  readonly findDigest?: (id: string) => Promise<Uint8Array | null>
+}
+
 /**
  * Who asks: the holder of a key, or somebody on this machine while there is no key at all. A problem for anybody else.
  *
- * @param isFromHere from a loopback address, and by a name of this machine
+ * A key that is none costs no query of its own where `findDigest` knows. Revocation is read from the row each time.
  */
 export async function findReader(
   pool: Pool,
   authorization: string | undefined,
-  { isFromHere, nowMs }: { readonly isFromHere: boolean; readonly nowMs: number },
+  { isFromHere, nowMs, findDigest }: FindReaderOptions,
 ): Promise<Reader> {
   if (authorization === undefined) {
     if (isFromHere && !(await hasKeys(pool))) return localReader
@@ -128,19 +136,33 @@ export async function findReader(
       rule: "must be Bearer and a key",
     })
   }
-  const [scheme, key = "", ...rest] = authorization.split(" ")
-  const id = keyPattern.exec(key)?.[1]
-  if (scheme?.toLowerCase() !== "bearer" || rest.length > 0 || id === undefined)
-    throw refusal("what was sent is no key", "must be Bearer, a space, and a key that begins with tmk_")
+  const [, key = ""] = authorization.split(" ")
+  const id = keyIdOf(authorization)
+  if (id === null)
+    throw refusal("what was sent is no key", "must be Bearer, a space, and a key that begins with tmk_", {
+      reason: "key-malformed",
+    })
+  const unknown = () => refusal("there is no such key", "must be a key that tidemark key list shows")
+  if (findDigest !== undefined) {
+    const digest = await findDigest(id)
+    // An id that nobody has and a secret that is not its own are one answer.
+    if (!timingSafeEqual(digestOf(key), digest ?? new Uint8Array(32))) throw unknown()
+  }
   const { rows } = await pool.query<KeyColumns>(`select ${columns} from api_keys where key_id = $1`, [id])
   const row = rows[0]
   // An id that nobody has and a secret that is not its own are one answer, in one time.
   const isKnown = timingSafeEqual(digestOf(key), row?.digest ?? new Uint8Array(32))
-  if (row === undefined || !isKnown)
-    throw refusal("there is no such key", "must be a key that tidemark key list shows")
-  if (row.revoked_ms !== null) throw refusal(`key ${row.name} was revoked`, "must not be revoked")
+  if (row === undefined || !isKnown) throw unknown()
+  if (row.revoked_ms !== null)
+    throw refusal(`key ${row.name} was revoked`, "must not be revoked", {
+      reason: "key-revoked",
+      keyId: row.key_id,
+    })
   if (row.expires_ms !== null && row.expires_ms <= nowMs)
-    throw refusal(`key ${row.name} has expired`, "must not have expired")
+    throw refusal(`key ${row.name} has expired`, "must not have expired", {
+      reason: "key-expired",
+      keyId: row.key_id,
+    })
   return {
     keyId: row.key_id,
     name: row.name,
@@ -149,8 +171,15 @@ export async function findReader(
   }
 }
 
-function refusal(detail: string, rule: string): Problem {
-  return new Problem("key-refused", { detail, parameter: "Authorization", rule })
+/** The id in `Bearer tmk_…`; null where it is no key at all. */
+export function keyIdOf(authorization: string): string | null {
+  const [scheme, key = "", ...rest] = authorization.split(" ")
+  if (scheme?.toLowerCase() !== "bearer" || rest.length > 0) return null
+  return keyPattern.exec(key)?.[1] ?? null
+}
+
+function refusal(detail: string, rule: string, facts: Pick<ProblemFacts, "reason" | "keyId"> = {}): Problem {
+  return new Problem("key-refused", { detail, parameter: "Authorization", rule, ...facts })
 }
 
 /** An expired key counts until it is revoked: its end does not open the door to everybody. */

@@ -1,6 +1,7 @@
 /** Who asks, as far as the connection, the headers and the named proxies say. */
 import type { IncomingMessage } from "node:http"
 import { BlockList, isIP } from "node:net"
+import { hostname } from "node:os"
 
 export interface CallersOptions {
   /** Addresses and networks (`10.0.0.0/8`) of proxies whose X-Forwarded-For is believed. */
@@ -56,6 +57,16 @@ export class Callers {
   }
 
   /**
+   * Whether metrics may be read: from another machine where HTTP was opened to those, and on this one by its own names
+   * and past no proxy. A page on the web may point a name of its own at 127.0.0.1.
+   */
+  mayScrape(request: IncomingMessage): boolean {
+    if (this.isCrossSite(request)) return false
+    if (!isLoopback(request.socket.remoteAddress ?? "")) return true
+    return isNamedAsThisMachine(request) && !hasForwardingHeader(request)
+  }
+
+  /**
    * Whether another site's page asks, as its browser says. Ports count: what else listens on this machine is another
    * origin. A page whose origin was named with --cors is not foreign.
    */
@@ -71,13 +82,18 @@ export class Callers {
   }
 
   /** Whether a proxy passed the request on: a named one, one that says so, or one that speaks HTTP/1.0 as nginx does by default. */
-  private isPassedOn({ socket, headers, httpVersionMajor, httpVersionMinor }: IncomingMessage): boolean {
+  private isPassedOn(request: IncomingMessage): boolean {
+    const { socket, httpVersionMajor, httpVersionMinor } = request
     if (this.isProxy(socket.remoteAddress ?? "")) return true
     if (httpVersionMajor === 1 && httpVersionMinor === 0) return true
-    return Object.keys(headers).some(
-      (name) => name.startsWith("x-forwarded") || forwardingHeaders.includes(name),
-    )
+    return hasForwardingHeader(request)
   }
+}
+
+function hasForwardingHeader({ headers }: IncomingMessage): boolean {
+  return Object.keys(headers).some(
+    (name) => name.startsWith("x-forwarded") || forwardingHeaders.includes(name),
+  )
 }
 
 /** Whether the Host header is a name or an address of this machine's own loopback. */
@@ -86,9 +102,10 @@ export function isNamedHere({ headers }: IncomingMessage): boolean {
   return name === "localhost" || isLoopback(name)
 }
 
-/** Whether the Host header is an address, which no other name was made to stand for. */
-export function isNamedByAddress({ headers }: IncomingMessage): boolean {
-  return isIP(hostOf(headers.host ?? "")) !== 0
+/** The same, or any address, or this machine's name: what nobody else can make stand for it in a browser. */
+function isNamedAsThisMachine(request: IncomingMessage): boolean {
+  const name = hostOf(request.headers.host ?? "")
+  return isNamedHere(request) || isIP(name) !== 0 || name === hostname().toLowerCase()
 }
 
 export function isLoopback(address: string): boolean {

@@ -1,12 +1,12 @@
 /** What each part of the API, a plugin, is given. */
 import type { Sha256 } from "../chain/hash.ts"
 import type { Desk } from "./desk.ts"
-import type { GuardOptions } from "./guard.ts"
+import type { Guard } from "./guard.ts"
 import type { PublishedLog } from "./log-published.ts"
 
 export interface ResearchOptions {
   readonly desk: Desk
-  readonly guard: GuardOptions
+  readonly guard: Guard
   /** What proofs are of: never a tree that has not left the house. */
   readonly published: PublishedLog
   /** Of this software, for what it writes. */

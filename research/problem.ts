@@ -10,6 +10,8 @@ const kinds = {
   "cursor-refused": [400, "the cursor does not fit this request"],
   "key-needed": [401, "an API key is needed"],
   "key-refused": [401, "the API key is not accepted"],
+  "too-many-guesses": [429, "too many wrong keys"],
+  "cross-site": [403, "a page of another site may not read here"],
   "out-of-scope": [403, "the API key does not reach this"],
   "host-refused": [403, "this name is not this service's"],
   "unknown-device": [404, "there is no such device"],
@@ -30,6 +32,27 @@ const kinds = {
 
 export type ProblemKind = keyof typeof kinds
 
+/** What is finer than a problem's kind, and what has no answer at all. */
+const ownReasons = [
+  "key-malformed",
+  "key-unknown",
+  "key-revoked",
+  "key-expired",
+  "slow-reader", // takes fewer bytes than the least rate
+  "long-reader", // was waited for longer than an answer may take
+  "too-many-sockets",
+  "too-many-sockets-of-address",
+  "malformed-request", // no HTTP, or a header that is too large
+  "request-timeout", // a socket that did not ask in time
+] as const
+
+export type HttpRefusal = Exclude<ProblemKind, "key-refused"> | (typeof ownReasons)[number]
+
+export const httpRefusals: readonly HttpRefusal[] = [
+  ...(Object.keys(kinds) as ProblemKind[]).filter((kind) => kind !== "key-refused"),
+  ...ownReasons,
+]
+
 export interface ProblemFacts {
   /** For this occurrence, in a sentence; never a reading's value, a key or a token. */
   readonly detail: string
@@ -37,6 +60,10 @@ export interface ProblemFacts {
   /** What the parameter must be. */
   readonly rule?: string
   readonly retryAfterSeconds?: number
+  /** Under what it is counted, if not under its kind. */
+  readonly reason?: HttpRefusal
+  /** Of the key that was named. */
+  readonly keyId?: string
 }
 
 export interface ProblemBody {
@@ -62,6 +89,11 @@ export class Problem extends Error {
 
   get status(): number {
     return kinds[this.kind][0]
+  }
+
+  get reason(): HttpRefusal {
+    const { kind, facts } = this
+    return facts.reason ?? (kind === "key-refused" ? "key-unknown" : kind)
   }
 
   get body(): ProblemBody {

@@ -14,6 +14,9 @@ export interface Reader {
 
 export const localReader: Reader = { keyId: null, name: "this machine", scope: null, mayExport: true }
 
+/** The operator's own commands beside the service. */
+export const operatorReader: Reader = { ...localReader, name: "operator" }
+
 export function mayRead(scope: Scope, device: string): boolean {
   return scope === null || scope.has(device)
 }

@@ -15,11 +15,10 @@ import { problemSchema } from "./schema.ts"
 import { statementRoutes } from "./statement-routes.ts"
 import { waveformRoutes } from "./waveform-routes.ts"
 import { witnessRoutes } from "./witness-routes.ts"
-import { addGuard } from "./guard.ts"
 
 export const researchRoutes: FastifyPluginAsync<ResearchOptions> = async (app, options) => {
   app.addSchema(problemSchema)
-  addGuard(app, options.guard)
+  options.guard.watch(app)
   const parts = [
     deviceRoutes,
     metricRoutes,

@@ -2,6 +2,7 @@
 import fastifySwagger from "@fastify/swagger"
 import fastifySwaggerUi from "@fastify/swagger-ui"
 import Fastify, { type FastifyInstance } from "fastify"
+import { type HttpCounters, noCounters } from "./counters.ts"
 import { Callers } from "./locality.ts"
 import { Problem, problemOfDatabase, problemOfValidation } from "./problem.ts"
 
@@ -10,6 +11,7 @@ export interface ServerOptions {
   readonly onFault: (error: Error, route: string) => void
   /** Who counts as this machine, and which proxies are believed; by default none. */
   readonly callers?: Callers
+  readonly counters?: HttpCounters
 }
 
 declare module "fastify" {
@@ -19,7 +21,11 @@ declare module "fastify" {
 }
 
 /** An app without routes. */
-export function makeServer({ onFault, callers = new Callers() }: ServerOptions): FastifyInstance {
+export function makeServer({
+  onFault,
+  callers = new Callers(),
+  counters = noCounters,
+}: ServerOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -39,6 +45,7 @@ export function makeServer({ onFault, callers = new Callers() }: ServerOptions):
   app.decorate("callers", callers)
   app.setErrorHandler((error: unknown, request, reply) => {
     const problem = problemOf(error)
+    counters.refused(problem.reason)
     if (problem.kind === "failed") onFault(error as Error, request.routeOptions.url ?? "no route")
     return sendProblem(reply, problem)
   })

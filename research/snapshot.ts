@@ -55,41 +55,44 @@ export class BlockIndex {
 }
 
 /**
- * A read-only transaction that sees one picture, on a connection of its own until `close`.
+ * A read-only transaction that sees one picture, on a connection of its own until `close`. It may rest in between: what is
+ * sealed is the same in the next transaction.
  */
 export class Snapshot {
   readonly asOf: AsOf | null
   readonly blocks: BlockIndex
   readonly signal: AbortSignal
-  private readonly client: PoolClient
   private readonly pool: Pool
-  private readonly pid: number
+  private readonly timeoutMs: number
+  /** Null while it rests. */
+  private transaction: Transaction | null
+  private waking: Promise<Transaction> | null = null
   private running = 0
   private isClosed = false
   private isCancelled = false
   private readonly onAbort = (): void => {
-    if (this.running === 0) return
+    if (this.running === 0 || this.transaction === null) return
     this.isCancelled = true
     // From another connection. It may arrive late: this one is not used again, or it would cancel somebody else's query.
-    this.pool.query("select pg_cancel_backend($1)", [this.pid]).catch(ignore)
+    this.pool.query("select pg_cancel_backend($1)", [this.transaction.pid]).catch(ignore)
   }
 
   private constructor(
     pool: Pool,
-    client: PoolClient,
+    transaction: Transaction,
     {
-      pid,
       asOf,
       blocks,
       signal,
-    }: { pid: number; asOf: AsOf | null; blocks: BlockIndex; signal: AbortSignal },
+      timeoutMs,
+    }: { asOf: AsOf | null; blocks: BlockIndex; signal: AbortSignal; timeoutMs: number },
   ) {
     this.pool = pool
-    this.client = client
-    this.pid = pid
+    this.transaction = transaction
     this.asOf = asOf
     this.blocks = blocks
     this.signal = signal
+    this.timeoutMs = timeoutMs
     signal.addEventListener("abort", this.onAbort)
   }
 
@@ -99,25 +102,34 @@ export class Snapshot {
     { timeoutMs, signal, height }: SnapshotOptions,
   ): Promise<Snapshot> {
     signal.throwIfAborted()
-    const client = await pool.connect()
-    client.on("error", ignore)
+    const transaction = await begin(pool, timeoutMs)
     try {
-      await client.query(
-        `begin transaction isolation level repeatable read, read only;
-         set local statement_timeout = ${Math.trunc(timeoutMs)};
-         set local extra_float_digits = 1;
-         set local idle_in_transaction_session_timeout = 0`,
-      )
-      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
-      const asOf = await readAsOf(client, height)
-      const snapshot = new Snapshot(pool, client, { pid: rows[0]!.pid, asOf, blocks, signal })
+      const asOf = await readAsOf(transaction.client, height)
+      const snapshot = new Snapshot(pool, transaction, { asOf, blocks, signal, timeoutMs })
       if (asOf !== null) await blocks.readTo(snapshot, asOf.height)
       return snapshot
     } catch (error) {
-      client.off("error", ignore)
-      client.release(true)
+      release(transaction, true)
       throw error
     }
+  }
+
+  /** Which transaction the next query runs in: another value says that cursors of the one before are gone. */
+  async enter(): Promise<Transaction> {
+    this.signal.throwIfAborted()
+    if (this.transaction !== null) return this.transaction
+    this.waking ??= begin(this.pool, this.timeoutMs).then(
+      (transaction) => {
+        this.waking = null
+        this.transaction = transaction
+        return transaction
+      },
+      (error: unknown) => {
+        this.waking = null
+        throw error
+      },
+    )
+    return this.waking
   }
 
   async query<Columns extends QueryResultRow>(
@@ -127,10 +139,19 @@ export class Snapshot {
     this.signal.throwIfAborted()
     this.running += 1
     try {
-      return (await this.client.query<Columns>(sql, [...values])).rows
+      const { client } = this.transaction ?? (await this.enter())
+      return (await client.query<Columns>(sql, [...values])).rows
     } finally {
       this.running -= 1
     }
+  }
+
+  /** Gives the connection back while nobody asks anything of it. */
+  async rest(): Promise<void> {
+    const { transaction } = this
+    if (transaction === null || this.running > 0 || this.isClosed || this.isCancelled) return
+    this.transaction = null
+    await end(transaction)
   }
 
   blockOf(statement: number): number | null {
@@ -141,15 +162,50 @@ export class Snapshot {
     if (this.isClosed) return
     this.isClosed = true
     this.signal.removeEventListener("abort", this.onAbort)
-    const isDone =
-      !this.isCancelled &&
-      (await this.client.query("rollback").then(
-        () => true,
-        () => false,
-      ))
-    this.client.off("error", ignore)
-    this.client.release(!isDone)
+    const transaction = this.waking === null ? this.transaction : await this.waking.catch(() => null)
+    if (transaction === null) return
+    if (this.isCancelled) release(transaction, true)
+    else await end(transaction)
   }
+}
+
+/** A connection in a transaction, and its process in Postgres. */
+export interface Transaction {
+  readonly client: PoolClient
+  readonly pid: number
+}
+
+async function begin(pool: Pool, timeoutMs: number): Promise<Transaction> {
+  const client = await pool.connect()
+  client.on("error", ignore)
+  try {
+    await client.query(
+      `begin transaction isolation level repeatable read, read only;
+       set local statement_timeout = ${Math.trunc(timeoutMs)};
+       set local extra_float_digits = 1;
+       set local idle_in_transaction_session_timeout = 0`,
+    )
+    const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid")
+    return { client, pid: rows[0]!.pid }
+  } catch (error) {
+    client.off("error", ignore)
+    client.release(true)
+    throw error
+  }
+}
+
+/** A connection that could not roll back is thrown away. */
+async function end(transaction: Transaction): Promise<void> {
+  const isDone = await transaction.client.query("rollback").then(
+    () => true,
+    () => false,
+  )
+  release(transaction, !isDone)
+}
+
+function release({ client }: Transaction, isBroken: boolean): void {
+  client.off("error", ignore)
+  client.release(isBroken)
 }
 
 async function readAsOf(client: PoolClient, height?: number): Promise<AsOf | null> {

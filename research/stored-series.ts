@@ -2,7 +2,7 @@
 import { Pace } from "./pace.ts"
 import { Problem } from "./problem.ts"
 import { blobsOf, float8sOf, int2sOf, textsOf } from "./sent-array.ts"
-import type { Snapshot } from "./snapshot.ts"
+import type { Snapshot, Transaction } from "./snapshot.ts"
 
 export type SeriesKind = "number" | "sum" | "boolean" | "text" | "bytes" | "waveform"
 
@@ -102,50 +102,86 @@ export async function* readSeries(
   order: SeriesOrder,
   start: SeriesStart | null,
 ): AsyncGenerator<StoredSeries> {
-  const cursor = `series_${(cursors += 1)}`
-  const { where, values } = conditionsOf(filter, start)
-  const by =
-    order === "time" ? "device_id, metric, starts_at, statement_id, position" : "statement_id, position"
-  await snapshot.query(
-    `declare ${cursor} no scroll cursor for
-     select statement_id::text as id, position, device_id, metric, name, unit, kind, starts_at, ends_at,
-            (extract(epoch from received_at) * 1000)::float8 as arrived_ms, ahead,
-            array_send(times) as times, array_send(numbers) as numbers, array_send(texts) as texts,
-            array_send(blobs) as blobs, period_ms, factor, origin, array_send(samples) as samples
-     from series ${where === "" ? "" : `where ${where}`} order by ${by}`,
-    values,
-  )
+  const rows = new SeriesCursor(snapshot, filter, order, start)
   const pace = new Pace()
   let rowsWanted = 50
-  let next = fetchRows(snapshot, cursor, rowsWanted)
+  let next = rows.fetch(rowsWanted)
   for (;;) {
-    const { rows, entries } = await next
-    const isLast = rows.length < rowsWanted
+    const fetched = await next
+    const isLast = fetched.rows.length < rowsWanted
     if (!isLast) {
-      rowsWanted = rowsFor(rows)
-      next = fetchRows(snapshot, cursor, rowsWanted)
+      rowsWanted = rowsFor(fetched.rows)
+      next = rows.fetch(rowsWanted)
       // It is awaited in the next turn; where nobody comes for it any more, its failure is nobody's.
       next.catch(ignore)
     }
-    for (const row of rows) {
-      yield seriesOf(row, entries.get(row.id)!, snapshot)
+    for (const row of fetched.rows) {
+      yield seriesOf(row, fetched.entries.get(row.id)!, snapshot)
       if (pace.isDue) await pace.take()
     }
     if (isLast) return
   }
 }
 
-async function fetchRows(snapshot: Snapshot, cursor: string, count: number) {
-  const rows = await snapshot.query<Columns>(`fetch ${count} from ${cursor}`)
-  const ids = [...new Set(rows.map(({ id }) => id))]
-  const found =
-    ids.length === 0
-      ? []
-      : await snapshot.query<{ id: string; entry: Buffer }>(
-          "select id::text, entry from entries where id = any($1::bigint[])",
-          [ids],
-        )
-  return { rows, entries: new Map(found.map(({ id, entry }) => [id, Uint8Array.from(entry)])) }
+/** A cursor that is declared again behind the last row where the snapshot has rested. */
+class SeriesCursor {
+  private readonly snapshot: Snapshot
+  private readonly order: SeriesOrder
+  private readonly start: SeriesStart | null
+  private filter: SeriesFilter
+  private readonly name = `series_${(cursors += 1)}`
+  private declaredIn: Transaction | null = null
+  private last: Columns | null = null
+
+  constructor(snapshot: Snapshot, filter: SeriesFilter, order: SeriesOrder, start: SeriesStart | null) {
+    this.snapshot = snapshot
+    this.filter = filter
+    this.order = order
+    this.start = start
+  }
+
+  async fetch(count: number) {
+    const transaction = await this.snapshot.enter()
+    if (transaction !== this.declaredIn) await this.declare(transaction)
+    const rows = await this.snapshot.query<Columns>(`fetch ${count} from ${this.name}`)
+    this.last = rows.at(-1) ?? this.last
+    const ids = [...new Set(rows.map(({ id }) => id))]
+    const found =
+      ids.length === 0
+        ? []
+        : await this.snapshot.query<{ id: string; entry: Buffer }>(
+            "select id::text, entry from entries where id = any($1::bigint[])",
+            [ids],
+          )
+    return { rows, entries: new Map(found.map(({ id, entry }) => [id, Uint8Array.from(entry)])) }
+  }
+
+  private async declare(transaction: Transaction): Promise<void> {
+    const { snapshot, order } = this
+    // What is not sealed may grow while the snapshot rests: the answer ends where it ended when it began.
+    if (this.filter.statementMax === null) {
+      const [newest] = await snapshot.query<{ id: number | null }>("select max(id) as id from entries")
+      this.filter = { ...this.filter, statementMax: newest?.id ?? 0 }
+    }
+    const { where, values } = conditionsOf(this.filter, this.start, order, this.last)
+    await snapshot.query(
+      `declare ${this.name} no scroll cursor for
+     select statement_id::text as id, position, device_id, metric, name, unit, kind, starts_at, ends_at,
+            (extract(epoch from received_at) * 1000)::float8 as arrived_ms, ahead,
+            array_send(times) as times, array_send(numbers) as numbers, array_send(texts) as texts,
+            array_send(blobs) as blobs, period_ms, factor, origin, array_send(samples) as samples
+     from series ${where === "" ? "" : `where ${where}`} order by ${keysOf(order).join(", ")}`,
+      values,
+    )
+    this.declaredIn = transaction
+  }
+}
+
+/** What a series' place in an order is made of. */
+function keysOf(order: SeriesOrder): readonly string[] {
+  return order === "time"
+    ? ["device_id", "metric", "starts_at", "statement_id", "position"]
+    : ["statement_id", "position"]
 }
 
 function rowsFor(rows: readonly Columns[]): number {
@@ -160,6 +196,8 @@ function rowsFor(rows: readonly Columns[]): number {
 function conditionsOf(
   filter: SeriesFilter,
   start: SeriesStart | null,
+  order: SeriesOrder,
+  last: Columns | null,
 ): { readonly where: string; readonly values: readonly unknown[] } {
   const values: unknown[] = []
   const conditions: string[] = []
@@ -201,6 +239,19 @@ function conditionsOf(
   }
   if (start?.order === "arrival")
     must("(statement_id, position) >= (?::bigint, ?::smallint)", start.statement, start.position)
+  if (last !== null) {
+    const { device_id, metric, starts_at, id, position } = last
+    if (order === "time")
+      must(
+        "(device_id, metric, starts_at, statement_id, position) > (?, ?, ?::float8, ?::bigint, ?::smallint)",
+        device_id,
+        metric,
+        starts_at,
+        id,
+        position,
+      )
+    else must("(statement_id, position) > (?::bigint, ?::smallint)", id, position)
+  }
   return { where: conditions.join(" and "), values }
 }
 

@@ -25,7 +25,8 @@ import {
 } from "../data-folder.ts"
 import { CommandFault } from "../fault.ts"
 import { readGivenSecrets } from "../given-secrets.ts"
-import { makeRegistry } from "../metrics.ts"
+import type { HttpCounters } from "../../research/counters.ts"
+import { makeHttpMetrics, makeRegistry } from "../metrics.ts"
 import { Readiness } from "../readiness.ts"
 
 /** `Keys`: those that the parts on it need. */
@@ -35,6 +36,8 @@ export interface Base<Keys = LogKeys> {
   readonly keys: Keys
   /** Each part adds its counters. */
   readonly registry: Registry
+  /** Whom HTTP refuses. */
+  readonly httpCounters: HttpCounters
   /** Each part says here whether it works. */
   readonly readiness: Readiness
   readonly log: Logger
@@ -101,7 +104,18 @@ async function makeBase<Keys extends CheckpointSigner>(
   const registry = makeRegistry(() => readiness.isReady)
   const opens = await watchConnections(database.pool, readiness)
   opens(database.pool.options.max)
-  return { dataFolder, database, keys, registry, readiness, log, opens, close: () => database.close() }
+  const httpCounters = makeHttpMetrics(registry)
+  return {
+    dataFolder,
+    database,
+    keys,
+    registry,
+    httpCounters,
+    readiness,
+    log,
+    opens,
+    close: () => database.close(),
+  }
 }
 
 async function watchConnections(pool: Pool, readiness: Readiness): Promise<Base["opens"]> {

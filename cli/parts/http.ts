@@ -4,19 +4,13 @@ import { isLoopback } from "../../broker/address.ts"
 import { Callers, type CallersOptions } from "../../research/locality.ts"
 import { explainPort } from "../connecting.ts"
 import { startHealth } from "../health.ts"
-import type { RequestHandler } from "../receipt-stream.ts"
 import type { Base } from "./base.ts"
-
-/** By path, such as `/v1/receipts`. */
-export type Routes = Readonly<Record<string, RequestHandler>>
 
 export interface HttpOptions extends CallersOptions {
   readonly host: string
   /** 0: a free one. */
   readonly port: number
-  /** Of all parts of this process, beside `/healthz`, `/readyz` and `/metrics`. */
-  readonly routes?: Routes
-  /** Whole parts, such as research. */
+  /** What the parts of this process show, next to `/healthz`, `/readyz` and `/metrics`. */
   readonly plugins?: readonly ((app: FastifyInstance) => Promise<void>)[]
 }
 
@@ -27,15 +21,15 @@ export interface HttpPart {
 }
 
 export async function startHttp(
-  { registry, readiness, log }: Pick<Base, "registry" | "readiness" | "log">,
-  { host, port, routes = {}, plugins = [], ...named }: HttpOptions,
+  { registry, readiness, httpCounters, log }: Pick<Base, "registry" | "readiness" | "httpCounters" | "log">,
+  { host, port, plugins = [], ...named }: HttpOptions,
 ): Promise<HttpPart> {
   const health = await startHealth({
     host,
     port,
     registry,
     readiness,
-    routes,
+    counters: httpCounters,
     plugins,
     callers: new Callers(named),
     onFault: (error, route) => log.error({ route, error: error.stack ?? error.message }, "an answer failed"),

@@ -1,4 +1,5 @@
 /** The part that devices talk to: broker and intake. */
+import type { FastifyInstance } from "fastify"
 import type { Logger } from "pino"
 import type { BrokerLimits } from "../../broker/limits.ts"
 import type { AnswerSealed } from "../../broker/submit.ts"
@@ -16,20 +17,22 @@ import { type Connecting, openConnections } from "../connecting.ts"
 import { makeIngestMetrics } from "../metrics.ts"
 import type { Readiness } from "../readiness.ts"
 import { ReceiptFeed } from "../receipt-feed.ts"
-import { makeReceiptStream } from "../receipt-stream.ts"
+import type { Guard } from "../../research/guard.ts"
+import { makeReceiptRoute } from "../receipt-stream.ts"
 import type { Base } from "./base.ts"
-import type { Routes } from "./http.ts"
 
 export interface IngestOptions {
   readonly connecting: Connecting
   readonly limits?: Partial<BrokerLimits>
+  /** Who may see receipts. */
+  readonly guard: Guard
 }
 
 export interface IngestPart {
   /** Those that were opened. */
   readonly ports: Readonly<Partial<Record<Transport, number>>>
   /** What this part shows over HTTP. */
-  readonly routes: Routes
+  readonly plugin: (app: FastifyInstance) => Promise<void>
   /** Reads certificate and key again; see `Connections`. */
   reloadTls(): Promise<void>
   /** Answers what came in, then closes. */
@@ -41,7 +44,7 @@ const loginConnectionsMax = 4
 
 export async function startIngest(
   { database: { pool, url }, keys, registry, readiness, log, opens }: Base<IngestKeys>,
-  { connecting, limits = {} }: IngestOptions,
+  { connecting, limits = {}, guard }: IngestOptions,
 ): Promise<IngestPart> {
   const metrics = makeIngestMetrics(registry)
   opens(loginConnectionsMax + sealedConnectionsMax)
@@ -76,7 +79,7 @@ export async function startIngest(
   })
   return {
     ports: connections.ports,
-    routes: { "/v1/receipts": makeReceiptStream(feed) },
+    plugin: makeReceiptRoute(feed, guard),
     reloadTls: () => connections.reloadTls(),
     close: async () => {
       await connections.close()

@@ -10,7 +10,7 @@ import { PublishedLog } from "../../research/log-published.ts"
 import type { QueryLog } from "../../research/log-tiles.ts"
 import { logRoutes } from "../../research/log-routes.ts"
 import type { ResearchOptions } from "../../research/options.ts"
-import type { GuardOptions } from "../../research/guard.ts"
+import type { Guard } from "../../research/guard.ts"
 import { researchRoutes } from "../../research/routes.ts"
 import { scrapiRoutes } from "../../research/scrapi-routes.ts"
 import { describeApi } from "../../research/server.ts"
@@ -29,21 +29,24 @@ const connectionsMax = 8
 /** For the published log, which anybody may ask for: they take no connection from researchers. */
 const logConnectionsMax = 2
 
-export function openResearch({ database, keys, log, opens }: Base<ResearchKeys>): ResearchPart {
+export function openResearch(
+  { database, keys, httpCounters, opens }: Base<ResearchKeys>,
+  guard: Guard,
+): ResearchPart {
   opens(connectionsMax + logConnectionsMax)
   const pool: Pool = openPool(database.url, connectionsMax)
   const logPool: Pool = openPool(database.url, logConnectionsMax)
   const queryLog: QueryLog = async (sql, values) => (await logPool.query(sql, [...values])).rows
   const published = new PublishedLog(queryLog, sha256Native)
-  const desk = new Desk({ pool, log: { origin: keys.origin, vkey: logVkeyOf(keys) }, nowMs: Date.now })
+  const desk = new Desk({
+    pool,
+    log: { origin: keys.origin, vkey: logVkeyOf(keys) },
+    nowMs: Date.now,
+    counters: httpCounters,
+  })
   return {
     plugin: async (app) => {
       await describeApi(app, version)
-      const guard: GuardOptions = {
-        records: database.pool,
-        nowMs: Date.now,
-        onFault: (error, route) => log.error({ route, error: error.message }, "a read was not recorded"),
-      }
       await app.register(researchRoutes, {
         desk,
         guard,

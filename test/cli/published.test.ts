@@ -6,6 +6,7 @@ import { expect, test } from "vitest"
 import { followPublished } from "../../cli/parts/published.ts"
 import { Readiness } from "../../cli/readiness.ts"
 import { makeRegistry } from "../../cli/metrics.ts"
+import { noCounters } from "../../research/counters.ts"
 import { readPublishedText } from "../ingest/log-audit.ts"
 import { openStand } from "../ingest/stand.ts"
 
@@ -15,7 +16,12 @@ test("a process that only takes statements remembers the last checkpoint, and fi
   await stand.seal()
   const database = { pool: stand.pool, url: stand.url, pid: null, close: async () => {} }
   const registry = makeRegistry(() => true)
-  const common = { registry, readiness: new Readiness(), log: pino({ level: "silent" }) }
+  const common = {
+    registry,
+    readiness: new Readiness(),
+    httpCounters: noCounters,
+    log: pino({ level: "silent" }),
+  }
   const part = await followPublished(
     { dataFolder: own, database, keys: stand.keys, ...common, opens: () => {}, close: async () => {} },
     5,

@@ -1,20 +1,33 @@
 import { spawn } from "node:child_process"
 import { request } from "node:http"
+import type { AddressInfo } from "node:net"
 import { afterAll, expect, onTestFinished, test } from "vitest"
 import { pino } from "pino"
 import { ReceiptFeed } from "../../cli/receipt-feed.ts"
 import { formatRefusal } from "../../cli/receipts.ts"
-import type { ReceiptLine } from "../../cli/receipt-stream.ts"
+import { type ReceiptLine, type StreamLimits, makeReceiptRoute } from "../../cli/receipt-stream.ts"
+import { findUp, operatorHeaders } from "../../cli/running.ts"
+import { openPool } from "../../ingest/database/pool.ts"
+import { listAccesses } from "../../research/access.ts"
+import { Guard } from "../../research/guard.ts"
+import { createKey, revokeKey } from "../../research/key.ts"
+import { makeServer } from "../../research/server.ts"
 import { RawClient } from "../broker/raw-client.ts"
+import { openTestDatabase } from "../ingest/postgres.ts"
 import { openServiceStand } from "../ingest/service-stand.ts"
+import { spineTemplate, untilTrue } from "../ingest/stand.ts"
 import { RunningUp, makeFolder, removeFolders, tidemark } from "./command.ts"
 import { programArgs, programEnvironment } from "./program.ts"
 
 afterAll(removeFolders)
 
 /** The lines of a stream, one after the other. */
-async function* linesOf(url: string, signal: AbortSignal): AsyncGenerator<ReceiptLine> {
-  const response = await fetch(url, { signal })
+async function* linesOf(
+  url: string,
+  signal: AbortSignal,
+  headers: Readonly<Record<string, string>> = {},
+): AsyncGenerator<ReceiptLine> {
+  const response = await fetch(url, { signal, headers })
   if (response.body === null) throw new Error("no body")
   let rest = ""
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
@@ -22,6 +35,26 @@ async function* linesOf(url: string, signal: AbortSignal): AsyncGenerator<Receip
     rest = lines.pop()!
     for (const line of lines.filter((one) => one !== "")) yield JSON.parse(line) as ReceiptLine
   }
+}
+
+/** The route alone, on a database of its own. */
+async function openFeed(limits: Partial<StreamLimits>) {
+  const database = await openTestDatabase({ template: spineTemplate })
+  const records = openPool(database.url, 2)
+  const feed = new ReceiptFeed()
+  const faults: Error[] = []
+  const onFault = (error: Error): void => void faults.push(error)
+  const app = makeServer({ onFault })
+  const guard = new Guard({ records, nowMs: Date.now, onFault })
+  await app.register(makeReceiptRoute(feed, guard, limits))
+  await app.listen({ host: "127.0.0.1", port: 0 })
+  onTestFinished(async () => {
+    await app.close()
+    await records.end()
+    await database.close()
+    expect(faults).toEqual([])
+  })
+  return { feed, records, port: (app.server.address() as AddressInfo).port }
 }
 
 test("a reader sees the receipts of its device as they are given, and those of no other", async () => {
@@ -113,23 +146,87 @@ test("field D4: a refusal is printed with its rule", () => {
   )
 })
 
-test("a reader that comes by another name than this machine's own is refused, and so is an id that is none", async () => {
+test("field S8: receipts and metrics are not for a foreign name, for what a proxy passed on, nor for another site's page", async () => {
   const stand = await openServiceStand()
   onTestFinished(() => stand.close())
-  const get = (path: string, host: string): Promise<number> =>
+  const get = (path: string, headers: Readonly<Record<string, string>>): Promise<number> =>
     new Promise((resolve, reject) => {
-      const asked = request(
-        { port: stand.service.http, host: "127.0.0.1", path, headers: { host } },
-        (response) => {
-          resolve(response.statusCode ?? 0)
-          response.destroy()
-        },
-      )
+      const asked = request({ port: stand.service.http, host: "127.0.0.1", path, headers }, (response) => {
+        resolve(response.statusCode ?? 0)
+        response.destroy()
+      })
       asked.on("error", reject).end()
     })
-  expect(await get("/v1/receipts", "evil.example")).toBe(403)
-  expect(await get("/v1/receipts?device=a.b", "127.0.0.1")).toBe(400)
-  expect(await get("/v1/receipts", "localhost:1")).toBe(200)
+  const foreign = { host: "evil.example" }
+  const passedOn = { host: "127.0.0.1", "x-forwarded-for": "192.0.2.7" }
+  const crossSite = { host: "127.0.0.1", "sec-fetch-site": "cross-site" }
+  const own = { host: "localhost:1" }
+  for (const path of ["/v1/receipts", "/v1/devices", "/v1/operator", "/v1/readings"])
+    expect([await get(path, foreign), await get(path, passedOn), await get(path, crossSite)]).toEqual([
+      401, 401, 403,
+    ])
+  for (const headers of [foreign, passedOn, crossSite]) expect(await get("/metrics", headers)).toBe(403)
+  expect(await get("/metrics", own)).toBe(200)
+  expect(await get("/v1/receipts?device=a.b", own)).toBe(400)
+  expect(await get("/v1/receipts", own)).toBe(200)
+})
+
+test("field S8, S16: where keys exist receipts need one, reach as far as it does, end with it, and are recorded", async () => {
+  const stand = await openServiceStand()
+  onTestFinished(() => stand.close())
+  const { pool } = stand
+  const base = `http://127.0.0.1:${stand.service.http}/v1/receipts`
+  const { enrolDevices } = await import("../../ingest/registry.ts")
+  const { TestDevice } = await import("../ingest/stand.ts")
+  const keys = ["k7", "k8"].map((device) => ({ device, key: new TestDevice(device).key.publicKey }))
+  await enrolDevices(pool, stand.service.keys, keys)
+  const reach = { scope: "read", attributes: null, expiresMs: null } as const
+  const made = await createKey(pool, { ...reach, name: "anna", devices: ["k7"] })
+  if (made.kind !== "created") throw new Error(made.kind)
+  const authorization = { authorization: `Bearer ${made.key}` }
+  expect((await fetch(base)).status).toBe(401)
+  expect((await fetch(`${base}?device=k8`, { headers: authorization })).status).toBe(403)
+  // The operator's own commands read their token in the data folder.
+  const running = await findUp(stand.dataFolder)
+  const controller = new AbortController()
+  const own = await fetch(base, { headers: operatorHeaders(running!), signal: controller.signal })
+  expect(own.status).toBe(200)
+  controller.abort()
+  const ending = new AbortController()
+  const stream = linesOf(base, ending.signal, authorization)
+  expect((await stream.next()).value).toEqual({ kind: "listening", device: null })
+  for (const id of ["k8", "k7"]) {
+    const device = await RawClient.connect(stand.service.mqtt, id)
+    device.publish(`secret words of ${id}`)
+    await device.expectReceipt()
+  }
+  expect((await stream.next()).value).toMatchObject({ kind: "receipt", device: "k7" })
+  ending.abort()
+  await untilTrue(pool, "(select count(*) from access_ends where rows = 1 and devices = '{k7}') = $1", [1])
+  const accesses = await listAccesses(pool, { key: null, device: null, limit: 10 })
+  expect(accesses.map(({ route, keyName }) => [route, keyName])).toEqual([
+    ["/v1/receipts", "anna"],
+    ["/v1/receipts", null],
+    // Out of its scope: refused, and recorded.
+    ["/v1/receipts", "anna"],
+  ])
+  const metrics = await stand.metrics()
+  expect(metrics.get('tidemark_http_refusals_total{reason="key-needed"}')).toBe(1)
+  expect(metrics.get('tidemark_http_refusals_total{reason="out-of-scope"}')).toBe(1)
+})
+
+test("field S8: a stream of receipts ends when its key is revoked", async () => {
+  const { records, port } = await openFeed({ idleMsMax: 50 })
+  const reach = { scope: "read", devices: null, attributes: null, expiresMs: null } as const
+  const made = await createKey(records, { ...reach, name: "anna" })
+  if (made.kind !== "created") throw new Error(made.kind)
+  const stream = linesOf(`http://127.0.0.1:${port}/v1/receipts`, new AbortController().signal, {
+    authorization: `Bearer ${made.key}`,
+  })
+  expect((await stream.next()).value).toEqual({ kind: "listening", device: null })
+  await revokeKey(records, "anna")
+  expect((await stream.next()).value).toEqual({ kind: "dropped", rule: "key anna was revoked" })
+  expect((await stream.next()).done).toBe(true)
 })
 
 test("while nobody listens a message passes as it came", async () => {
@@ -145,13 +242,7 @@ test("while nobody listens a message passes as it came", async () => {
 })
 
 test("a reader that does not read is dropped, is told so, and no device waits for it", async () => {
-  const { makeReceiptStream } = await import("../../cli/receipt-stream.ts")
-  const { createServer } = await import("node:http")
-  const feed = new ReceiptFeed()
-  const server = createServer(makeReceiptStream(feed, { bufferedBytesMax: 4_096, partingMsMax: 60_000 }))
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  onTestFinished(() => void server.close())
-  const { port } = server.address() as { port: number }
+  const { feed, port } = await openFeed({ bufferedBytesMax: 4_096, partingMsMax: 60_000 })
   const response = await new Promise<import("node:http").IncomingMessage>((resolve) => {
     request({ port, host: "127.0.0.1", path: "/v1/receipts" }, resolve).end()
   })

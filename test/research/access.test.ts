@@ -1,7 +1,8 @@
 import { request as httpRequest } from "node:http"
 import type { AddressInfo } from "node:net"
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { listAccesses } from "../../research/access.ts"
+import { listRefusals } from "../../research/refusal-record.ts"
 import { createKey, findReader, listKeys, revokeKey } from "../../research/key.ts"
 import { untilTrue } from "../ingest/stand.ts"
 import { type ResearchStand, openResearchStand } from "./research-stand.ts"
@@ -146,6 +147,73 @@ test("a name is taken once, and a key for a device that nobody knows is not made
     kind: "unknown-device",
     device: "k9",
   })
+})
+
+const guess = (index: number) => `tmk_${index.toString(16).padStart(8, "0")}_${"A".repeat(43)}`
+
+test("field S7, S16: guessed keys cost one query for many, are limited by address, counted and recorded", async () => {
+  const counted: string[] = []
+  const guessed = await openResearchStand(
+    {},
+    { counters: { refused: (reason) => counted.push(reason) }, limits: { burstMax: 30, delayMs: 1 } },
+  )
+  onTestFinished(() => guessed.close())
+  const made = await createKey(guessed.pool, { ...whole, name: "anna", scope: "read" })
+  if (made.kind !== "created") throw new Error(made.kind)
+  const queries: string[] = []
+  const query = guessed.pool.query.bind(guessed.pool) as (...args: unknown[]) => unknown
+  guessed.pool.query = ((...args: unknown[]) => {
+    queries.push(String(args[0]))
+    return query(...args)
+  }) as typeof guessed.pool.query
+  const tryKey = async (key: string, remoteAddress: string) =>
+    (
+      await guessed.app.inject({
+        url: "/v1/devices",
+        headers: { host: "tide.example", authorization: `Bearer ${key}` },
+        remoteAddress,
+      })
+    ).statusCode
+  const statuses = await Promise.all(
+    Array.from({ length: 200 }, (_, index) => tryKey(guess(index), `192.0.2.${index % 4}`)),
+  )
+  expect(new Set(statuses)).toEqual(new Set([401]))
+  // All 200 came at once and were looked up together.
+  expect(queries.filter((sql) => sql.includes("api_keys")).length).toBeLessThanOrEqual(2)
+  queries.splice(0)
+  // The burst of these addresses is spent, whatever they try: no query at all.
+  expect(await tryKey(guess(7), "192.0.2.1")).toBe(429)
+  expect(await tryKey("no key", "192.0.2.1")).toBe(429)
+  expect(queries).toEqual([])
+  // A key that stands is taken from elsewhere, and from then on from there too.
+  expect(await tryKey(made.key, "198.51.100.1")).toBe(200)
+  expect(await tryKey(made.key, "192.0.2.1")).toBe(200)
+  // A right id with a wrong secret is a guess, and costs no query either.
+  queries.splice(0)
+  expect(await tryKey(`${made.key.slice(0, 13)}${"A".repeat(43)}`, "198.51.100.1")).toBe(401)
+  expect(queries).toEqual([])
+  await revokeKey(guessed.pool, "anna")
+  expect(await tryKey(made.key, "198.51.100.1")).toBe(401)
+  await guessed.app.close()
+  const rows = await listRefusals(guessed.pool, 100)
+  const sum = (reason: string) =>
+    rows.filter((row) => row.reason === reason).reduce((all, { count }) => all + count, 0)
+  expect([sum("key-unknown"), sum("too-many-guesses"), sum("key-revoked")]).toEqual([201, 2, 1])
+  expect(rows.find(({ reason }) => reason === "key-revoked")).toMatchObject({
+    address: "198.51.100.1",
+    route: "/v1/devices",
+    keyId: made.id,
+    count: 1,
+  })
+  expect(counted.filter((reason) => reason === "key-unknown")).toHaveLength(201)
+  await expect(guessed.pool.query("delete from access_refusals")).rejects.toThrow("only ever added")
+})
+
+test("a key that is made while others guess is taken at once", async () => {
+  await ask("/v1/devices", `tmk_00000000_${"A".repeat(43)}`)
+  const { key } = await makeKey({ name: "fresh", scope: "read" })
+  expect(await statusOf("/v1/devices", key)).toEqual([200, undefined])
+  await revokeKey(stand.pool, "fresh")
 })
 
 const endsOf = (count: number) => untilTrue(stand.pool, "(select count(*) from access_ends) >= $1", [count])

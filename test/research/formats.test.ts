@@ -16,7 +16,7 @@ let folder: string
 
 /** Two devices over 400 minutes, and one statement with the kinds that are no numbers. */
 beforeAll(async () => {
-  stand = await openResearchStand({ largeReadsMax: 2 })
+  stand = await openResearchStand({ largeReadsMax: 2, placeMsMax: 0 })
   folder = await mkdtemp(join(tmpdir(), "tidemark-formats-"))
   for (const id of ["k7", "k8"]) {
     const device = await stand.enrol(id)

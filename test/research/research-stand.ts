@@ -8,6 +8,7 @@ import { openPool } from "../../ingest/database/pool.ts"
 import { policyOf } from "../../ingest/log-keys.ts"
 import { sha256Native } from "../../ingest/native.ts"
 import { Desk, type DeskLimits } from "../../research/desk.ts"
+import { Guard, type GuardOptions } from "../../research/guard.ts"
 import type { ProblemBody } from "../../research/problem.ts"
 import { researchRoutes } from "../../research/routes.ts"
 import { describeApi, makeServer } from "../../research/server.ts"
@@ -26,26 +27,41 @@ export interface ResearchStand extends Stand {
   say(device: TestDevice, ...series: Series[]): Promise<void>
 }
 
-export async function openResearchStand(limits: Partial<DeskLimits> = {}): Promise<ResearchStand> {
-  return openResearchOn(await openStand(), limits)
+export async function openResearchStand(
+  limits: Partial<DeskLimits> = {},
+  guard: Partial<GuardOptions> = {},
+): Promise<ResearchStand> {
+  return openResearchOn(await openStand(), limits, guard)
 }
 
 /** On a log that stands; closes it too. */
-export async function openResearchOn(stand: Stand, limits: Partial<DeskLimits> = {}): Promise<ResearchStand> {
+export async function openResearchOn(
+  stand: Stand,
+  limits: Partial<DeskLimits> = {},
+  guard: Partial<GuardOptions> = {},
+): Promise<ResearchStand> {
   const pool: Pool = openPool(stand.url, 8)
   const faults: Error[] = []
-  const app = makeServer({ onFault: (error) => faults.push(error) })
+  const { counters } = guard
+  const more = counters === undefined ? {} : { counters }
+  const app = makeServer({ onFault: (error) => faults.push(error), ...more })
   const { origin } = stand.keys
   const desk = new Desk({
     pool,
     log: { origin, vkey: policyOf(stand.keys).logVkey },
     nowMs: Date.now,
     limits,
+    ...more,
   })
   await describeApi(app, "0.0.0")
   await app.register(researchRoutes, {
     desk,
-    guard: { records: stand.pool, nowMs: Date.now, onFault: (error) => faults.push(error) },
+    guard: new Guard({
+      records: stand.pool,
+      nowMs: Date.now,
+      onFault: (error) => faults.push(error),
+      ...guard,
+    }),
     published: publishedLogOf(pool),
     version: "0.0.0",
     blindOf: (height, device) => blindOf(stand.keys.headsSecret, height, device),

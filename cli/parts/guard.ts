@@ -1,0 +1,36 @@
+/** The part that asks who reads over HTTP, for all routes of a process. */
+import { randomBytes } from "node:crypto"
+import { formatBase64url } from "../../chain/bytes.ts"
+import { openPool } from "../../ingest/database/pool.ts"
+import { Guard } from "../../research/guard.ts"
+import type { Base } from "./base.ts"
+
+export interface GuardPart {
+  readonly guard: Guard
+  /** The operator's own commands find it in the data folder, and need no key. */
+  readonly operatorToken: string
+  /** After the HTTP port. */
+  close(): Promise<void>
+}
+
+/** Of its own: whatever readers do, no statement waits for a connection behind them. */
+const connectionsMax = 3
+
+export function openGuard({
+  database,
+  httpCounters,
+  log,
+  opens,
+}: Pick<Base, "database" | "httpCounters" | "log" | "opens">): GuardPart {
+  opens(connectionsMax)
+  const records = openPool(database.url, connectionsMax)
+  const operatorToken = `tmo_${formatBase64url(randomBytes(32))}`
+  const guard = new Guard({
+    records,
+    nowMs: Date.now,
+    onFault: (error, route) => log.error({ route, error: error.message }, "a read was not recorded"),
+    counters: httpCounters,
+    operatorToken,
+  })
+  return { guard, operatorToken, close: () => records.end() }
+}
