@@ -3,6 +3,7 @@ import { readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Pool } from "pg"
 import { encodeUtf8 } from "../chain/bytes.ts"
+import { examineSchema } from "../ingest/database/catalogue.ts"
 import { openAuditRows } from "../ingest/database/audit-rows.ts"
 import { type LogKeys, digestKeyOf, writeDurable } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
@@ -49,13 +50,14 @@ export async function runAudit(options: AuditCommandOptions): Promise<void> {
     const kept = new AuditedFile(options.data, keys)
     const range = await chooseRange(options, kept)
     const isWhole = range.to === null && range.device === null && options.sinceBlock === undefined
-    const result = await auditDatabase(pool, keys, await readPublishedNote(options.data), {
+    const audited = await auditDatabase(pool, keys, await readPublishedNote(options.data), {
       range,
       ...(isWhole ? { memory: kept } : {}),
       isStopped: () => isStopped,
       onProgress: auditProgress(progress),
     })
     progress.done()
+    const result = await withSchema(pool, audited)
     print(options.json ? JSON.stringify(describeAudit(result)) : formatAudit(result))
     if (result.kind === "stopped" && isWhole)
       say(`tidemark verify --continue goes on behind the last block that was found good`)
@@ -64,6 +66,17 @@ export async function runAudit(options: AuditCommandOptions): Promise<void> {
     process.off("SIGINT", stop).off("SIGTERM", stop)
     await close()
   }
+}
+
+/** Views, functions, triggers and grants too must be those of this version: a row that is right can be shown wrong. */
+async function withSchema(pool: Pool, audited: AuditResult): Promise<AuditResult> {
+  if (audited.kind === "absent" || audited.kind === "stopped") return audited
+  const { faults, remarks } = await examineSchema(pool)
+  const all = [...audited.remarks, ...remarks]
+  if (faults.length === 0) return { ...audited, remarks: all }
+  const found = faults.map(({ of, what, rule }) => ({ table: of, column: null, row: what, rule }))
+  const before = audited.kind === "failed" ? audited.findings : []
+  return { kind: "failed", findings: [...before, ...found], remarks: all }
 }
 
 async function chooseRange(options: AuditCommandOptions, kept: AuditedFile): Promise<AuditRange> {

@@ -51,6 +51,16 @@ export function diagnoseStore(store: StoreFacts, server: ServerFacts): Finding[]
         ]),
       )
   }
+  for (const { what, rule } of store.schema?.faults ?? [])
+    // Below, with what mends it.
+    if (!unguarded.some((table) => what === `trigger ${table}.only_added`))
+      findings.push(
+        make("log", "schema", `${what} ${rule}`, [
+          "danger",
+          "somebody changed what this version made: take it back, or compare with a fresh log's, and run tidemark verify",
+        ]),
+      )
+  for (const remark of store.schema?.remarks ?? []) findings.push(make("log", "schema", remark, null))
   if (unguarded.length > 0)
     findings.push(
       make("log", "guards", `off on ${unguarded.join(", ")}`, [

@@ -1,5 +1,6 @@
 /** What a Postgres server offers and how a log in it stands: facts, without an opinion. */
 import type { Pool } from "pg"
+import { type SchemaComparison, examineSchema } from "./catalogue.ts"
 import { type ConnectionRoom, readConnectionRoom } from "./connections.ts"
 import { inTransaction, isPooled, readSettingFaults } from "./pool.ts"
 import type { SettingFault } from "./settings.ts"
@@ -148,6 +149,8 @@ export interface StoreFacts {
   readonly weeksAhead: number
   /** Of both default partitions, in bytes; 0 where they are empty. */
   readonly defaultBytes: number
+  /** Against the schema of this version; null where it is to be migrated first. */
+  readonly schema: SchemaComparison | null
   /** Tables whose trigger against changes is off. */
   readonly unguarded: readonly string[]
   readonly lastBlock: { readonly height: number; readonly leaves: number; readonly endedMsAgo: number } | null
@@ -169,9 +172,11 @@ export async function examineStore(pool: Pool, migrations: readonly string[]): P
   const known = new Set(done.map(({ name }) => name))
   const { rows } = await pool.query<StoreRow>(storeQuery)
   const row = rows[0]!
+  const migrationsMissing = migrations.filter((name) => !known.has(name)).length
   return {
     origin: logs[0].origin,
-    migrationsMissing: migrations.filter((name) => !known.has(name)).length,
+    migrationsMissing,
+    schema: migrationsMissing > 0 ? null : await examineSchema(pool),
     hasHypertables: !row.partitioned,
     weeksAhead: row.weeks,
     defaultBytes: row.default_bytes,

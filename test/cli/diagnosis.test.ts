@@ -67,6 +67,7 @@ const store: StoreFacts = {
   hasHypertables: false,
   weeksAhead: 9,
   defaultBytes: 0,
+  schema: { faults: [], remarks: [] },
   unguarded: [],
   lastBlock: { height: 7, leaves: 1_000, endedMsAgo: hourMs / 2 },
   unsealedMsAgo: hourMs / 3,
@@ -135,6 +136,15 @@ test.each<[string, Changes, string[]]>([
     "the same through a pooler, which shares them",
     { server: { connectionRoom: { limit: 6, by: "role" }, isPooled: true } },
     [],
+  ],
+  [
+    "a view that somebody replaced",
+    {
+      store: {
+        schema: { faults: [{ of: "readings", what: "view readings", rule: "is missing" }], remarks: [] },
+      },
+    },
+    ["danger schema"],
   ],
   ["few connections", { setting: ["max_connections", "40"] }, ["better max_connections"]],
   ["small buffers", { setting: ["shared_buffers", "128MB"] }, ["better shared_buffers"]],

@@ -41,6 +41,24 @@ test("verify passes over what was signed, and says how much that is", async () =
   ])
 })
 
+test("field S10: verify and doctor name a dropped trigger, a replaced view and a right that somebody was given", async () => {
+  await change(`drop trigger only_added on access_ends; grant insert on api_keys to public;
+    create or replace view research_refusals as select device_id as device, code, 0::bigint as count, last_at from refusals`)
+  const { code, stdout } = await verify()
+  expect(code).toBe(1)
+  expect(stdout).toContain("trigger access_ends.only_added is missing (table access_ends)")
+  expect(stdout).toContain("view research_refusals is not the one of this version")
+  expect(stdout).toContain("table api_keys may be changed by PUBLIC (INSERT)")
+  expect(stdout).toMatch(/verify failed/)
+  const doctor = await tidemark(["doctor", "--data", data])
+  expect(doctor.code).toBe(1)
+  expect(doctor.stdout).toMatch(/DANGER {2}schema +trigger access_ends.only_added is missing/)
+  await change(`revoke insert on api_keys from public;
+    create trigger only_added before update or delete or truncate on access_ends for each statement execute function refuse_change();
+    create or replace view research_refusals as select device_id as device, code, count, last_at from refusals`)
+  expect((await verify()).code).toBe(0)
+})
+
 test.each([
   [
     "a bit of a statement's payload",
