@@ -1,3 +1,4 @@
+import type { Tick } from "./clock-pass.ts"
 import { SignalCollector, Tally } from "./collect.ts"
 import { FileDecimals } from "./file-decimals.ts"
 import { FileTimes } from "./file-times.ts"
@@ -37,7 +38,16 @@ const languages: readonly Language[] = [
       Calibración: "Calibration",
     },
   },
+  {
+    time: "Časové razítko (",
+    type: "Typ události",
+    glucose: "Hodnota glukózy (",
+    events: { EGV: "EGV", "Odhadovaná hodnota glukózy": "EGV", Kalibrace: "Calibration" },
+  },
 ]
+
+/** Transmitter time and id: their names differ by language, and their places in the 14 columns do not. */
+const tickPlace = 12
 
 const metrics = { EGV: "glucose", Calibration: "glucose-calibration" } as const
 
@@ -98,7 +108,7 @@ export async function readDexcom(file: string, options: RecordingOptions): Promi
     else if (event === undefined) left.add(`rows of ${eventName(type)} are left out`)
     else if (glucose === "") left.add(`rows of the event type ${event} are left out: they have no value`)
     else {
-      const at = times.add(row, time, event)
+      const at = times.add(row, time, event, tickOf(row))
       values.add(row, { metric: metrics[event], unit: columns.unit, at, text: glucose })
     }
   }
@@ -108,6 +118,12 @@ export async function readDexcom(file: string, options: RecordingOptions): Promi
   const decided = times.decide()
   const remarks = [...decided.remarks, ...left.remarks()]
   return { format: "dexcom-clarity", files: [file], signals: collector.finish(decided.instants), remarks }
+}
+
+/** The transmitter counts seconds on its own; the clock next to it is the phone's. */
+function tickOf({ cells }: Row): Tick | null {
+  const text = cells[tickPlace] ?? ""
+  return /^\d{1,12}(\.0)?$/.test(text) ? { sensor: cells[tickPlace + 1] ?? "", seconds: Number(text) } : null
 }
 
 function aboutOf(type: string): string {
@@ -124,7 +140,7 @@ function columnsOf(row: Row): Columns {
   const unit = glucoseUnitOf(row.cells[glucose] ?? "")
   if (language === null || unit === null) {
     const names = "Timestamp (YYYY-MM-DDThh:mm:ss), Event Type and Glucose Value (mg/dL or mmol/L)"
-    throw fault(row, `the header must have the columns ${names}, in English, German or Spanish`)
+    throw fault(row, `the header must have the columns ${names}, in English, German, Spanish or Czech`)
   }
   const time = row.cells.findIndex((cell) => cell.startsWith(language.time))
   return { count: row.cells.length, language, time, type: row.cells.indexOf(language.type), glucose, unit }

@@ -1,6 +1,7 @@
 /** The times of one file: gathered row by row, and decided as a whole once all of them are known. */
 import { absoluteTimeMin } from "../../chain/senml.ts"
 import { type PlacedTime, decideDateOrder } from "./date-order.ts"
+import { type PassRow, type Tick, decidePasses, findChangedClock } from "./clock-pass.ts"
 import { RecordingError, type RecordingOptions } from "./recording.ts"
 import { fault, type Row } from "./row.ts"
 import { type DateOrder, type WrittenTime, dayOf, parseWrittenTime, withFraction } from "./written-time.ts"
@@ -21,6 +22,7 @@ export class FileTimes {
   private readonly options: RecordingOptions
   private readonly times: PlacedTime[] = []
   private readonly others: WrittenTime[] = []
+  private readonly ticks: (Tick | null)[] = []
 
   constructor(file: string, options: RecordingOptions) {
     this.file = file
@@ -29,10 +31,11 @@ export class FileTimes {
 
   /**
    * @param series what follows one another in the file: rows of several kinds may each go through the same days
+   * @param tick what a counter of the sensor showed, where the file has one: it is never set back
    * @returns the time's number among `instants`
    * @throws RecordingError if the text is no time, or written otherwise than those before it
    */
-  add(row: Row, text: string, series: string): number {
+  add(row: Row, text: string, series: string, tick: Tick | null = null): number {
     const time = parseWrittenTime(text)
     if (time === null && /^\d{5}([.,]\d+)?$/.test(text))
       throw fault(
@@ -47,6 +50,7 @@ export class FileTimes {
         row,
         `the time is written in another form than that of line ${first.line}: a file has one form`,
       )
+    this.ticks.push(tick)
     return this.times.push({ time, line: row.line, series }) - 1
   }
 
@@ -106,55 +110,39 @@ export class FileTimes {
     return null
   }
 
-  /**
-   * Local times by a zone. An hour that clocks go through twice is decided by the order of the rows: where they go back
-   * once in it, the rows before are the first pass and the others the second. Where the rows go through it once only,
-   * it is the first pass, and a remark counts them.
-   */
+  /** Local times by a zone; the hours that it has twice are decided by `PassOrder`. */
   private inZone(local: readonly number[], zone: Zone, remarks: string[]): number[] {
     remarks.push(`local times are read in ${zone.name}`)
-    const isBackward = countSteps(local, this.times) < 0
-    const repeated = new Map<string, number[]>()
-    const instants = local.map((seconds, at): number => {
-      const [first, second] = zone.instantsOf(seconds)
-      if (first === undefined)
-        throw this.faultAt(
-          at,
-          `the local time does not exist in ${zone.name}: clocks were set forward over it. Name the zone that the clock kept`,
-        )
-      if (second !== undefined) {
-        // Zones change once within a day at most.
-        const key = `${this.times[at]?.series} ${Math.floor(first / 86_400)}`
-        repeated.set(key, [...(repeated.get(key) ?? []), at])
-      }
-      return first
-    })
-    let [ordered, once] = [0, 0]
-    for (const rows of repeated.values()) {
-      const inTime = isBackward ? rows.toReversed() : rows
-      const backs = inTime.flatMap((at, i) => {
-        const before = inTime[i - 1]
-        // Clocks of devices are corrected by seconds, and that is no second pass.
-        return before !== undefined && (local[at] ?? 0) <= (local[before] ?? 0) - 60 ? [i] : []
-      })
-      const [back, another] = backs
-      if (another !== undefined)
-        throw this.faultAt(
-          inTime[another] ?? 0,
-          `${zone.name} has this hour twice, and the rows go back in it more than once: their order does not say which is which`,
-        )
-      if (back === undefined) once += inTime.length
-      else ordered += inTime.length
-      for (const at of inTime.slice(back ?? inTime.length))
-        instants[at] = zone.instantsOf(local[at] ?? 0).at(-1) ?? 0
-    }
-    if (ordered > 0)
-      remarks.push(`${ordered} times in an hour that clocks repeat are told apart by their order`)
-    if (once > 0)
-      remarks.push(
-        `${once} times in an hour that clocks repeat, which the rows go through once, are read as the first`,
+    const choices = local.map((seconds) => zone.instantsOf(seconds))
+    const missing = choices.findIndex(({ length }) => length === 0)
+    if (missing >= 0)
+      throw this.faultAt(
+        missing,
+        `the local time does not exist in ${zone.name}: clocks were set forward over it. Name the zone that the clock kept`,
+      )
+    const { instants, told, faultAt } = decidePasses(this.rows(local, choices))
+    if (faultAt !== null)
+      throw this.faultAt(
+        faultAt,
+        `${zone.name} has this hour twice, and the order of the rows does not say which is which: export the days before and after on their own`,
+      )
+    remarks.push(...told)
+    const changed = findChangedClock(instants, this.ticks)
+    if (changed !== null)
+      throw this.faultAt(
+        changed,
+        `the device's clock was changed here against the sensor's own counter, so that ${zone.name} does not fit the whole file: export the days of each zone on their own`,
       )
     return instants
+  }
+
+  private rows(local: readonly number[], choices: readonly (readonly number[])[]): PassRow[] {
+    return local.map((seconds, at) => ({
+      local: seconds,
+      choices: choices[at] ?? [],
+      series: this.times[at]?.series ?? "",
+      tick: this.ticks[at] ?? null,
+    }))
   }
 
   private faultAt(at: number, rule: string): RecordingError {
@@ -164,16 +152,4 @@ export class FileTimes {
 
 function nameOf(order: DateOrder): string {
   return { dmy: "day, month, year", mdy: "month, day, year", ymd: "year, month, day" }[order]
-}
-
-/** How many more steps within a series go forward than back. */
-function countSteps(local: readonly number[], times: readonly PlacedTime[]): number {
-  const before = new Map<string, number>()
-  let count = 0
-  for (const [at, seconds] of local.entries()) {
-    const { series = "" } = times[at] ?? {}
-    count += Math.sign(seconds - (before.get(series) ?? seconds))
-    before.set(series, seconds)
-  }
-  return count
 }

@@ -132,7 +132,8 @@ async function readerOfFile(file: string): Promise<Reader | null> {
   if (isLibreView(head)) return (options) => readLibreView(file, options)
   if (isGarmin(head)) return () => readGarmin([file])
   if (isEcg(head)) return (options) => readEcg(file, options)
-  if (isWfdbHeader(head)) return (options) => readWfdb(file, options)
+  // A header of another kind than ours is named by what is not read in it.
+  if (isWfdbHeader(head) || /\.hea$/i.test(file)) return (options) => readWfdb(file, options)
   if (isEmpatica(file, head)) return () => readEmpatica([file])
   const layout = columnsLayoutOf(head)
   return layout === null ? null : (options) => readColumns(file, layout, options)

@@ -31,7 +31,7 @@ export interface WfdbSignal {
   readonly isUncalibrated: boolean
   /** The converter's value for 0 physical units. */
   readonly baseline: number
-  readonly unit: string
+  readonly unit: string | null
   /** Of all samples, in 16 bits, or null where the header has none. */
   readonly checksum: number | null
   readonly description: string
@@ -43,6 +43,21 @@ const signalLine = /^(\S+)\s+(\d+)(x\d+)?(:\d+)?(\+\d+)?(?:\s+(.*))?$/
 // What header(5) says to assume where the field is missing or zero.
 const rateDefault = 250
 const gainDefault = 200
+
+/** Units of PhysioNet's records in SenML's or UCUM's words. `NU` is none; SenML's own % is the ratio. */
+const units: Readonly<Record<string, string | null>> = {
+  nu: null,
+  "%": "/100",
+  bpm: "beat/min",
+  pm: "1/min",
+  mmhg: "mm[Hg]",
+  degc: "Cel",
+}
+
+function unitOf(written: string): string | null {
+  const known = units[written.toLowerCase()]
+  return known === undefined ? written : known
+}
 
 export function isWfdbHeader(head: readonly string[]): boolean {
   const [record, signal] = head.filter(isContent)
@@ -112,7 +127,7 @@ function parseSignal(file: string, number: number, line: string): WfdbSignal {
     gain: Number(gain?.[1] ?? 0) || gainDefault,
     isUncalibrated: Number(gain?.[1] ?? 0) === 0,
     baseline: Number(gain?.[2] ?? zeroField ?? 0) || 0,
-    unit: gain?.[3] ?? "mV",
+    unit: unitOf(gain?.[3] ?? "mV"),
     checksum: checksum === undefined ? null : Number(checksum),
     description: description.join(" "),
   }

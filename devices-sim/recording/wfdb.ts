@@ -29,7 +29,9 @@ export async function readWfdb(file: string, options: RecordingOptions): Promise
       const samples = columns[index] ?? new Int16Array()
       checkSum(path, member, samples, remarks)
       if (member.isUncalibrated)
-        remarks.push(`${metricOf(member)} has no gain: read with 200 a ${member.unit}, as header(5) says`)
+        remarks.push(
+          `${metricOf(member)} has no gain: read with 200 a ${member.unit ?? "unit"}, as header(5) says`,
+        )
       if (samples.length > 0) signals.push(waveformOf(member, header, startsAt, samples))
       // Format 212 says so by -2048, format 16 by -32768; they stay as they are.
       const absent = samples.filter((sample) => sample === (member.storage === 212 ? -2048 : -32_768)).length
@@ -203,5 +205,5 @@ function waveformOf(
 /** `ecg-mlii` for a voltage, the description alone for anything else. */
 function metricOf(signal: WfdbSignal): string {
   const label = metricNameOf(signal.description) || metricNameOf(basename(signal.file))
-  return /^[mu]V$/.test(signal.unit) ? `ecg-${label}` : label
+  return /^[mu]V$/.test(signal.unit ?? "") ? `ecg-${label}` : label
 }

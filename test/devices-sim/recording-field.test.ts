@@ -222,12 +222,51 @@ describe("zones", () => {
     )
     const thrice = [...rows.slice(0, 2), ...rows.slice(0, 2), ...rows.slice(0, 2)]
     await expect(openRecording(write(dexcom(thrice)), berlin)).rejects.toThrow(
-      /line 6: Europe\/Berlin has this hour twice, and the rows go back in it more than once/,
+      /line 6: Europe\/Berlin has this hour twice, and the order of the rows does not say which is which/,
     )
     // A clock that is corrected by some seconds does not begin a second pass.
     const corrected = ["02:10:00", "02:09:58", "02:15:00"].map((clock) => `2026-10-25T${clock},EGV,100`)
     const { signals: once } = await openRecording(write(dexcom(corrected)), berlin)
     expect(instantsOf(once, "glucose").at(-1)).toBe("2026-10-25T00:15:00Z")
+  })
+
+  it("where a sensor counts, its counter tells apart an hour that clocks repeat, in any order", async () => {
+    // As exports since 2019 have it: sorted by local time, so that both passes take turns.
+    const rows: [clock: string, tick: number][] = []
+    for (let second = 0; second < 3 * 3600; second += 300) {
+      const clock = new Date((23 * 3600 + 1800 + second + (second < 5400 ? 7200 : 3600)) * 1000)
+      rows.push([clock.toISOString().slice(11, 19), 480_000 + second])
+    }
+    const sorted = rows.toSorted(([one], [other]) => one.localeCompare(other))
+    const export_ = g7(sorted.map(([clock, tick]) => [`2026-10-25T${clock}`, tick, "S1"]))
+    const { signals, remarks } = await openRecording(write(export_), berlin)
+    const glucose = only(signals, "glucose")
+    const times = glucose.kind === "points" ? glucose.times.toSorted((a, b) => a - b) : []
+    expect(times).toEqual(rows.map((_, i) => Date.UTC(2026, 9, 24, 23, 30) / 1000 + i * 300))
+    expect(remarks).toContain("24 times in an hour that clocks repeat are told apart by the sensor's counter")
+    // Without the counter nothing tells them apart, and none is guessed.
+    const blind = export_.replace(/,(\d+),S1$/gm, ",,")
+    await expect(openRecording(write(blind), berlin)).rejects.toThrow(
+      "has this hour twice, and the order of the rows",
+    )
+  })
+
+  it("a clock that was changed against the sensor's counter is named, since one zone does not fit the file", async () => {
+    const trip = g7([
+      ["2026-06-02T08:00:00", 1000, "S1"],
+      ["2026-06-02T08:05:00", 1300, "S1"],
+      ["2026-06-02T02:10:00", 1600, "S1"],
+    ])
+    await expect(openRecording(write(trip), berlin)).rejects.toThrow(
+      /line 4: the device's clock was changed here/,
+    )
+    // A new sensor counts from its own beginning, and a hole is a hole in both.
+    const changed = g7([
+      ["2026-06-02T08:00:00", 1000, "S1"],
+      ["2026-06-02T11:05:00", 12_100, "S1"],
+      ["2026-06-02T12:10:00", 300, "S2"],
+    ])
+    expect((await openRecording(write(changed), berlin)).signals).toHaveLength(1)
   })
 
   it("a time that clocks leave out is named with its line", async () => {
@@ -432,6 +471,17 @@ describe("WFDB", () => {
       await expect(openRecording(writeRecord(challenge(""), bytes))).rejects.toThrow(rule)
   })
 
+  it("units are in SenML's words, and a header of several segments is named as one", async () => {
+    const header = "m 2 0.02 1\nm.dat 16 10/% 16 0 957 957 0 SpO2\nm.dat 16 10/bpm 16 0 721 721 0 HR\n"
+    const { signals } = await openRecording(writeRecord(header, Uint8Array.of(0xbd, 3, 0xd1, 2), "m.dat"))
+    expect(signals.map(({ metric, unit }) => [metric, unit])).toEqual([
+      ["spo2", "/100"],
+      ["hr", "beat/min"],
+    ])
+    const segments = write("m/2 1 500 1000\nm_1 500\nm_2 500\n", "m.hea")
+    await expect(openRecording(segments)).rejects.toThrow("line 1: records of several segments are not read")
+  })
+
   it("samples that the header does not count, and a gain that it does not have, are said", async () => {
     const file = writeRecord(
       "m 1 500 2\nm.dat 16 0 16 0 1 0 0 II\n",
@@ -482,6 +532,18 @@ describe("files as other programs leave them", () => {
     await expect(
       openRecording(write(Buffer.from(text.replace("Warnung", "Gerät"), "latin1")), utc),
     ).rejects.toThrow("is neither UTF-8 nor UTF-16 text: save it as UTF-8")
+  })
+
+  it("a Clarity export in Czech is read, and the numbers of its alerts are not", async () => {
+    const rows = [
+      '"Obsah";"Časové razítko (RRRR-MM-DDThh:mm:ss)";"Typ události";"Podtyp události";"Hodnota glukózy (mmol/L)"',
+      '"1";"";"Výstraha";"Vysoká";"11,1"',
+      '"2";"2026-09-02T08:00:00";"Odhadovaná hodnota glukózy";"";"7,5"',
+      '"3";"2026-09-02T08:05:00";"Odhadovaná hodnota glukózy";"Nízká";"Nízká"',
+      '"4";"2026-09-02T08:06:00";"Aktivita";"";""',
+    ]
+    const { signals } = await openRecording(write(`\ufeff${rows.join("\r\n")}\r\n`), utc)
+    expect(signals).toMatchObject([{ values: [7.5], unit: "mmol/L" }, { values: ["Nízká"] }])
   })
 
   test.each([
@@ -619,6 +681,31 @@ function libre(rows: readonly (readonly [time: string, type: string, value: stri
 function dexcom(rows: readonly string[]): string {
   const header = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Glucose Value (mg/dL),Carb Value (grams)"
   return [header, ...rows.map((row, i) => `${i + 1},${row},`)].map((line) => `${line}\n`).join("")
+}
+
+/** The 14 columns of exports since 2019, their names quoted as in some. */
+function g7(rows: readonly (readonly [time: string, tick: number, sensor: string])[]): string {
+  const names = [
+    "Index",
+    "Timestamp (YYYY-MM-DDThh:mm:ss)",
+    "Event Type",
+    "Event Subtype",
+    "Patient Info",
+    "Device Info",
+  ]
+  names.push(
+    "Source Device ID",
+    "Glucose Value (mg/dL)",
+    "Insulin Value (u)",
+    "Carb Value (grams)",
+    "Duration (hh:mm:ss)",
+  )
+  names.push("Glucose Rate of Change (mg/dL/min)", "Transmitter Time (Long Integer)", "Transmitter ID")
+  const header = names.map((name) => `"${name}"`).join(",")
+  const lines = rows.map(
+    ([time, tick, sensor], i) => `${i + 1},${time},EGV,,,,phone,110,,,,,${tick},${sensor}`,
+  )
+  return `\ufeff${[header, ...lines].map((line) => `${line}\n`).join("")}`
 }
 
 function write(content: string | Uint8Array, name = "recording.csv"): string {
