@@ -8,6 +8,8 @@ export interface RunOptions extends TargetOptions {
   readonly key?: string
   readonly seed?: number
   readonly speed?: number
+  /** Seconds. */
+  readonly stall: number
   readonly virtual: boolean
   readonly report: readonly string[]
   readonly json: boolean
@@ -24,5 +26,5 @@ export interface NamedScenario {
 /** What of a run does not hang on where it goes to. */
 export type RunBase = Pick<
   ScenarioRunOptions,
-  "scenario" | "recordings" | "signal" | "onSample" | "say" | "cost"
+  "scenario" | "recordings" | "signal" | "hurry" | "stallMs" | "onSample" | "say" | "cost"
 >

@@ -5,7 +5,7 @@ import type { RunOutcome } from "../devices-sim/run-judge.ts"
 import { runScenario } from "../devices-sim/scenario-run.ts"
 import type { Service } from "../devices-sim/connection.ts"
 import type { Recording } from "../devices-sim/recording/recording.ts"
-import { writeUp } from "../devices-sim/report-run.ts"
+import { writeUp, writeUpNotRun } from "../devices-sim/report-run.ts"
 import { formatRunText } from "../devices-sim/report-text.ts"
 import type { RunReport } from "../devices-sim/run-report.ts"
 import type { Scenario } from "../devices-sim/scenario.ts"
@@ -28,13 +28,14 @@ import { LiveView } from "./simulate-live.ts"
 import { proveByEvidence } from "./simulate-proof.ts"
 import { readRecordings } from "./recording-options.ts"
 import { type ReportTarget, writeReports } from "./simulate-report.ts"
+import { checkNeeds, checkTamperRights } from "./simulate-needs.ts"
 import type { NamedScenario, RunBase, RunOptions } from "./simulate-options.ts"
 import { checkListening, findUrl } from "./simulate-target.ts"
 import { runVirtually } from "./simulate-virtual.ts"
 import { version } from "./version.ts"
 
 /** In k6's manner. */
-export type RunExitCode = 0 | 1 | 2 | 3
+export type RunExitCode = 0 | 1 | 2 | 3 | 130 | 143
 
 export interface RunSettings {
   readonly reports: readonly ReportTarget[]
@@ -56,14 +57,23 @@ export async function runScenarioCommand(
   const startedAt = new Date().toISOString()
   const view = new LiveView()
   const controller = new AbortController()
-  setMaxListeners(0, controller.signal)
-  const interrupt = (): void => {
-    view.say("ending: verdicts are waited for 5 s; once more ends at once")
+  const hurry = new AbortController()
+  setMaxListeners(0, controller.signal, hurry.signal)
+  let stoppedBy: NodeJS.Signals | null = null
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (hurry.signal.aborted) process.exit(exitCodeOfSignal(signal))
+    if (stoppedBy !== null) {
+      view.say("the report is made of what is known; once more ends without it")
+      hurry.abort()
+      return
+    }
+    stoppedBy = signal
+    view.say("stopping: verdicts are waited for 5 s; once more ends at once")
     controller.abort()
-    process.once("SIGINT", () => process.exit(130))
   }
-  process.once("SIGINT", interrupt)
-  process.once("SIGTERM", interrupt)
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", interrupt)
+  const facts = { repeat, isVirtual: options.virtual, startedAt, version }
   try {
     const recordings = await openRecordings(scenario, path, (line) => view.say(line))
     view.say(`${scenario.name}, seed ${scenario.seed}: ${scenario.about}`)
@@ -72,6 +82,8 @@ export async function runScenarioCommand(
       scenario,
       recordings,
       signal: controller.signal,
+      hurry: hurry.signal,
+      stallMs: options.stall * 1000,
       say: (line) => view.say(line),
       onSample: (sample, progress) => {
         view.show(sample, before, progress)
@@ -86,13 +98,16 @@ export async function runScenarioCommand(
       ? await runVirtually(base, { data: settings.isDataNamed ? options.data : null })
       : await runForReal(base, options, settings)
     view.clear()
-    const report = writeUp(scenario, outcome, { repeat, isVirtual: options.virtual, startedAt, version })
+    const report = writeUp(scenario, outcome, facts)
     print(options.json ? JSON.stringify(report) : formatRunText(report))
     await writeReports(report, settings.reports)
-    return exitCodeOf(report)
+    return stoppedBy === null ? exitCodeOf(report) : exitCodeOfSignal(stoppedBy)
   } catch (error) {
     view.clear()
-    throw asCouldNotRun(error, repeat)
+    const fault = asCouldNotRun(error, repeat)
+    if (fault instanceof CommandFault && fault.exitCode === 3)
+      await writeReports(writeUpNotRun(scenario, (error as Error).message, facts), settings.reports)
+    throw fault
   } finally {
     process.off("SIGINT", interrupt)
     process.off("SIGTERM", interrupt)
@@ -100,7 +115,12 @@ export async function runScenarioCommand(
 }
 
 function exitCodeOf({ verdict }: RunReport): RunExitCode {
-  return verdict === "passed" ? 0 : verdict === "failed" ? 1 : 3
+  return verdict === "passed" ? 0 : 1
+}
+
+/** As shells count: 128 and the signal's number. */
+function exitCodeOfSignal(signal: NodeJS.Signals): 130 | 143 {
+  return signal === "SIGTERM" ? 143 : 130
 }
 
 /** The command that does the same once more. */
@@ -153,6 +173,8 @@ async function openRecordings(
 async function runForReal(base: RunBase, options: RunOptions, settings: RunSettings): Promise<RunOutcome> {
   const isNamed = options.mqtt !== undefined || options.url !== undefined || options.host !== undefined
   const isKilled = base.scenario.serviceFaults.length > 0
+  const isDatabaseGiven = (process.env["DATABASE_URL"] ?? "") !== ""
+  checkNeeds(base.scenario, { isServiceNamed: isNamed, isDatabaseGiven })
   const receiving = isNamed ? null : ((await listReceiving(options.data))[0] ?? null)
   if (isNamed || (receiving !== null && !isKilled)) return runAgainst(base, options, receiving, null)
   if (receiving !== null && settings.isDataNamed) {
@@ -195,6 +217,7 @@ async function runAgainst(
     ...(isLoginWanted ? { jwt: { origin: log.keys.origin } } : {}),
   }
   try {
+    await checkTamperRights(base.scenario, log.pool)
     return await runScenario({
       ...base,
       service,

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Scenario } from "../devices-sim/scenario.ts"
+import { stallMsDefault } from "../devices-sim/stall.ts"
 import { parseScenario, readScenarioSchema } from "../devices-sim/scenario-file.ts"
 import { formatScenarioFault } from "../devices-sim/scenario-place.ts"
 import { UsageFault } from "./fault.ts"
@@ -40,13 +41,19 @@ export function addScenarios(simulate: Command): void {
   const run = addCommand(
     simulate,
     "run",
-    "run a scenario; exit code 0: passed, 1: a threshold or the truth failed, 2: usage, 3: it could not run",
+    "run a scenario; exit code 0: passed, 1: a threshold or the truth failed, or it stalled, 2: usage, 3: it could not run, 130: stopped by Ctrl-C; the report is written whenever it ends",
   ).argument("<scenario>", "a file, or one of `simulate list`")
   addTargetOptions(run)
     .option("--http <url>", "of the service's API and metrics (default: of the service that runs on --data)")
     .addOption(new Option("--key <key>", "for the API, where it asks for one").env("TIDEMARK_KEY"))
     .option("--seed <number>", "in place of the scenario's", parseCount(0, 2 ** 32 - 1))
     .option("--speed <factor>", "scenario time per wall time, in place of the scenario's", parseSpeed)
+    .option(
+      "--stall <seconds>",
+      "end the run, with its report, when no statement is answered for so long and no device is connected (five times as long where some are)",
+      parseCount(1, 86_400),
+      stallMsDefault / 1000,
+    )
     .option(
       "--virtual",
       "no sockets and no waiting: the service's clock is the scenario's, and the same seed gives the same blocks",

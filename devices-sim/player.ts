@@ -171,7 +171,11 @@ export class Player {
     }
   }
 
-  /** When the last stage ends; without stages a device says what it has to say. */
+  /** Statements without a verdict so far. */
+  get waitingCount(): number {
+    return this.waiting
+  }
+
   /** Faults that have happened so far. */
   get faultCount(): number {
     const { device } = this
@@ -179,6 +183,7 @@ export class Player {
     return device.findings.filter(({ result }) => result !== "skipped").length
   }
 
+  /** When the last stage ends; without stages a device says what it has to say. */
   private endMs(): number {
     const { stages } = this.member.group
     return stages.length === 0 ? Infinity : stages.reduce((sum, { durationMs }) => sum + durationMs, 0)

@@ -1,6 +1,7 @@
 /** A run's report as one HTML file: no script, no font and nothing else from elsewhere. */
 import { formatDuration } from "./duration.ts"
 import { escapeHtml, formatChart } from "./report-chart.ts"
+import { describeEnding } from "./report-junit.ts"
 import { formatCount, formatPercentiles, formatValue } from "./report-text.ts"
 import type { RunReport } from "./run-report.ts"
 
@@ -36,12 +37,19 @@ export function formatRunHtml(report: RunReport): string {
     .join("\n")
 }
 
-function header({ scenario, about, seed, verdict, startedAt, version }: RunReport): string {
-  const words = { passed: "Passed", failed: "Failed", cut: "Ended early" } as const
+function header({ scenario, about, seed, verdict, ending, startedAt, version }: RunReport): string {
+  const words = {
+    passed: "Passed",
+    failed: "Failed",
+    stopped: "Stopped",
+    stalled: "Stalled",
+    "not-run": "Could not run",
+  } as const
+  const how = describeEnding(ending)
   return `<header>
 <p class="verdict ${verdict}">${words[verdict]}</p>
 <h1>${escapeHtml(scenario)}</h1>
-<p>${escapeHtml(about)}</p>
+<p>${escapeHtml(about)}</p>${how === null ? "" : `\n<p>It did not run to its end: ${escapeHtml(how)}.</p>`}
 <p class="quiet">Seed ${seed}, begun ${escapeHtml(startedAt.replace("T", " ").replace(/\.\d+Z$/, " UTC"))}, Tidemark ${escapeHtml(version)}</p>
 </header>`
 }
@@ -242,7 +250,7 @@ body { font: 15px/1.5 system-ui, sans-serif; background: var(--ground); color: v
 h1 { margin: 0.2rem 0; font-size: 1.9rem } h2 { margin: 2.2rem 0 0.6rem; font-size: 1.2rem }
 header p { margin: 0.2rem 0 } .quiet, .unit, figcaption { color: var(--quiet) }
 .verdict { display: inline-block; padding: 0.15rem 0.8rem; border-radius: 1rem; border: 2px solid; font-weight: 600 }
-.passed, .good { color: var(--good) } .failed, .bad { color: var(--bad) } .cut { color: var(--c2) }
+.passed, .good { color: var(--good) } .failed, .stalled, .not-run, .bad { color: var(--bad) } .stopped { color: var(--c2) }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 0.7rem; margin-top: 1.5rem }
 .card { background: var(--card); border-radius: 0.5rem; padding: 0.7rem 0.9rem } .card .value { font-size: 1.45rem; font-weight: 600 } .card .name { color: var(--quiet) }
 figure { margin: 0 0 1.4rem } svg { width: 100%; height: auto; display: block } figcaption b { color: var(--text) }

@@ -1,5 +1,5 @@
 /** A run's report as JUnit XML, for continuous integration: each truth, threshold, fault and group of devices is a case. */
-import type { RunReport } from "./run-report.ts"
+import type { RunEnding, RunReport } from "./run-report.ts"
 import { formatValue } from "./report-text.ts"
 
 interface Case {
@@ -31,7 +31,7 @@ export function formatRunJunit(report: RunReport): string {
 }
 
 function casesOf(report: RunReport): Case[] {
-  const { truths, thresholds, faults, verdict, devices } = report
+  const { truths, thresholds, faults, ending, devices } = report
   return [
     ...truths.map(({ name, against, againstCount, skipped }): Case => ({
       suite: "truth",
@@ -62,10 +62,22 @@ function casesOf(report: RunReport): Case[] {
     {
       suite: "run",
       name: "it ran to its end",
-      failure: verdict === "cut" ? "its user ended it before" : null,
+      failure: describeEnding(ending),
       skipped: null,
     },
   ]
+}
+
+/** Null where it ran to its end. */
+export function describeEnding(ending: RunEnding): string | null {
+  switch (ending.kind) {
+    case "whole":
+      return null
+    case "stopped":
+      return "its user stopped it before its end"
+    default:
+      return ending.why
+  }
 }
 
 function formatSuite(suite: string, cases: readonly Case[], report: RunReport, seconds: string): string[] {

@@ -1,6 +1,6 @@
 /** A run's outcome as a report. */
 import type { Measures } from "./measure.ts"
-import type { GroupReport, RunReport } from "./run-report.ts"
+import { type GroupReport, type RunEnding, type RunReport, makeTruth } from "./run-report.ts"
 import { percentilesOf } from "./sampler.ts"
 import type { Scenario } from "./scenario.ts"
 import type { RunOutcome } from "./run-judge.ts"
@@ -16,7 +16,7 @@ export interface RunFacts {
 export function writeUp(scenario: Scenario, outcome: RunOutcome, facts: RunFacts): RunReport {
   const { name, about, seed, speed } = scenario
   const { accounts, counts, measures, thresholds, truths, faults, samples, block, generator } = outcome
-  const { isCut, wallMs, scenarioMs, fingerprint } = outcome
+  const { ending, wallMs, scenarioMs, fingerprint } = outcome
   const isTrue = truths.every(({ againstCount }) => againstCount === 0)
   const isWithin = thresholds.every(({ passed }) => passed)
   return {
@@ -26,7 +26,8 @@ export function writeUp(scenario: Scenario, outcome: RunOutcome, facts: RunFacts
     speed,
     ...facts,
     fingerprint,
-    verdict: !isTrue || (!isWithin && !isCut) ? "failed" : isCut ? "cut" : "passed",
+    verdict: verdictOf(ending, isTrue, isWithin),
+    ending,
     wallMs,
     scenarioMs,
     counts,
@@ -39,6 +40,40 @@ export function writeUp(scenario: Scenario, outcome: RunOutcome, facts: RunFacts
     block,
     generator,
     devices: accounts,
+  }
+}
+
+/** Of a run that did not come to its end thresholds say nothing; what is untrue is untrue all the same. */
+function verdictOf(ending: RunEnding, isTrue: boolean, isWithin: boolean): RunReport["verdict"] {
+  if (ending.kind === "stopped") return isTrue ? "stopped" : "failed"
+  if (ending.kind !== "whole") return ending.kind
+  return isTrue && isWithin ? "passed" : "failed"
+}
+
+/** Of a run that could not begin: an archive and a continuous integration get a file all the same. */
+export function writeUpNotRun(scenario: Scenario, why: string, facts: RunFacts): RunReport {
+  const nothing = { demanded: 0, made: 0, sent: 0, acknowledged: 0, stored: null, sealed: null }
+  return {
+    scenario: scenario.name,
+    about: scenario.about,
+    seed: scenario.seed,
+    speed: scenario.speed,
+    ...facts,
+    fingerprint: "",
+    verdict: "not-run",
+    ending: { kind: "not-run", why },
+    wallMs: 0,
+    scenarioMs: 0,
+    counts: { ...nothing, unanswered: 0, readings: 0, reconnects: 0, receipts: {} },
+    ackMs: null,
+    thresholds: [],
+    truths: [makeTruth("the scenario could run", [why])],
+    faults: [],
+    groups: [],
+    samples: [],
+    block: null,
+    generator: { cpuSeconds: 0, cpuShare: 0, memoryBytesMax: 0, cpuMicrosPerStatement: null },
+    devices: [],
   }
 }
 

@@ -153,11 +153,13 @@ function formatTruth({ name, against, againstCount, skipped }: Truth): string {
   ].join("\n")
 }
 
-function formatVerdict({ scenario, seed, verdict, repeat }: RunReport): string {
+function formatVerdict({ scenario, seed, verdict, ending, repeat }: RunReport): string {
   const words = {
     passed: "passed",
-    failed: "FAILED",
-    cut: "was ended before its end; what it did is true",
+    failed: ending.kind === "stopped" ? "FAILED, and was stopped before its end" : "FAILED",
+    stopped: "was stopped before its end; what it did is true",
+    stalled: `STALLED: ${ending.kind === "stalled" ? ending.why : ""}`,
+    "not-run": `could not run: ${ending.kind === "not-run" ? ending.why : ""}`,
   } as const
   return `${scenario} with seed ${seed} ${words[verdict]}\nrepeat: ${repeat}`
 }

@@ -5,16 +5,23 @@ import type { FaultFinding } from "./fault.ts"
 import { faultsAgainst, tallyFaults } from "./fault-tally.ts"
 import type { Measures } from "./measure.ts"
 import type { PlayedDevice } from "./player.ts"
-import type { FaultTally, GeneratorCost, RunCounts, Sample, Truth } from "./run-report.ts"
+import type { FaultTally, GeneratorCost, RunCounts, RunEnding, Sample, Truth } from "./run-report.ts"
 import { makeTruth } from "./run-report.ts"
 import type { Scenario, TamperKind } from "./scenario.ts"
-import type { SealedBlock, ServiceMetrics, ServiceView, StoredDetail, StoredDevice } from "./service-view.ts"
+import {
+  type SealedBlock,
+  type ServiceMetrics,
+  type ServiceView,
+  ServiceViewError,
+  type StoredDetail,
+  type StoredDevice,
+} from "./service-view.ts"
 import { type ThresholdResult, checkThreshold } from "./threshold.ts"
 import { type DeviceAccount, accountOf, allowanceOf, counterFaults } from "./truth.ts"
 
 /** What a run came to, before it is written up. */
 export interface RunOutcome {
-  readonly isCut: boolean
+  readonly ending: RunEnding
   readonly accounts: readonly DeviceAccount[]
   readonly counts: RunCounts
   readonly measures: Measures
@@ -53,7 +60,7 @@ export interface RunRecord {
   readonly detailsBefore: ReadonlyMap<string, StoredDetail>
   /** Null: the service was killed in between, and its counters began at 0. */
   readonly metricsBefore: ServiceMetrics | null
-  readonly isCut: boolean
+  readonly ending: RunEnding
   readonly isSealed: boolean
   /** What could not be done to the service. */
   readonly troubles: readonly string[]
@@ -76,22 +83,38 @@ export function judgeRun(record: RunRecord): Promise<RunOutcome> {
 
 class RunJudge {
   private readonly record: RunRecord
+  private readonly isCut: boolean
+  /** Why the service could not be asked; null while it answers. After the first time it is not asked again. */
+  private silence: string | null = null
 
   constructor(record: RunRecord) {
     this.record = record
+    this.isCut = record.ending.kind !== "whole"
+  }
+
+  /** Null where the service does not answer: a run is written up with what is known. */
+  private async ask<T>(question: () => Promise<T>): Promise<T | null> {
+    if (this.silence !== null) return null
+    try {
+      return await question()
+    } catch (error) {
+      if (!(error instanceof ServiceViewError)) throw error
+      this.silence = error.message
+      return null
+    }
   }
 
   async judge(): Promise<RunOutcome> {
-    const { view, scenario, played, measures, wallMs, scenarioMs, isSealed, isCut } = this.record
-    const after = await view.devices(played.map(({ id }) => id))
+    const { view, scenario, played, measures, wallMs, scenarioMs, isSealed, ending } = this.record
+    const after = await this.ask(() => view.devices(played.map(({ id }) => id)))
     const details = await this.lookAtDetails(played)
-    const circumstances = { isCut, isSealed }
+    const circumstances = { isCut: this.isCut, isSealed }
     const accounts = played.map((device) =>
       accountOf(
         {
           played: device,
           before: this.record.before.get(device.id) ?? null,
-          after: after.get(device.id) ?? null,
+          after: after === null ? undefined : (after.get(device.id) ?? null),
           detail: details.get(device.id) ?? null,
           detailBefore: this.record.detailsBefore.get(device.id) ?? null,
           allowance: allowanceOf(device.findings),
@@ -100,12 +123,9 @@ class RunJudge {
       ),
     )
     const counts = sumUp(accounts)
-    const metrics = await view.metrics()
-    const counters = counterFaults(this.record.metricsBefore, metrics, {
-      receipts: counts.receipts,
-      stored: counts.stored,
-    })
+    const metrics = await this.ask(() => view.metrics())
     const proofs = await this.prove(accounts, isSealed)
+    const block = await this.ask(() => view.lastBlock())
     for (const { group, stored, sealed } of accounts) {
       measures.add("stored", stored ?? 0, `group:${group}`)
       measures.add("sealed", sealed ?? 0, `group:${group}`)
@@ -124,7 +144,7 @@ class RunJudge {
     measures.set("simulator_cpu", generator.cpuShare)
     measures.set("simulator_memory_mb", generator.memoryBytesMax / 1e6)
     return {
-      isCut,
+      ending,
       accounts,
       counts,
       measures,
@@ -134,14 +154,17 @@ class RunJudge {
           "every statement is accounted for: made, acknowledged, stored, sealed as the ground truth demands",
           accounts.flatMap(({ id, faults }) => faults.map((fault) => `${id}: ${fault}`)),
         ),
-        makeTruth("the service's counters add up, and count what devices were told", counters),
+        this.truthOfCounters(metrics, counts),
         proofs,
         ...(await this.truthsOfAudit()),
         ...this.truthsOfFaults(findings),
+        ...(this.silence === null
+          ? []
+          : [makeTruth("the service answers at the end of the run", [this.silence])]),
       ],
       faults: tallyFaults(findings),
       samples: this.record.samples,
-      block: await view.lastBlock(),
+      block,
       generator,
       wallMs,
       scenarioMs,
@@ -149,9 +172,16 @@ class RunJudge {
     }
   }
 
+  private truthOfCounters(metrics: ServiceMetrics | null, { receipts, stored }: RunCounts): Truth {
+    const name = "the service's counters add up, and count what devices were told"
+    if (metrics === null) return makeTruth(name, [], "the service does not answer")
+    return makeTruth(name, counterFaults(this.record.metricsBefore, metrics, { receipts, stored }))
+  }
+
   /** Where the scenario asks for it: it reads everything that is stored. */
   private async truthsOfAudit(): Promise<Truth[]> {
-    const { scenario, audit, tamper, isCut, isSealed, played } = this.record
+    const { scenario, audit, tamper, isSealed, played } = this.record
+    const { isCut } = this
     const truths: Truth[] = []
     const whole = "the audit of everything stored passes"
     if (scenario.isAudited)
@@ -181,7 +211,7 @@ class RunJudge {
       truths.push(
         makeTruth(
           "every kind of fault came to happen, and each was answered as it must be",
-          faultsAgainst(findings, this.record.isCut),
+          faultsAgainst(findings, this.isCut),
         ),
       )
     const { serviceFaults, sealsAtMs } = this.record.scenario
@@ -202,7 +232,8 @@ class RunJudge {
     for (const { id } of [...told, ...others].slice(0, detailsMax)) {
       // Without what was before, refusals of earlier runs would look like ones of this.
       if (this.record.known.has(id) && !this.record.detailsBefore.has(id)) continue
-      details.set(id, await this.record.view.detail(id))
+      const detail = await this.ask(() => this.record.view.detail(id))
+      if (detail !== null) details.set(id, detail)
     }
     return details
   }
@@ -210,6 +241,7 @@ class RunJudge {
   private async prove(accounts: readonly DeviceAccount[], isSealed: boolean): Promise<Truth> {
     const name = "evidence of sealed statements verifies offline"
     const { prove } = this.record
+    if (this.silence !== null) return makeTruth(name, [], "the service does not answer")
     if (prove === undefined) return makeTruth(name, [], "no evidence can be had here")
     if (!isSealed) return makeTruth(name, [], "nothing was sealed at the end")
     const against: string[] = []

@@ -17,8 +17,9 @@ export interface RunReport {
   readonly version: string
   /** SHA-256 over every device's last entry: the same for two runs of one seed on empty chains. */
   readonly fingerprint: string
-  /** `passed`, or why not; `cut`: its user ended it before. */
-  readonly verdict: "passed" | "failed" | "cut"
+  /** `passed`, or why not; `stopped`: by its user; `stalled`: nothing went on; `not-run`: it could not begin. */
+  readonly verdict: "passed" | "failed" | "stopped" | "stalled" | "not-run"
+  readonly ending: RunEnding
   readonly wallMs: number
   /** Of the scenario, by the devices' clocks. */
   readonly scenarioMs: number
@@ -35,6 +36,16 @@ export interface RunReport {
   readonly generator: GeneratorCost
   readonly devices: readonly DeviceAccount[]
 }
+
+/** How a run came to its end. */
+export type RunEnding =
+  | { readonly kind: "whole" }
+  /** By its user. */
+  | { readonly kind: "stopped" }
+  /** No statement was answered for the stall limit. */
+  | { readonly kind: "stalled"; readonly why: string }
+  /** It could not begin. */
+  | { readonly kind: "not-run"; readonly why: string }
 
 export interface RunCounts {
   readonly demanded: number

@@ -53,6 +53,11 @@ export class Gate {
     return link
   }
 
+  /** Whether nobody has a network now. */
+  get isClosed(): boolean {
+    return this.isShut
+  }
+
   /** Everybody loses the connection. */
   cut(): void {
     for (const link of this.links) link.cut()

@@ -8,7 +8,7 @@ import { Measures } from "./measure.ts"
 import { type PlayContext, type PlayedDevice, Player } from "./player.ts"
 import type { Recording } from "./recording/recording.ts"
 import { type ProcessCost, type RunOutcome, detailsMax, judgeRun } from "./run-judge.ts"
-import type { Sample } from "./run-report.ts"
+import type { RunEnding, Sample } from "./run-report.ts"
 import { Sampler } from "./sampler.ts"
 import { type Network, openNetwork } from "./network-proxy.ts"
 import { makeRandom } from "./random.ts"
@@ -16,6 +16,7 @@ import { type Scenario, type ScenarioGroup, type TamperKind, networkOf, troubleT
 import { type ScenarioClock, VirtualClock, sleep } from "./scenario-clock.ts"
 import { Gate } from "./scenario-gate.ts"
 import { type ScenarioMember, enlistScenario } from "./scenario-member.ts"
+import { StallWatch, stallMsDefault } from "./stall.ts"
 import type { ServiceMetrics, ServiceView, StoredDetail, StoredDevice } from "./service-view.ts"
 import { type PlannedServiceFault, type ServiceHost, planServiceFaults } from "./service-fault.ts"
 
@@ -54,8 +55,15 @@ export interface ScenarioRunOptions {
   /** Of a virtual run: what has to be done before a moment. */
   readonly onTime?: (atMs: number) => Promise<void>
   readonly rules?: Partial<DeviceRules>
-  /** Its user wants it to end. */
+  /** Its user wants it to end: verdicts are waited for a little. */
   readonly signal?: AbortSignal
+  /** Its user wants it to end now. */
+  readonly hurry?: AbortSignal
+  /**
+   * The run ends when statements wait, none is answered for so long (wall time) and no device is connected; five times as
+   * long where some are. Time for which the scenario itself takes the service or the network away is not counted.
+   */
+  readonly stallMs?: number
   readonly onSample?: (sample: Sample, progress: RunProgress) => void
   /** For a person: what happens now. */
   readonly say?: (line: string) => void
@@ -100,13 +108,17 @@ class ScenarioRun {
   private memoryBytesMax = 0
   private isKilled = false
   private strikes = 0
-  private isCut = false
+  private howEnded: RunEnding = { kind: "whole" }
+  private readonly stall: StallWatch
+  /** Faults of the service that are under way. */
+  private striking = 0
   private readonly troubles: string[] = []
 
   constructor(options: ScenarioRunOptions) {
     this.options = options
     this.members = enlistScenario(options.scenario, options.recordings)
     this.sampler = new Sampler(options.clock, this.measures)
+    this.stall = new StallWatch(options.stallMs ?? stallMsDefault)
     for (const { signal } of [this.ending, this.ended]) setMaxListeners(0, signal)
   }
 
@@ -139,7 +151,7 @@ class ScenarioRun {
       before: this.before,
       detailsBefore: this.detailsBefore,
       metricsBefore: this.isKilled ? null : this.metricsBefore,
-      isCut: this.isCut,
+      ending: this.howEnded,
       isSealed,
       troubles: this.troubles,
       strikes: this.strikes,
@@ -167,19 +179,23 @@ class ScenarioRun {
     const players = this.members.map(
       (member) => new Player(member, this.contextOf(gates.get(member.group.name)!, network)),
     )
-    const cut = (): void => {
-      this.isCut = true
-      this.ending.abort()
+    const stop = (): void => {
+      this.endAs({ kind: "stopped" })
       void sleep(graceMs).then(() => this.ended.abort())
     }
-    signal?.addEventListener("abort", cut, { once: true })
-    if (signal?.aborted === true) cut()
+    const hurry = (): void => this.ended.abort()
+    signal?.addEventListener("abort", stop, { once: true })
+    this.options.hurry?.addEventListener("abort", hurry, { once: true })
+    if (signal?.aborted === true) stop()
     const troubles = [
       ...scenario.groups.map((group) => this.trouble(group, gates.get(group.name)!)),
       ...scenario.sealsAtMs.map((atMs) => this.sealAt(atMs)),
       this.strikeAll(),
     ]
-    const sampling = setInterval(() => this.look(players), 100)
+    const sampling = setInterval(() => {
+      this.look(players)
+      this.watchStall(players, [...gates.values()])
+    }, 100)
     const all = Promise.all(players.map((player) => player.play())).finally(() => this.ending.abort())
     try {
       await (clock instanceof VirtualClock
@@ -188,10 +204,33 @@ class ScenarioRun {
       await Promise.all(troubles)
     } finally {
       clearInterval(sampling)
-      signal?.removeEventListener("abort", cut)
+      signal?.removeEventListener("abort", stop)
+      this.options.hurry?.removeEventListener("abort", hurry)
       await network?.close()
     }
     return players.map((player) => player.report())
+  }
+
+  /** The first reason is the one that counts. */
+  private endAs(ending: RunEnding): void {
+    if (this.howEnded.kind === "whole") this.howEnded = ending
+    this.ending.abort()
+  }
+
+  private watchStall(players: readonly Player[], gates: readonly Gate[]): void {
+    if (this.options.clock instanceof VirtualClock || this.ending.signal.aborted) return
+    const { measures, sampler } = this
+    const why = this.stall.look({
+      nowMs: performance.now(),
+      answered: measures.count("acknowledged") + measures.count("refused") + measures.count("readings"),
+      waiting: players.reduce((sum, { waitingCount }) => sum + waitingCount, 0),
+      connected: sampler.connected,
+      isPlanned: this.striking > 0 || gates.some(({ isClosed }) => isClosed),
+    })
+    if (why === null) return
+    this.options.say?.(`the run is ended: ${why}`)
+    this.endAs({ kind: "stalled", why })
+    this.ended.abort()
   }
 
   /** What stands between the devices and the service; null: nothing. */
@@ -283,11 +322,16 @@ class ScenarioRun {
     const isService = fault.kind === "kill-service"
     this.options.say?.(isService ? "the service is killed" : "the database is stopped")
     this.strikes += 1
+    this.striking += 1
     // Counters of a process begin at 0.
     this.isKilled ||= isService
-    await (isService ? host.killService() : host.stopDatabase())
-    await sleep(fault.downMs)
-    await (isService ? host.startService() : host.startDatabase())
+    try {
+      await (isService ? host.killService() : host.stopDatabase())
+      await sleep(fault.downMs)
+      await (isService ? host.startService() : host.startDatabase())
+    } finally {
+      this.striking -= 1
+    }
     this.options.say?.(isService ? "the service is back" : "the database is back")
   }
 
@@ -321,7 +365,7 @@ class ScenarioRun {
   /** @returns whether everything that is stored must be in a block now */
   private async sealAll(): Promise<boolean> {
     const { seal } = this.options
-    if (seal === null || this.isCut) return false
+    if (seal === null || this.howEnded.kind !== "whole") return false
     try {
       await seal()
       return true

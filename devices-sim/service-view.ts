@@ -92,7 +92,7 @@ export function openHttpView(options: HttpViewOptions): ServiceView {
     if (response.status === 401 || response.status === 403)
       throw new ServiceViewError(`${api} asks for a key: give one with --key`)
     if (!response.ok) throw new ServiceViewError(`${api}${path}: HTTP ${response.status}`)
-    return (await response.json()) as T
+    return (await whole(`${api}${path}`, response.json())) as T
   }
 
   async function listDevices(ids: ReadonlySet<string>): Promise<Map<string, StoredDevice>> {
@@ -131,7 +131,7 @@ export function openHttpView(options: HttpViewOptions): ServiceView {
       for (const url of options.metrics) {
         const response = await ask(`${url}/metrics`)
         if (!response.ok) throw new ServiceViewError(`${url}/metrics: HTTP ${response.status}`)
-        for (const [name, value] of parseMetrics(await response.text()))
+        for (const [name, value] of parseMetrics(await whole(`${url}/metrics`, response.text())))
           sum.set(name, (sum.get(name) ?? 0) + value)
       }
       return sum
@@ -140,6 +140,17 @@ export function openHttpView(options: HttpViewOptions): ServiceView {
       const page = await json<{ items: SealedBlock[] }>("/v1/blocks?order=desc&limit=1")
       return page?.items[0] ?? null
     },
+  }
+}
+
+/** A service that dies in the middle of an answer has not answered. */
+async function whole<T>(url: string, read: Promise<T>): Promise<T> {
+  try {
+    return await read
+  } catch (error) {
+    throw new ServiceViewError(`${url}: the answer broke off: ${(error as Error).message}`, {
+      cause: error,
+    })
   }
 }
 

@@ -1,9 +1,9 @@
 /** Scenarios against the real service: what passes, and what must never. */
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { enrolKnown, makeOperator } from "../../cli/simulate-enrol.ts"
 import { proveByEvidence } from "../../cli/simulate-proof.ts"
 import type { RunOutcome } from "../../devices-sim/run-judge.ts"
-import { writeUp } from "../../devices-sim/report-run.ts"
+import { writeUp, writeUpNotRun } from "../../devices-sim/report-run.ts"
 import { formatRunHtml } from "../../devices-sim/report-html.ts"
 import { formatRunJunit } from "../../devices-sim/report-junit.ts"
 import { formatRunText } from "../../devices-sim/report-text.ts"
@@ -11,7 +11,14 @@ import type { Scenario } from "../../devices-sim/scenario.ts"
 import { makeWallClock } from "../../devices-sim/scenario-clock.ts"
 import { parseScenario } from "../../devices-sim/scenario-file.ts"
 import { type ScenarioRunOptions, runScenario } from "../../devices-sim/scenario-run.ts"
-import { type ServiceView, type StoredPlace, openHttpView } from "../../devices-sim/service-view.ts"
+import {
+  type ServiceView,
+  ServiceViewError,
+  type StoredPlace,
+  openHttpView,
+} from "../../devices-sim/service-view.ts"
+import { StallWatch } from "../../devices-sim/stall.ts"
+import { Proxy } from "./fleet-proxy.ts"
 import { type ServiceStand, openServiceStand } from "../ingest/service-stand.ts"
 
 let stand: ServiceStand
@@ -185,5 +192,70 @@ test("a run that its user ends is written up, and owes only what was acknowledge
   )
   expect(against(outcome)).toEqual([])
   expect(outcome.counts.acknowledged).toBeGreaterThan(5)
-  expect(writeUp(scenario, outcome, facts).verdict).toBe("cut")
+  expect(writeUp(scenario, outcome, facts).verdict).toBe("stopped")
+})
+
+test("field A1: a run whose service goes away ends at the stall limit, with a report of what is known", async () => {
+  const proxy = await Proxy.open(stand.service.mqtt)
+  onTestFinished(() => proxy.kill().catch(() => undefined))
+  let isGone = false
+  const { outcome, scenario } = await play(
+    "groups: [{ devices: 2, statements: 100000, readings: 2 }]",
+    39,
+    {
+      service: { url: `mqtt://127.0.0.1:${proxy.port}` },
+      stallMs: 1_500,
+      onSample: (_, { measures }) => {
+        if (isGone || measures.count("acknowledged") < 20) return
+        isGone = true
+        void proxy.kill()
+      },
+    },
+    (view) => ({
+      ...view,
+      devices: () => Promise.reject(new ServiceViewError("http://127.0.0.1:1: connect ECONNREFUSED")),
+    }),
+  )
+  const report = writeUp(scenario, outcome, facts)
+  expect(report).toMatchObject({
+    verdict: "stalled",
+    counts: { stored: null, sealed: null },
+    ending: {
+      why: expect.stringMatching(/^no statement was answered for 2 s, \d+ wait and no device is connected$/),
+    },
+  })
+  expect(report.counts.acknowledged).toBeGreaterThanOrEqual(20)
+  expect(report.counts.unanswered).toBeGreaterThan(0)
+  expect(report.counts.made).toBe(outcome.accounts.reduce((sum, { made }) => sum + made, 0))
+  expect(against(outcome)).toEqual(["http://127.0.0.1:1: connect ECONNREFUSED"])
+  expect(formatRunJunit(report)).toContain('<failure message="no statement was answered for')
+  expect(formatRunText(report)).toContain("STALLED: no statement was answered for")
+  expect(formatRunHtml(report)).toContain('<p class="verdict stalled">Stalled</p>')
+})
+
+test("field A1: a run that could not begin has a report too", () => {
+  const report = writeUpNotRun(scenarioOf("groups: [{ devices: 1, statements: 1 }]", 1), "no <broker>", facts)
+  expect(formatRunJunit(report)).toContain('<failure message="no &lt;broker&gt;"')
+  expect(formatRunHtml(report)).toContain("It did not run to its end: no &lt;broker&gt;.")
+  expect(formatRunText(report)).toContain("could not run: no <broker>")
+})
+
+test("field A1: what a scenario takes away itself, and what is answered slowly, is no stall", () => {
+  const watch = new StallWatch(1_000)
+  const signs = { answered: 1, waiting: 3, connected: 0, isPlanned: false }
+  const looks = [
+    { nowMs: 0, ...signs },
+    { nowMs: 900, ...signs },
+    { nowMs: 1_800, ...signs, answered: 2 },
+    { nowMs: 2_700, ...signs, answered: 2, isPlanned: true },
+    { nowMs: 9_000, ...signs, answered: 2, isPlanned: true },
+    { nowMs: 9_900, ...signs, answered: 2 },
+    { nowMs: 9_999, ...signs, answered: 2, waiting: 0 },
+    { nowMs: 14_000, ...signs, answered: 2, connected: 1 },
+    { nowMs: 15_000, ...signs, answered: 2, connected: 1 },
+  ]
+  expect(looks.map((look) => watch.look(look)?.split(",")[0] ?? null)).toEqual([
+    ...Array.from({ length: 8 }, () => null),
+    "no statement was answered for 5 s",
+  ])
 })
