@@ -113,7 +113,14 @@ function enrol(record: DeviceRecord | null, registry: Registry, place: RegistryP
   const { device, proofOfNew, caDigest } = registry
   // Both are there: findMemberFault.
   const [key, firstSeq] = [registry.key!, registry.firstSeq!]
-  if (record !== null) return refused(`device ${device} is enrolled already`)
+  if (record !== null)
+    return refused(
+      record.status === "revoked"
+        ? `device ${device} was revoked for good: enrol what replaces it under another id`
+        : findOpenKey(record) === null
+          ? `device ${device} is enrolled, and a revocation ended its keys: rotate it to the next one`
+          : `device ${device} is enrolled already`,
+    )
   if (!devicePattern.test(device)) return refused(`a device id must match ${devicePattern.source}`)
   if (firstSeq !== 1) return refused("an enrolment begins at seq 1")
   if (caDigest !== undefined && place.isTrustedAuthority?.(caDigest) !== true)

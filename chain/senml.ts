@@ -8,6 +8,7 @@ import {
   FormatFault,
   readInside,
 } from "./cbor.ts"
+import { showText } from "./shown-text.ts"
 import { PointReader } from "./senml-point.ts"
 import { type Series, type Waveform, countReadings, timesOf } from "./series.ts"
 import { decodeWaveform, encodeWaveform } from "./waveform.ts"
@@ -327,9 +328,16 @@ function skipUnknown(reader: CborReader, key: CborKey, isUnknownRead: boolean): 
  * A pack of these series. Decoding gives them back in this order, but for series without a unit, which come first (a
  * base unit, once set, cannot be unset).
  *
- * @throws RangeError on what no pack can hold: no series or over 256, over 10,000 records, a time that is not absolute
+ * @throws RangeError on what no pack can hold: no series or over 256, over 10,000 records, a time that is not absolute, a
+ *   series that has not as many values as times
  */
 export function encodePack(series: readonly Series[]): Uint8Array {
+  for (const one of series) {
+    if (one.kind !== "waveform" && one.times.length !== one.values.length)
+      throw new RangeError(
+        `series ${showText(one.name)} has ${one.times.length} times and ${one.values.length} values: each value has a time`,
+      )
+  }
   const unitless = series.filter(({ unit }) => unit === null)
   const ordered = [...unitless, ...series.filter(({ unit }) => unit !== null)]
   const records = ordered.reduce((sum, one) => sum + (one.kind === "waveform" ? 1 : one.values.length), 0)

@@ -2,14 +2,15 @@ import { type Command, InvalidArgumentError } from "commander"
 import { formatHex } from "../chain/bytes.ts"
 import { thumbprintOf } from "../chain/key.ts"
 import { devicePattern } from "../chain/statement.ts"
-import { enrolDevices } from "../ingest/registry.ts"
+import { compareEnrolments } from "../ingest/enrolment.ts"
+import { type Enrolment, enrolDevices } from "../ingest/registry.ts"
 import { withLog } from "./data-folder.ts"
 import { enrolFrom } from "./device-bulk.ts"
 import { nameAlgorithm } from "./device-key.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { readProof, readPublicKey } from "./key-file.ts"
 import { addCommand, dataOption } from "./option.ts"
-import { print } from "./output.ts"
+import { print, say } from "./output.ts"
 
 interface EnrolOptions {
   readonly data: string
@@ -60,16 +61,21 @@ async function enrol(id: string | undefined, options: EnrolOptions): Promise<voi
   const publicKey = await readPublicKey(key)
   const proofBytes = proof === undefined ? undefined : await readProof(proof)
   await withLog(data, async ({ pool, keys }) => {
-    const [result] = await enrolDevices(pool, keys, [
-      {
-        device: id,
-        key: publicKey,
-        ...(proofBytes === undefined ? {} : { proof: proofBytes }),
-        ...(attribute === undefined ? {} : { attributes: attribute }),
-      },
-    ])
-    if (result?.kind !== "enrolled") throw new CommandFault(`${id} was not enrolled: ${result?.rule}`)
-    print(`enrolled  ${id}`)
+    const enrolment: Enrolment = {
+      device: id,
+      key: publicKey,
+      ...(proofBytes === undefined ? {} : { proof: proofBytes }),
+      ...(attribute === undefined ? {} : { attributes: attribute }),
+    }
+    const [compared] = await compareEnrolments(pool, [enrolment])
+    if (compared?.kind === "differs") throw new CommandFault(`${id} was not enrolled: ${compared.rule}`)
+    if (compared?.kind === "new") {
+      const [result] = await enrolDevices(pool, keys, [enrolment])
+      if (result?.kind !== "enrolled") throw new CommandFault(`${id} was not enrolled: ${result?.rule}`)
+      if (compared.others.length > 0)
+        say(`the key is also that of device ${compared.others.join(", ")}: each can sign for the other`)
+    }
+    print(compared?.kind === "known" ? `known     ${id} was enrolled like that already` : `enrolled  ${id}`)
     print(`key       ${nameAlgorithm(publicKey)}, thumbprint ${formatHex(thumbprintOf(publicKey))}`)
     print(`log       ${keys.origin}`)
     print(`publish   to v1/${id}/statements, and subscribe to v1/${id}/receipts`)

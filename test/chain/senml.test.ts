@@ -115,6 +115,17 @@ test.each<[string, Series[]]>([
   expect(() => encodePack(series)).toThrow(RangeError)
 })
 
+test.each([
+  [[{ ...one, values: [60, 61] }], /^series "n" has 1 times and 2 values: each value has a time$/],
+  [[one, { ...one, name: "spo2", times: [] }], /^series "spo2" has 0 times and 1 values/],
+  [[{ ...one, times: [spokenAt, spokenAt + 1] }], /^series "n" has 2 times and 1 values/],
+])(
+  "field D12: a series with more values than times, or fewer, is named with both lengths",
+  (series, message) => {
+    expect(() => encodePack(series as readonly Series[])).toThrow(message)
+  },
+)
+
 test("256 series and 10,000 readings make one", () => {
   const many = Array.from({ length: 256 }, (_, index) => ({ ...one, name: `n${index}` }))
   expect(decodePack(encodePack(many))).toHaveLength(256)

@@ -103,11 +103,52 @@ test("each bad line is named with its number and its rule, the good ones go in, 
     "line 7: b7: the proof of possession does not verify",
     'line 8: there is no member "colour"',
     "line 9: b9: keyFile nowhere.pem cannot be read: ENOENT",
-    "line 10: b1: device b1 is enrolled already",
+    "line 10: b1 stands in line 1 already, with another key",
     expect.stringMatching(/^line 11: b11: /),
   ])
   expect(stderr).toContain("10 of 12 lines were not taken")
   expect((await show("b12"))["device"]).toBe("b12")
+})
+
+test("field D7: the mended file is given again: what is so already is counted, and only what differs is an error", async () => {
+  const lines = ["id,key,proof,make", `f1,${hexOf("f1")},${proofOf("f1")},Example`, `f2,${hexOf("f2")},,`]
+  const first = await enrol(await write("fleet.csv", [...lines, "f3,00,,"].join("\n")))
+  expect(first).toMatchObject({ code: 1, stdout: `enrolled  2 devices on ${origin}\n` })
+  expect(first.stderr).toContain("give the whole file again")
+  const mended = [...lines, `f3,${hexOf("f3")},,`]
+  expect(await enrol(await write("fleet.csv", mended.join("\n")))).toMatchObject({
+    code: 0,
+    stdout: `enrolled  1 devices on ${origin}\nknown     2 were enrolled like that already\n`,
+  })
+  expect(await enrol(join(dirname(data), "fleet.csv"))).toMatchObject({
+    code: 0,
+    stdout: `enrolled  0 devices on ${origin}\nknown     3 were enrolled like that already\n`,
+  })
+  // Each line differs from what is enrolled, and is named with what differs.
+  await run(["device", "revoke", "f3", "--data", data])
+  const differing = [
+    "id,key,proof,make",
+    `f1,${hexOf("other")},,`,
+    `f1,${hexOf("f1")},,Other`,
+    `f2,${hexOf("f2")},${proofOf("f2")},`,
+    `f2,${hexOf("f2")},,Example`,
+    `f3,${hexOf("f3")},,`,
+    `f4,${hexOf("f1")},,`,
+    `f5,${hexOf("f5")},,`,
+    `f6,${hexOf("f5")},,`,
+  ]
+  const { code, stdout, stderr } = await enrol(await write("differing.csv", differing.join("\n")))
+  expect({ code, stdout }).toEqual({ code: 1, stdout: `enrolled  3 devices on ${origin}\n` })
+  expect(stderr.split("\n").filter((said) => /^line \d+: /.test(said))).toEqual([
+    // Taken, and named: it is most likely a slip.
+    "line 7: f4: its key is also that of device f1: each can sign for the other",
+    "line 9: f6: its key is also that of device f5: each can sign for the other",
+    "line 2: device f1 is enrolled already, with another key: tidemark device rotate f1 --key FILE gives it its next one",
+    'line 3: device f1 is enrolled already, with make "Example" and not with "Other": what an enrolment says stays',
+    "line 4: device f2 is enrolled already, without a proof of possession, and none can be added: a rotation can have one",
+    'line 5: device f2 is enrolled already, without make and not with "Example": what an enrolment says stays',
+    "line 6: device f3 was revoked for good: enrol what replaces it under another id",
+  ])
 })
 
 test.each([

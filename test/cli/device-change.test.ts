@@ -118,12 +118,26 @@ test("suspend, resume and revoke are said once each, and what does not fit is re
   await done("revoke", "s", "--last-good", "0")
   expect(await show("s")).toMatchObject({ status: "active", key: null, revokedBeyond: 0 })
   expect(await done("list")).toMatch(/^s +active +none stands +beyond 0 /m)
+  // Field D12: enrolled, and without a key.
+  const enrolled = await device("enroll", "s", "--key", await makeKey("s-other"))
+  expect(enrolled.stderr).toContain(
+    "a revocation ended its keys: give it the next one with tidemark device rotate s",
+  )
   // What was revoked at 0 never stood; a new key may begin there.
   await done("rotate", "s", "--key", await makeKey("s-next"))
   expect(await show("s")).toMatchObject({ key: { firstSeq: 1 } })
   await done("revoke", "s")
   expect(await show("s")).toMatchObject({ status: "revoked" })
   expect((await device("rotate", "s", "--key", await makeKey("s-third"))).stderr).toContain("was revoked")
+  const again = await device("enroll", "s", "--key", await makeKey("s-fourth"))
+  expect(again).toMatchObject({ code: 1 })
+  // Field D12.
+  expect(again.stderr).toContain("device s was revoked for good: enrol what replaces it under another id")
+  expect(await device("token", "create", "s")).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringContaining("was revoked for good") as unknown,
+  })
   expect((await device("suspend", "nobody")).stderr).toContain("is not enrolled")
 })
 
