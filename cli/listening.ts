@@ -33,6 +33,7 @@ export interface HttpOptions {
   readonly httpHost?: string
   readonly trustedProxy: readonly string[]
   readonly cors: readonly string[]
+  readonly publicUrl?: string
 }
 
 export function addListeningOptions(command: Command): Command {
@@ -101,6 +102,16 @@ export function addHttpOptions(command: Command, shown: string, portDefault: num
       addOrigin,
       [],
     )
+    .option(
+      "--public-url <url>",
+      "where others reach HTTP, such as https://data.example.org: links in answers begin with it",
+      parseUrl,
+    )
+}
+
+function parseUrl(text: string): string {
+  addCaller({ publicUrl: text }, text, [])
+  return text
 }
 
 function addProxy(text: string, before: readonly string[]): readonly string[] {
@@ -124,8 +135,9 @@ function addCaller(options: CallersOptions, text: string, before: readonly strin
 export function callersOf({
   trustedProxy,
   cors,
-}: Pick<HttpOptions, "trustedProxy" | "cors">): CallersOptions {
-  return { proxies: trustedProxy, origins: cors }
+  publicUrl,
+}: Pick<HttpOptions, "trustedProxy" | "cors" | "publicUrl">): CallersOptions {
+  return { proxies: trustedProxy, origins: cors, ...(publicUrl === undefined ? {} : { publicUrl }) }
 }
 
 /** What the options say of listeners and logins. Throws a UsageFault where they may not be like that. */

@@ -54,7 +54,7 @@ export function addSeal(program: Command): void {
 async function runSeal(options: SealCommandOptions, command: Command): Promise<void> {
   const { schedule } = options
   if (schedule === undefined) {
-    for (const name of ["http", "httpHost", "trustedProxy", "cors"] as const) {
+    for (const name of ["http", "httpHost", "trustedProxy", "cors", "publicUrl"] as const) {
       const isNamed = (command.getOptionValueSource(name) ?? "default") !== "default"
       if (isNamed) throw new UsageFault("HTTP is for a process that stays: it needs --schedule")
     }

@@ -1,7 +1,7 @@
 /** Observations as they go out: a searchset Bundle of a page, or a resource a line. */
 import { asOfExtension, makeObservation, observationId } from "./fhir.ts"
 import { formatMs } from "./instant.ts"
-import { type LogContext, type ReadingPlace, type SingleReading, placeOf } from "./single-reading.ts"
+import type { LogContext, SingleReading } from "./single-reading.ts"
 
 const chunkSize = 64 * 1024
 
@@ -26,24 +26,36 @@ export interface BundleOptions {
   readonly pageSize: number
   readonly selfUrl: string
   readonly resourceUrl: (id: string) => string
-  readonly nextUrl: (place: ReadingPlace) => string
+  /** Of the page after this reading. */
+  readonly nextUrl: (last: SingleReading) => string
+  /** How many the search has; null: not asked for. */
+  readonly total: number | null
+}
+
+/** A Bundle that only says how many there are. */
+export async function* formatCount(log: LogContext, selfUrl: string, total: number): AsyncGenerator<string> {
+  yield `${JSON.stringify({ ...headOf(log), total, link: [{ relation: "self", url: selfUrl }] })}\n`
+}
+
+function headOf(log: LogContext) {
+  const asOf = asOfExtension(log)
+  const meta =
+    asOf === null ? {} : { meta: { extension: [asOf], lastUpdated: formatMs(log.asOf!.sealedToMs) } }
+  return { resourceType: "Bundle", ...meta, type: "searchset" }
 }
 
 export async function* formatBundle(
   readings: AsyncIterable<SingleReading>,
   log: LogContext,
-  { count, pageSize, selfUrl, resourceUrl, nextUrl }: BundleOptions,
+  { count, pageSize, selfUrl, resourceUrl, nextUrl, total }: BundleOptions,
 ): AsyncGenerator<string> {
-  const asOf = asOfExtension(log)
-  const meta =
-    asOf === null ? {} : { meta: { extension: [asOf], lastUpdated: formatMs(log.asOf!.sealedToMs) } }
-  let text = JSON.stringify({ resourceType: "Bundle", ...meta, type: "searchset" }).slice(0, -1)
+  let text = JSON.stringify({ ...headOf(log), ...(total === null ? {} : { total }) }).slice(0, -1)
   let taken = 0
   let last: SingleReading | null = null
   let next: string | null = null
   for await (const reading of readings) {
     if (taken === pageSize) {
-      next = nextUrl(placeOf(last!))
+      next = nextUrl(last!)
       break
     }
     const resource = makeObservation(reading, log)

@@ -2,12 +2,19 @@
 import type { FastifyReply } from "fastify"
 import type { Problem } from "./problem.ts"
 
+/** Whether an address is one of FHIR's, where every refusal is an OperationOutcome (FHIR R4 http §2.21.0.4). */
+export function isFhirAddress(url: string): boolean {
+  return /^\/fhir(?:[/?]|$)/.test(url)
+}
+
 /** FHIR's issue types for the kinds of problems that there are. */
 function issueCodeOf(status: number): string {
   if (status === 401) return "login"
   if (status === 403) return "forbidden"
   if (status === 404) return "not-found"
-  if (status === 406) return "not-supported"
+  if (status === 405 || status === 406 || status === 415) return "not-supported"
+  if (status === 413) return "too-long"
+  if (status === 429) return "throttled"
   if (status === 503) return "transient"
   return status >= 500 ? "exception" : "value"
 }

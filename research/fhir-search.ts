@@ -1,8 +1,18 @@
 /** FHIR R4 search parameters of Observation: what they mean here, and what cannot be asked. */
 import { devicePattern } from "../chain/statement.ts"
-import { deviceSystem, metricSystem, systems, wearerSystem } from "./fhir.ts"
-import { metrics } from "./metric.ts"
+import { codesOf, deviceSystem, metricSystem, parseResourceId, systems, wearerSystem } from "./fhir.ts"
+import {
+  type DateBounds,
+  isWithin,
+  joinBounds,
+  momentBounds,
+  noBounds,
+  parseDateBounds,
+} from "./fhir-date.ts"
+import { findMetric, metrics } from "./metric.ts"
 import { invalidParameter } from "./problem.ts"
+import type { SingleReading } from "./single-reading.ts"
+import type { StoredSeries } from "./stored-series.ts"
 
 export interface ObservationQuery {
   readonly device?: readonly string[]
@@ -12,7 +22,9 @@ export interface ObservationQuery {
   readonly patient?: readonly string[]
   readonly "patient:identifier"?: readonly string[]
   readonly code?: readonly string[]
+  readonly category?: readonly string[]
   readonly date?: readonly string[]
+  readonly _lastUpdated?: readonly string[]
 }
 
 export interface ObservationSearch {
@@ -20,8 +32,15 @@ export interface ObservationSearch {
   readonly devices: readonly string[] | null
   /** Null: all; empty: a code that nothing here has. */
   readonly metrics: readonly string[] | null
+  /** Of readings at a moment. */
   readonly fromSeconds: number | null
   readonly toSeconds: number | null
+  /** Of waveforms, which have a beginning and an end. */
+  readonly period: DateBounds
+  readonly arrivedFromMs: number | null
+  readonly arrivedToMs: number | null
+  /** Categories asked for, each a list of which one must be the metric's. */
+  readonly categories: readonly (readonly string[])[]
   /** Codes asked for, each `code` a list of which one must be the Observation's; LOINC tells mass from moles by code. */
   readonly codes: readonly (readonly string[])[]
 }
@@ -49,27 +68,73 @@ export function parseObservationSearch(query: ObservationQuery, origin: string):
     ofMetrics =
       ofMetrics === null ? [...new Set(named)] : ofMetrics.filter((metric) => named.includes(metric))
   }
-  let fromSeconds: number | null = null
-  let toSeconds: number | null = null
-  for (const value of query.date ?? []) {
-    const { from, to } = parseDateBound(value)
-    if (from !== null) fromSeconds = Math.max(fromSeconds ?? from, from)
-    if (to !== null) toSeconds = Math.min(toSeconds ?? to, to)
+  const categories = (query.category ?? []).map((value) => value.split(",").map(parseCategory))
+  for (const list of categories) {
+    const named = metricsOfCategories(list)
+    if (named === null) continue
+    const before: readonly string[] | null = ofMetrics
+    ofMetrics = before === null ? named : before.filter((metric) => named.includes(metric))
   }
+  const period = (query.date ?? [])
+    .map((value) => parseDateBounds("date", value))
+    .reduce(joinBounds, noBounds)
+  const moment = momentBounds(period)
+  const arrived = momentBounds(
+    (query._lastUpdated ?? [])
+      .map((value) => parseDateBounds("_lastUpdated", value))
+      .reduce(joinBounds, noBounds),
+  )
   return {
     devices: devices?.toSorted() ?? null,
     metrics: ofMetrics?.toSorted() ?? null,
-    fromSeconds,
-    toSeconds,
+    fromSeconds: moment.from,
+    toSeconds: moment.to,
+    period,
+    arrivedFromMs: arrived.from === null ? null : arrived.from * 1000,
+    arrivedToMs: arrived.to === null ? null : arrived.to * 1000,
+    categories,
     codes: (query.code ?? []).map((value) => value.split(",").map(codeOf)),
   }
+}
+
+/** Whether the readings of a series have the codes and the category that were asked for. */
+export function isOfSearch(
+  { codes, categories }: ObservationSearch,
+  series: Pick<StoredSeries, "metric" | "unit">,
+  origin: string,
+): boolean {
+  const category = findMetric(series.metric)?.category ?? null
+  return (
+    hasCodes(codes, codesOf(series, origin)) &&
+    categories.every((list) => category !== null && list.includes(category))
+  )
+}
+
+/** Whether a waveform lies where the dates say; of readings at a moment their times were compared already. */
+export function isInPeriod({ period }: ObservationSearch, { series }: SingleReading): boolean {
+  return series.waveform === null || isWithin(period, series.startsAt, series.endsAt)
+}
+
+function parseCategory(token: string): string {
+  const bar = token.indexOf("|")
+  const system = bar === -1 ? null : token.slice(0, bar)
+  const code = token.slice(bar + 1)
+  if (code === "") throw invalidParameter("category", "must be <system>|<code>, or a code")
+  // A code of another system is no category of ours, and nothing has it.
+  return system === null || system === systems.category ? code : token
+}
+
+/** The metrics of categories; null where they cannot be listed, as of ECG leads of any name. */
+function metricsOfCategories(categories: readonly string[]): readonly string[] | null {
+  if (categories.includes(findMetric("ecg-i")!.category)) return null
+  return metrics.filter(({ category }) => categories.includes(category)).map(({ metric }) => metric)
 }
 
 /** `k7`, `Device/k7`, or by identifier `system|k7` and `k7`. */
 function parseReference(parameter: string, text: string, type: string | null, system: string): string {
   const value =
     type !== null && text.startsWith(`${type}/`)
-      ? text.slice(type.length + 1)
+      ? (parseResourceId(text.slice(type.length + 1)) ?? "")
       : text.startsWith(`${system}|`)
         ? text.slice(system.length + 1)
         : text
@@ -83,7 +148,7 @@ function codeOf(token: string): string {
 }
 
 /** Whether one of each list of codes is the reading's. */
-export function hasCodes(codes: ObservationSearch["codes"], ofReading: readonly string[]): boolean {
+function hasCodes(codes: ObservationSearch["codes"], ofReading: readonly string[]): boolean {
   return codes.every((list) => list.some((code) => ofReading.includes(code)))
 }
 
@@ -100,57 +165,4 @@ function metricsOf(token: string, origin: string): string[] {
   )
   const named = system === null || system === metricSystem(origin) ? [code] : []
   return [...found.map(({ metric }) => metric), ...named]
-}
-
-const datePattern =
-  /^(?<prefix>eq|ge|gt|le|lt)?(?<year>\d{4})(?:-(?<month>\d\d)(?:-(?<day>\d\d)(?:T(?<time>\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)(?<zone>Z|[+ -]\d\d:\d\d))?)?)?$/
-
-const dateRule =
-  "must be a year, month, day or time with its offset, after eq, ge, gt, le or lt (ne, sa, eb and ap are not answered)"
-
-/** Unix seconds that a date with its prefix asks for, from in and to out. A date without a time is the whole of it, in UTC. */
-function parseDateBound(text: string): { readonly from: number | null; readonly to: number | null } {
-  const groups = datePattern.exec(text)?.groups
-  if (groups === undefined) throw invalidParameter("date", dateRule)
-  const { prefix = "eq", year, month, day, time, zone } = groups
-  const start = startOf(year!, month, day, time, zone)
-  const end = endOf(start, { month, day, time })
-  if (Number.isNaN(start)) throw invalidParameter("date", dateRule)
-  switch (prefix) {
-    case "ge":
-      return { from: start, to: null }
-    case "gt":
-      return { from: end, to: null }
-    case "le":
-      return { from: null, to: end }
-    case "lt":
-      return { from: null, to: start }
-    default:
-      return { from: start, to: end }
-  }
-}
-
-function startOf(year: string, month = "01", day = "01", time = "00:00", zone = "Z"): number {
-  const iso = `${year}-${month}-${day}T${time}${zone.replace(" ", "+")}`
-  const unixMs = Date.parse(iso)
-  // Date takes 31 February for 3 March.
-  const isReal = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day)
-  return isReal ? unixMs / 1000 : Number.NaN
-}
-
-interface Precision {
-  readonly month: string | undefined
-  readonly day: string | undefined
-  readonly time: string | undefined
-}
-
-/** Where the stretch that a date names ends: a time names its second, minute or fraction. */
-function endOf(start: number, { month, day, time }: Precision): number {
-  const date = new Date(start * 1000)
-  if (month === undefined) return Date.UTC(date.getUTCFullYear() + 1, 0) / 1000
-  if (day === undefined) return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1) / 1000
-  if (time === undefined) return start + 86_400
-  const decimals = time.split(".")[1]?.length
-  if (decimals !== undefined) return start + 10 ** -decimals
-  return start + (time.length > 5 ? 1 : 60)
 }

@@ -82,6 +82,16 @@ export function observationId({ series, index }: SingleReading): string {
   return `${formatHex(series.entry).slice(0, idEntryLength)}-${series.position}-${index}`
 }
 
+/** Ids of devices have no dot, and those of FHIR resources no underscore (R4 datatypes, id). */
+export function formatResourceId(device: string): string {
+  return device.replaceAll("_", ".")
+}
+
+/** The device of a resource's id; null where there can be none. */
+export function parseResourceId(id: string): string | null {
+  return id.includes("_") ? null : id.replaceAll(".", "_")
+}
+
 export function makeObservation(reading: SingleReading, log: LogContext): Observation {
   const { series, index } = reading
   const { origin } = log
@@ -117,18 +127,29 @@ export function makeObservation(reading: SingleReading, log: LogContext): Observ
           ],
         }),
     code: { coding: codingsOf(series.metric, entry, unit, origin), text: entry?.title ?? series.metric },
-    subject: { type: "Patient", identifier: { system: wearerSystem(origin), value: series.device } },
+    subject: {
+      reference: `Patient/${formatResourceId(series.device)}`,
+      type: "Patient",
+      identifier: { system: wearerSystem(origin), value: series.device },
+    },
     ...(series.waveform === null
       ? { effectiveDateTime: start }
       : { effectivePeriod: { start, end: formatSeconds(series.times.at(-1)!) } }),
     issued: arrived,
     ...value,
-    device: { type: "Device", identifier: { system: deviceSystem(origin), value: series.device } },
+    device: {
+      reference: `Device/${formatResourceId(series.device)}`,
+      type: "Device",
+      identifier: { system: deviceSystem(origin), value: series.device },
+    },
   }
 }
 
 /** The codes, of any system, that a series' Observations have. */
-export function codesOf({ metric, unit }: SingleReading["series"], origin: string): readonly string[] {
+export function codesOf(
+  { metric, unit }: Pick<SingleReading["series"], "metric" | "unit">,
+  origin: string,
+): readonly string[] {
   const entry = findMetric(metric)
   return codingsOf(metric, entry, toUcum(unit, entry?.ucumUnit ?? null), origin).map(({ code }) => code)
 }

@@ -2,12 +2,15 @@
 import type { IncomingMessage } from "node:http"
 import { BlockList, isIP } from "node:net"
 import { hostname } from "node:os"
+import { parsePublicUrl, publicUrlRule } from "./public-url.ts"
 
 export interface CallersOptions {
   /** Addresses and networks (`10.0.0.0/8`) of proxies whose X-Forwarded-For is believed. */
   readonly proxies?: readonly string[]
   /** Origins such as `https://notebook.example` whose pages may ask. */
   readonly origins?: readonly string[]
+  /** Where others reach this service, such as `https://data.example.org`: links in answers begin with it. */
+  readonly publicUrl?: string
 }
 
 export const proxyRule = "must be an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8"
@@ -28,13 +31,18 @@ export class Callers {
   private readonly proxies = new BlockList()
   readonly hasProxies: boolean
   private readonly origins: ReadonlySet<string>
+  /** Without a slash at the end; null: links follow the request. */
+  readonly publicUrl: string | null
 
-  /** Throws a RangeError where a proxy or an origin is none. */
-  constructor({ proxies = [], origins = [] }: CallersOptions = {}) {
+  /** Throws a RangeError where a proxy, an origin or the public URL is none. */
+  constructor({ proxies = [], origins = [], publicUrl }: CallersOptions = {}) {
     for (const proxy of proxies) addProxy(this.proxies, proxy)
     for (const origin of origins) if (!isOrigin(origin)) throw new RangeError(`${origin}: ${originRule}`)
     this.hasProxies = proxies.length > 0
     this.origins = new Set(origins)
+    this.publicUrl = publicUrl === undefined ? null : parsePublicUrl(publicUrl)
+    if (publicUrl !== undefined && this.publicUrl === null)
+      throw new RangeError(`${publicUrl}: ${publicUrlRule}`)
   }
 
   isProxy(address: string): boolean {

@@ -21,6 +21,8 @@ const kinds = {
   "not-sealed": [404, "the statement is not sealed yet"],
   "no-such-route": [404, "there is nothing at this path"],
   "read-only": [405, "this API only reads"],
+  "too-large": [413, "the request is too large"],
+  "type-refused": [415, "this form of a request is not read here"],
   "not-acceptable": [406, "this format is not made here"],
   "too-much-overlap": [422, "these readings cannot be put in order of time"],
   "request-refused": [400, "the request is not understood"],

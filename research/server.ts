@@ -1,8 +1,9 @@
 /** The HTTP server: how it judges parameters, answers problems and guards the browser. Routes come as plugins. */
 import fastifySwagger from "@fastify/swagger"
 import fastifySwaggerUi from "@fastify/swagger-ui"
-import Fastify, { type FastifyInstance } from "fastify"
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify"
 import { type HttpCounters, noCounters } from "./counters.ts"
+import { isFhirAddress, sendOutcome } from "./fhir-outcome.ts"
 import { Callers } from "./locality.ts"
 import { Problem, problemOfDatabase, problemOfValidation } from "./problem.ts"
 
@@ -35,6 +36,8 @@ export function makeServer({
     routerOptions: { maxParamLength: 200, querystringParser: parseQuery },
     // A parameter that nobody knows is refused rather than dropped, and a list of one is a list.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array", useDefaults: true } },
+    // An address that cannot be read.
+    frameworkErrors: (error, request, reply) => void refuse(request, reply, problemOf(error)),
     // What no route hears about: a broken request line or header.
     clientErrorHandler: (_error, socket) => {
       if (socket.writable)
@@ -47,16 +50,17 @@ export function makeServer({
     const problem = problemOf(error)
     counters.refused(problem.reason)
     if (problem.kind === "failed") onFault(error as Error, request.routeOptions.url ?? "no route")
-    return sendProblem(reply, problem)
+    return refuse(request, reply, problem)
   })
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      reply,
-      request.method === "GET" || request.method === "HEAD"
-        ? new Problem("no-such-route", { detail: "/openapi.json lists the paths that there are" })
-        : new Problem("read-only", { detail: "GET only" }),
-    ),
-  )
+  app.setNotFoundHandler((request, reply) => {
+    if (request.method === "GET" || request.method === "HEAD")
+      return refuse(
+        request,
+        reply,
+        new Problem("no-such-route", { detail: "/openapi.json lists the paths that there are" }),
+      )
+    return refuse(request, reply.header("allow", "GET"), new Problem("read-only", { detail: "GET only" }))
+  })
   app.addHook("onSend", async (_request, reply) => {
     if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store")
     reply.header("x-content-type-options", "nosniff").header("referrer-policy", "no-referrer")
@@ -65,7 +69,7 @@ export function makeServer({
 }
 
 /** Names may repeat; nothing is split, and no name reaches a prototype. */
-function parseQuery(text: string): Record<string, string | string[]> {
+export function parseQuery(text: string): Record<string, string | string[]> {
   const query = Object.create(null) as Record<string, string | string[]>
   for (const [name, value] of new URLSearchParams(text)) {
     const before = query[name]
@@ -89,9 +93,16 @@ export function problemOf(error: unknown): Problem {
   if (validation !== undefined) return problemOfValidation(validation, validationContext ?? "request")
   const ofDatabase = problemOfDatabase(error)
   if (ofDatabase !== null) return ofDatabase
+  if (statusCode === 413) return new Problem("too-large", { detail: (error as Error).message })
+  if (statusCode === 415) return new Problem("type-refused", { detail: (error as Error).message })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
     return new Problem("request-refused", { detail: (error as Error).message })
   return new Problem("failed", { detail: "this is a mistake of the service; its log says more" })
+}
+
+/** In the form of the interface that was asked. */
+function refuse(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  return isFhirAddress(request.url) ? sendOutcome(reply, problem) : sendProblem(reply, problem)
 }
 
 interface ProblemReply {
@@ -134,6 +145,8 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
         description:
           "Sealed time-series of devices that sign what they say. Every answer says up to which block and checkpoint it speaks.",
       },
+      // Else clients ask where they found the description.
+      ...(app.callers.publicUrl === null ? {} : { servers: [{ url: app.callers.publicUrl }] }),
       components: {
         securitySchemes: { key: { type: "http", scheme: "bearer", description: "tidemark key create" } },
       },

@@ -89,6 +89,12 @@ interface Columns {
   readonly samples: Buffer | null
 }
 
+const selectSeries = `select statement_id::text as id, position, device_id, metric, name, unit, kind, starts_at, ends_at,
+  (extract(epoch from received_at) * 1000)::float8 as arrived_ms, ahead,
+  array_send(times) as times, array_send(numbers) as numbers, array_send(texts) as texts,
+  array_send(blobs) as blobs, period_ms, factor, origin, array_send(samples) as samples
+from series`
+
 /** What a fetch should bring: more costs memory, less costs round trips. */
 const fetchBytes = 1_000_000
 const fetchRowsMax = 2_000
@@ -145,15 +151,7 @@ class SeriesCursor {
     if (transaction !== this.declaredIn) await this.declare(transaction)
     const rows = await this.snapshot.query<Columns>(`fetch ${count} from ${this.name}`)
     this.last = rows.at(-1) ?? this.last
-    const ids = [...new Set(rows.map(({ id }) => id))]
-    const found =
-      ids.length === 0
-        ? []
-        : await this.snapshot.query<{ id: string; entry: Buffer }>(
-            "select id::text, entry from entries where id = any($1::bigint[])",
-            [ids],
-          )
-    return { rows, entries: new Map(found.map(({ id, entry }) => [id, Uint8Array.from(entry)])) }
+    return { rows, entries: await readEntries(this.snapshot, rows) }
   }
 
   private async declare(transaction: Transaction): Promise<void> {
@@ -166,11 +164,7 @@ class SeriesCursor {
     const { where, values } = conditionsOf(this.filter, this.start, order, this.last)
     await snapshot.query(
       `declare ${this.name} no scroll cursor for
-     select statement_id::text as id, position, device_id, metric, name, unit, kind, starts_at, ends_at,
-            (extract(epoch from received_at) * 1000)::float8 as arrived_ms, ahead,
-            array_send(times) as times, array_send(numbers) as numbers, array_send(texts) as texts,
-            array_send(blobs) as blobs, period_ms, factor, origin, array_send(samples) as samples
-     from series ${where === "" ? "" : `where ${where}`} order by ${keysOf(order).join(", ")}`,
+     ${selectSeries} ${where === "" ? "" : `where ${where}`} order by ${keysOf(order).join(", ")}`,
       values,
     )
     this.declaredIn = transaction
@@ -184,6 +178,41 @@ function keysOf(order: SeriesOrder): readonly string[] {
     : ["statement_id", "position"]
 }
 
+/** Where a series stands in the log. */
+export interface SeriesPlace {
+  readonly statement: number
+  readonly position: number
+}
+
+/** The series at these places, in any order. */
+export async function readSeriesAt(
+  snapshot: Snapshot,
+  places: readonly SeriesPlace[],
+): Promise<readonly StoredSeries[]> {
+  const rows = await snapshot.query<Columns>(
+    `${selectSeries} where (statement_id, position) in (select * from unnest($1::bigint[], $2::smallint[]))`,
+    [places.map(({ statement }) => statement), places.map(({ position }) => position)],
+  )
+  const entries = await readEntries(snapshot, rows)
+  return rows.map((row) => seriesOf(row, entries.get(row.id)!, snapshot))
+}
+
+/** SHA-256 of each row's statement, by its id. */
+async function readEntries(
+  snapshot: Snapshot,
+  rows: readonly Columns[],
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const ids = [...new Set(rows.map(({ id }) => id))]
+  const found =
+    ids.length === 0
+      ? []
+      : await snapshot.query<{ id: string; entry: Buffer }>(
+          "select id::text, entry from entries where id = any($1::bigint[])",
+          [ids],
+        )
+  return new Map(found.map(({ id, entry }) => [id, Uint8Array.from(entry)]))
+}
+
 function rowsFor(rows: readonly Columns[]): number {
   let bytes = 0
   for (const row of rows) {
@@ -193,11 +222,12 @@ function rowsFor(rows: readonly Columns[]): number {
   return Math.max(1, Math.min(fetchRowsMax, Math.floor(fetchBytes / (bytes / rows.length))))
 }
 
-function conditionsOf(
+/** SQL on `series` that a filter means, and its values from $1 on. */
+export function conditionsOf(
   filter: SeriesFilter,
-  start: SeriesStart | null,
-  order: SeriesOrder,
-  last: Columns | null,
+  start: SeriesStart | null = null,
+  order: SeriesOrder = "time",
+  last: Columns | null = null,
 ): { readonly where: string; readonly values: readonly unknown[] } {
   const values: unknown[] = []
   const conditions: string[] = []

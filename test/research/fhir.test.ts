@@ -24,6 +24,8 @@ function readDefinitions(): void {
         "Bundle",
         "OperationOutcome",
         "CapabilityStatement",
+        "Device",
+        "Patient",
         "Resource",
         "DomainResource",
       ].includes(String(resource["type"])),
@@ -137,8 +139,12 @@ test("a heart rate is told with LOINC, MDC, UCUM, device, wearer and its place i
       ],
       text: "Heart rate",
     },
-    subject: { type: "Patient", identifier: { system: `${base}/wearer`, value: "k7" } },
-    device: { type: "Device", identifier: { system: `${base}/device`, value: "k7" } },
+    subject: {
+      reference: "Patient/k7",
+      type: "Patient",
+      identifier: { system: `${base}/wearer`, value: "k7" },
+    },
+    device: { reference: "Device/k7", type: "Device", identifier: { system: `${base}/device`, value: "k7" } },
     effectiveDateTime: "2026-01-31T12:00:00.000Z",
     valueQuantity: { value: 60, unit: "/min", system: "http://unitsofmeasure.org", code: "/min" },
   })
@@ -219,6 +225,24 @@ test.each([
   ["code=8867-4&date=gt2026-01-31", 0],
   ["code=8867-4&date=2026-01", 3],
   ["code=8867-4&date=2025", 0],
+  ["code=8867-4&date=sa2026-01-31T12:00:00Z", 2],
+  ["code=8867-4&date=eb2026-01-31T12:02:00Z", 2],
+  ["code=8867-4&date=sa2026-01-31", 0],
+  // The waveform: 12:00:00.000 to 12:00:00.008, three samples.
+  ["code=ecg&date=2026-01-31", 1],
+  ["code=ecg&date=2026-01-31T12:00:00.004Z", 0],
+  ["code=ecg&date=ge2026-01-31T12:00:00.004Z", 1],
+  ["code=ecg&date=sa2026-01-31T11:59:59Z", 1],
+  ["code=ecg&date=sa2026-01-31T12:00:00.002Z", 0],
+  ["code=ecg&date=eb2026-01-31T12:00:00.004Z", 0],
+  ["code=ecg&date=eb2026-01-31T12:00:01Z", 1],
+  ["category=laboratory", 2],
+  ["category=http://terminology.hl7.org/CodeSystem/observation-category%7Cvital-signs&device=k7", 9],
+  ["category=vital-signs&code=glucose", 0],
+  ["category=procedure&device=k7", 1],
+  ["category=http://example.org%7Claboratory", 0],
+  ["_lastUpdated=ge2026&_count=1000", 20],
+  ["_lastUpdated=lt2026", 0],
 ])("a search for %s finds %d", async (query, count) => {
   expect(await found(query.replace("ORIGIN", origin()))).toHaveLength(count)
 })
@@ -269,9 +293,14 @@ test.each([
   ["date=ap2026-01-31", "date"],
   ["date=2026-02-31", "date"],
   ["device=k%207", "device"],
-  ["_count=0", "_count"],
+  ["_count=-1", "_count"],
+  ["_total=guess", "_total"],
+  ["_summary=text", "_summary"],
+  ["category=%7C", "category"],
+  ["_lastUpdated=today", "_lastUpdated"],
   ["_format=xml", "_format"],
-  ["_sort=-date", "_sort"],
+  ["_sort=value", "_sort"],
+  ["_format=ndjson&_sort=date", "_format"],
   ["value-quantity=5", "value-quantity"],
   ["device=nobody", "device"],
   ["_cursor=abc", "cursor"],
@@ -297,4 +326,148 @@ test("what can be asked is told by a valid CapabilityStatement", async () => {
   const statement = await stand.get("/fhir/metadata")
   expect(statement).toMatchObject({ resourceType: "CapabilityStatement", fhirVersion: "4.0.1" })
   expect(faultsOf(statement)).toEqual([])
+})
+
+const post = async (body: string, headers: Record<string, string> = {}) =>
+  stand.app.inject({
+    method: "POST",
+    url: "/fhir/Observation/_search?device=k7",
+    headers: { host: "127.0.0.1", "content-type": "application/x-www-form-urlencoded", ...headers },
+    body,
+  })
+
+const timeOf = (one: Json): string =>
+  String(one["effectiveDateTime"] ?? (one["effectivePeriod"] as Json)["start"])
+
+test("field Q7: _sort=-date&_count=1 gives the latest reading, and pages by date are the whole in order", async () => {
+  const [latest] = await found("code=8867-4&device=k7&_sort=-date&_count=1")
+  expect(latest).toMatchObject({
+    effectiveDateTime: "2026-01-31T12:02:00.000Z",
+    valueQuantity: { value: 62 },
+  })
+  const whole = (await found("_count=1000")).map(({ id }) => id)
+  for (const [order, size] of [
+    ["date", 3],
+    ["-date", 3],
+    ["-date", 1],
+    ["date", 1000],
+  ] as const) {
+    const resources: Json[] = []
+    let url: string | undefined = `/fhir/Observation?_sort=${order}&_count=${size}`
+    while (url !== undefined) {
+      const page: Bundle = await stand.get<Bundle>(url)
+      expect(faultsOf(page)).toEqual([])
+      resources.push(...(page.entry ?? []).map(({ resource }) => resource))
+      const next = page.link.find(({ relation }) => relation === "next")?.url
+      url = next === undefined ? undefined : next.slice(new URL(next).origin.length)
+    }
+    const times = resources.map(timeOf)
+    expect(times).toEqual(order === "date" ? times.toSorted() : times.toSorted().toReversed())
+    expect(resources).toHaveLength(whole.length)
+    expect(new Set(resources.map(({ id }) => id))).toEqual(new Set(whole))
+  }
+})
+
+test.each(["_summary=count", "_count=0", "_summary=count&_total=none"])(
+  "field Q7: %s says how many there are, and gives none",
+  async (query) => {
+    const bundle = await search(`${query}&code=8867-4,9279-1`)
+    expect(bundle).toMatchObject({ type: "searchset", total: 4 })
+    expect(bundle).not.toHaveProperty("entry")
+    expect(faultsOf(bundle)).toEqual([])
+  },
+)
+
+test.each([
+  "device=k7",
+  "code=glucose",
+  "code=99504-3",
+  "category=vital-signs",
+  "date=2026-01-31T12:01:00Z",
+  "date=ge2026-01-31T12:00:00.004Z",
+  "date=eb2026-01-31T12:00:00.004Z",
+  "_lastUpdated=lt2026",
+  "code=http://snomed.info/sct%7C364075005",
+])("field Q7: the total of a search for %s is what its pages have", async (query) => {
+  const bundle = await search(`${query}&_total=accurate&_count=1000`)
+  expect(bundle["total"]).toBe((bundle.entry ?? []).length)
+  expect((await search(query))["total"]).toBeUndefined()
+})
+
+test("field Q7: a search by POST is the same search, with its parameters from address and form", async () => {
+  const response = await post("code=8867-4&_sort=-date&_count=2")
+  expect(response.statusCode).toBe(200)
+  const posted = response.json<Bundle>()
+  const got = await search("device=k7&code=8867-4&_sort=-date&_count=2")
+  expect(posted.entry!.map(({ resource }) => resource)).toEqual(got.entry!.map(({ resource }) => resource))
+  // Its next page is an address for GET.
+  const next = new URL(posted.link.find(({ relation }) => relation === "next")!.url)
+  expect((await stand.get<Bundle>(next.pathname + next.search)).entry).toHaveLength(1)
+  const { rows } = await stand.pool.query<{ parameters: Json }>(
+    "select parameters from accesses where route = '/fhir/Observation/_search' order by access_id limit 1",
+  )
+  expect(rows[0]!.parameters).toMatchObject({ code: ["8867-4"], device: ["k7"] })
+})
+
+test("field Q7: Device and Patient are there by the ids that Observations refer to", async () => {
+  await stand.enrol("k_9")
+  const [one] = await found("code=8867-4&device=k7")
+  for (const member of ["device", "subject"]) {
+    const { reference, type, identifier } = one![member] as Json
+    const resource = await stand.get(`/fhir/${String(reference)}`)
+    expect(resource).toMatchObject({ resourceType: type, id: "k7", identifier: [identifier] })
+    expect(faultsOf(resource)).toEqual([])
+  }
+  // A FHIR id has no underscore.
+  expect(await stand.get("/fhir/Device/k.9")).toMatchObject({
+    id: "k.9",
+    identifier: [{ value: "k_9" }],
+    status: "active",
+  })
+})
+
+test.each([
+  ["GET", "/fhir/Device/nobody", 404, "not-found"],
+  ["GET", "/fhir/Patient/k_9", 404, "not-found"],
+  ["GET", "/fhir/Medication/1", 404, "not-found"],
+  ["GET", "/fhir", 404, "not-found"],
+  ["GET", "/fhir/Observation/%ZZ", 400, "value"],
+  ["PUT", "/fhir/Observation/1", 405, "not-supported"],
+  ["POST", "/fhir/Observation", 405, "not-supported"],
+  ["DELETE", "/fhir/Device/k7", 405, "not-supported"],
+] as const)("field Q7: %s %s is answered %d with an OperationOutcome", async (method, url, status, code) => {
+  const response = await stand.app.inject({ method, url, headers: { host: "127.0.0.1" } })
+  expect(response.statusCode).toBe(status)
+  expect(response.headers["content-type"]).toContain("application/fhir+json")
+  const outcome = response.json<Json>()
+  expect(faultsOf(outcome)).toEqual([])
+  expect(outcome).toMatchObject({ resourceType: "OperationOutcome", issue: [{ severity: "error", code }] })
+})
+
+test.each([
+  ["what is not made here by Accept", 406, { accept: "application/fhir+xml" }],
+  ["a body that is no form", 415, { "content-type": "application/fhir+json" }],
+])("field Q7: %s is answered %d with an OperationOutcome", async (_, status, headers) => {
+  const response = await post("", headers)
+  expect(response.statusCode).toBe(status)
+  expect(response.json()).toMatchObject({
+    resourceType: "OperationOutcome",
+    issue: [{ code: "not-supported" }],
+  })
+})
+
+test("field Q7: a form that is too large, and an address outside FHIR, keep their own kinds of refusal", async () => {
+  const large = await post(`code=${"x".repeat(70_000)}`)
+  expect([large.statusCode, large.json<Json>()["resourceType"]]).toEqual([413, "OperationOutcome"])
+  const other = await stand.app.inject({ url: "/nothing", headers: { host: "127.0.0.1" } })
+  expect(other.headers["content-type"]).toContain("application/problem+json")
+})
+
+test("field Q6: links of a Bundle begin with the address that was asked", async () => {
+  const path = "/fhir/Observation?_count=1&device=k7"
+  const own = (await stand.app.inject({ url: path, headers: { host: "127.0.0.1:8080" } })).json<Bundle>()
+  expect(own.link.map(({ url }) => new URL(url).origin)).toEqual([
+    "http://127.0.0.1:8080",
+    "http://127.0.0.1:8080",
+  ])
 })
