@@ -2,6 +2,9 @@ import { Client } from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
+import { makeGrid } from "../../research/bucket-grid.ts"
+import { metrics } from "../../research/metric.ts"
+import { Zone } from "../../research/zone.ts"
 import { makeWaveform } from "./waveform.ts"
 import { type Stand, type TestDevice, openStand, send } from "../ingest/stand.ts"
 
@@ -42,6 +45,25 @@ beforeAll(async () => {
     times: [noon],
     values: ["slept"],
   })
+  const wearer = await stand.enrol("wearer")
+  await stand.enrol("quiet")
+  const october = Date.parse("2025-10-24T22:00Z") / 1000
+  const hours = Array.from({ length: 60 }, (_, hour) => hour)
+  await send(
+    stand.intake.open("wearer"),
+    wearer.next({
+      payload: encodePack([
+        {
+          kind: "number",
+          name: "heart-rate",
+          unit: "beat/min",
+          times: hours.map((hour) => october + hour * 3_600),
+          values: hours,
+        },
+        { kind: "number", name: "mood", unit: null, times: [october], values: [4] },
+      ]),
+    }),
+  )
   // A clock two days ahead: outside of the views.
   const ahead = Math.floor(Date.now() / 1000) + 172_800
   await say(rate(ahead, [99]))
@@ -67,7 +89,7 @@ const asPerson = async (sql: string, values: unknown[] = []) => (await person.qu
 
 test("a researcher's login reads the readings, with entry, lateness, block and whether they are sealed", async () => {
   const rows = await asPerson(
-    "select time, value, unit, block, sealed, entry, lateness_seconds > 86400 as late from readings where metric = 'heart-rate' order by time",
+    "select time, value, unit, block, sealed, entry, lateness_seconds > 86400 as late from readings where device = 'k7' and metric = 'heart-rate' order by time",
   )
   expect(rows.map(({ value, block, sealed }) => [value, block, sealed])).toEqual([
     [60, 0, true],
@@ -125,6 +147,127 @@ test("buckets count, and a stretch without readings has none", async () => {
   ])
 })
 
+/** Message and hint of the error that this is, or null where it is none. */
+async function explanationOf(sql: string): Promise<string | null> {
+  return person.query(sql).then(
+    () => null,
+    (error: { message: string; hint?: string }) => `${error.message}; ${error.hint ?? ""}`,
+  )
+}
+
+const january = "'2026-01-01Z', '2026-02-01Z'"
+
+test.each([
+  [
+    `readings_in('k7', 'hart-rate', ${january})`,
+    /^metric hart-rate is not .* no device has sent it; did you mean heart-rate\?$/,
+  ],
+  [`readings_in('k7', 'nite', ${january})`, /did you mean note\?$/],
+  [`readings_in('k7', 'qwertyuiop', ${january})`, /\/v1\/metrics lists the catalogue$/],
+  [`readings_buckets('k7', 'glucos', ${january}, '1 hour')`, /did you mean glucose\?$/],
+  [`readings_buckets('k7', 'glucos', ${january}, '1 hour', 'UTC')`, /did you mean glucose\?$/],
+  [
+    `readings_in('k8', 'heart-rate', ${january})`,
+    /^device k8 is not enrolled; select device from research_devices/,
+  ],
+  [`readings_in(null, 'heart-rate', ${january})`, /must be given/],
+])("field Q1: %s is an error that names it and what there is", async (call, words) => {
+  expect(await explanationOf(`select * from ${call}`)).toMatch(words)
+})
+
+test("field Q1: a metric that the catalogue or another device has, and that this one has not, is empty", async () => {
+  for (const metric of ["'glucose'", "'ecg-mlii'", "'mood'", "null"])
+    for (const call of [
+      `readings_in('quiet', ${metric}, ${january})`,
+      `readings_buckets('quiet', ${metric}, ${january}, '1 day')`,
+      `readings_buckets('quiet', ${metric}, ${january}, '1 day', 'Asia/Tokyo')`,
+    ])
+      expect(await asPerson(`select * from ${call}`)).toEqual([])
+})
+
+test("field Q1: SQL knows the catalogue that the API knows", async () => {
+  const [row] = await asPerson("select catalogue_metrics() as names")
+  expect(row.names).toEqual(metrics.map(({ metric }) => metric))
+})
+
+test.each([
+  [
+    "readings_in('k7', null, to_timestamp(1780272000000), to_timestamp(1780358400000))",
+    /in the years 58\d+ to 58\d+; to_timestamp takes seconds/,
+  ],
+  [
+    "readings_buckets('k7', null, '2026-01-01Z', to_timestamp(1780358400000), '1 day')",
+    /to_timestamp takes seconds/,
+  ],
+  ["readings_in('k7', null, '2026-02-01Z', '2026-01-01Z')", /to_time must not be before from_time/],
+  [
+    `readings_buckets('k7', null, ${january}, '1 month', 'UTC')`,
+    /months and years have no one length; give days/,
+  ],
+  [`readings_buckets('k7', null, ${january}, '0 seconds', 'UTC')`, /must be whole seconds/],
+  [
+    `readings_buckets('k7', null, ${january}, '1 day', 'Berlin')`,
+    /there is no time zone Berlin; give one such as Europe\/Berlin/,
+  ],
+  // Postgres would take it for a zone five hours to the west.
+  [`readings_buckets('k7', null, ${january}, '1 day', 'Berlin5')`, /there is no time zone Berlin5/],
+])("field Q2: %s is an error that says what it looks like", async (call, words) => {
+  expect(await explanationOf(`select * from ${call}`)).toMatch(words)
+})
+
+test("field Q2: all times, from -infinity to infinity, may be asked for", async () => {
+  const rows = await asPerson("select value from readings_in('k7', 'heart-rate', '-infinity', 'infinity')")
+  expect(rows).toHaveLength(7)
+})
+
+test.each([
+  ["Europe/Berlin", "2026-03-29T01:00Z"],
+  ["Europe/Berlin", "2025-10-26T01:00Z"],
+  ["America/New_York", "2025-11-02T06:00Z"],
+  ["Australia/Lord_Howe", "2025-04-05T15:00Z"],
+  ["America/Havana", "2025-11-02T05:00Z"],
+  ["America/Havana", "2025-03-09T05:00Z"],
+  ["America/Santiago", "2025-04-06T03:00Z"],
+  ["America/St_Johns", "2006-10-29T02:31Z"],
+  ["Pacific/Apia", "2011-12-30T10:00Z"],
+  ["Asia/Kathmandu", "2025-10-26T01:00Z"],
+])("field Q3: buckets of %s around %s are those of the API, in SQL", async (zone, instant) => {
+  const around = Date.parse(instant) / 1000
+  for (const [width, interval] of [
+    [900, "15 minutes"],
+    [3_600, "1 hour"],
+    [21_600, "6 hours"],
+    [86_400, "1 day"],
+    [604_800, "1 week"],
+  ] as const) {
+    const grid = makeGrid(width, Zone.find(zone))
+    const times = Array.from({ length: 97 }, (_, step) => around + (step - 48) * 1_800 + 7)
+    const { rows } = await stand.pool.query<{ starts_at: number; ends_at: number }>(
+      "select starts_at, ends_at from unnest($1::float8[]) with ordinality as t (time, place) cross join lateral zone_bucket($2, time, $3) order by place",
+      [times, zone, width],
+    )
+    expect({ interval, found: rows.map(({ starts_at, ends_at }) => [starts_at, ends_at]) }).toEqual({
+      interval,
+      found: times.map((time) => {
+        const { startsAt, endsAt } = grid.stretchOf(time)
+        return [startsAt, endsAt]
+      }),
+    })
+  }
+})
+
+test("field Q3: a day of the wearer in SQL has its hours, and says where it was cut", async () => {
+  const rows = await asPerson(
+    `select to_char(local, 'YYYY-MM-DD HH24:MI') as day, count, mean, first, last, seconds / 3600 as hours, partial
+     from readings_buckets('wearer', 'heart-rate', '2025-10-24T22:00Z', '2025-10-27T00:00Z', '1 day', 'Europe/Berlin') order by time`,
+  )
+  expect(rows.map((row) => ({ ...row, count: Number(row.count) }))).toEqual([
+    { day: "2025-10-25 00:00", count: 24, mean: 11.5, first: 0, last: 23, hours: 24, partial: false },
+    { day: "2025-10-26 00:00", count: 25, mean: 36, first: 24, last: 48, hours: 25, partial: false },
+    { day: "2025-10-27 00:00", count: 1, mean: 49, first: 49, last: 49, hours: 24, partial: true },
+  ])
+})
+
 test("a waveform is given as it was sent, and as readings", async () => {
   expect(await asPerson("select metric, period_ms, factor, samples from waveforms")).toEqual([
     { metric: "ecg", period_ms: 4, factor: 0.005, samples: [0, 100, -100] },
@@ -134,8 +277,10 @@ test("a waveform is given as it was sent, and as readings", async () => {
 })
 
 test("devices, blocks and refusals are there for researchers too", async () => {
-  expect(await asPerson("select device, status, statements from research_devices")).toEqual([
+  expect(await asPerson("select device, status, statements from research_devices order by device")).toEqual([
     { device: "k7", status: "active", statements: 3 },
+    { device: "quiet", status: "active", statements: 0 },
+    { device: "wearer", status: "active", statements: 1 },
   ])
   expect(await asPerson("select height, statements, readings from research_blocks")).toEqual([
     { height: 0, statements: 1, readings: 8 },
