@@ -278,10 +278,12 @@ function formatPart(
   const { format, liveWithinSeconds, by } = question
   if (format === "csv") return readingLines(runs, liveWithinSeconds)
   if (format === "ndjson") {
-    const { separator } = ndjsonShape
+    // The manifest says how many rows there are: a last line that is none would be a row for most readers.
+    const shape = ndjsonShape(false)
+    const { separator } = shape
     const order = by === "block" ? "arrival" : "time"
     const pieces = runPieces(runs, { limit: Infinity, count: () => {}, separator, order, liveWithinSeconds })
-    return ndjsonShape.frame(pieces, describeAsOf(snapshot.asOf), () => "")
+    return shape.frame(pieces, describeAsOf(snapshot.asOf), () => "")
   }
   const facts = new Map([
     ["tidemark.origin", origin],

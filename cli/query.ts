@@ -47,6 +47,7 @@ interface QueryOptions {
   readonly order: "time" | "arrival"
   readonly limit: number
   readonly liveWithin: number
+  readonly endLine: boolean
   readonly format?: (typeof formats)[number]
 }
 
@@ -93,6 +94,7 @@ export function addQuery(program: Command): void {
     .addOption(
       new Option("--format <format>", "(default: table on a terminal, csv elsewhere)").choices(formats),
     )
+    .option("--end-line", "ndjson ends with a line that says complete, rows and the block", false)
     .addOption(dataOption())
     .action(async (options: QueryOptions) => {
       ignoreBrokenPipe()
@@ -208,7 +210,7 @@ function formatRows(
           liveWithinSeconds: liveWithin,
         })
   if (format === "json" || format === "ndjson") {
-    const shape: Shape = format === "json" ? jsonShape : ndjsonShape
+    const shape: Shape = format === "json" ? jsonShape : ndjsonShape(options.endLine)
     const { separator } = shape
     const pieces: AsyncIterable<Piece> =
       buckets === null

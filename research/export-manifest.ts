@@ -126,7 +126,7 @@ export function describeColumns() {
     columns: readingColumns.map((name) => ({ name, type: types[name][0], description: types[name][1] })),
     notes: [
       "A row per reading. Nothing is rewritten: gaps are gaps, times may repeat and go back within a device.",
-      "csv is RFC 4180 with empty cells for null; ndjson has a reading a line, and a last line that says complete.",
+      "csv is RFC 4180 with empty cells for null; ndjson has a reading a line and nothing else: how many there must be is in the manifest.",
       "What came over 300 s ahead of the service's clock is left out: its time is no evidence.",
       "tidemark evidence and tidemark verify prove a device's readings of a range of blocks without asking anybody.",
     ],

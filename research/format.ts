@@ -23,6 +23,29 @@ export const formatSchema = {
     .join(", ")}`,
 } as const
 
+export const endLineSchema = {
+  type: "boolean",
+  default: false,
+  description:
+    "true: ndjson ends with a line {complete, rows, next, asOf}, for clients that do not see HTTP trailers",
+} as const
+
+/** What a stream of lines says after its last one, in HTTP trailers. */
+export interface LineEnd {
+  rows: number
+  /** Cursor of the page that follows; null: that was all. */
+  next: string | null
+}
+
+/** A stream that was cut has neither these nor the last chunk, which every HTTP client takes for an error. */
+export function lineTrailers(end: LineEnd): Readonly<Record<string, () => string>> {
+  return {
+    "tidemark-rows": () => String(end.rows),
+    "tidemark-complete": () => String(end.next === null),
+    "tidemark-next": () => end.next ?? "",
+  }
+}
+
 /** What a bulk format needs of a key. */
 export function isBulk(format: Format): boolean {
   return format !== "json"

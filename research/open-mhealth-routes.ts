@@ -3,6 +3,7 @@ import type { FastifyPluginAsync } from "fastify"
 import { describeAsOf } from "./as-of.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import { makeDataPoint, mappedMetrics, metricsOfSchema, unfitness } from "./open-mhealth.ts"
+import { type LineEnd, endLineSchema, lineTrailers } from "./format.ts"
 import type { ResearchOptions } from "./options.ts"
 import { invalidParameter } from "./problem.ts"
 import { type SelectionQuery, filterOf, selectionOf, selectionProperties } from "./reading-question.ts"
@@ -14,6 +15,7 @@ import { readSeries } from "./stored-series.ts"
 interface DataPointQuery extends SelectionQuery {
   readonly schema?: string
   readonly format: "json" | "ndjson"
+  readonly endLine: boolean
   readonly limit: number
   readonly cursor?: string
 }
@@ -44,6 +46,7 @@ export const openMHealthRoutes: FastifyPluginAsync<ResearchOptions> = async (app
               description: "omh:heart-rate:2.0, omh:heart-rate or heart-rate",
             },
             format: { type: "string", enum: ["json", "ndjson"], default: "json" },
+            endLine: endLineSchema,
             limit: limitSchema(1_000, 10_000),
             cursor: cursorSchema,
           },
@@ -58,7 +61,7 @@ export const openMHealthRoutes: FastifyPluginAsync<ResearchOptions> = async (app
       },
     },
     async (request, reply) => {
-      const { schema, format, limit, cursor: cursorText } = request.query
+      const { schema, format, endLine, limit, cursor: cursorText } = request.query
       const isBulk = format === "ndjson"
       if (isBulk) desk.checkExport(request)
       const selection = {
@@ -69,11 +72,15 @@ export const openMHealthRoutes: FastifyPluginAsync<ResearchOptions> = async (app
       const cursor = cursorText === undefined ? null : parseCursor(cursorText, question, isReadingPlace)
       const after = cursor?.place ?? null
       const scope = desk.scopeOf(request)
+      const end = { rows: 0, next: null, leftOut: 0 }
       return desk.stream(
         request,
         reply,
         {
           type: isBulk ? "application/x-ndjson" : "application/json",
+          ...(isBulk
+            ? { trailers: { ...lineTrailers(end), "tidemark-left-out": () => String(end.leftOut) } }
+            : {}),
           ...(cursor?.height == null ? {} : { height: cursor.height }),
         },
         async (snapshot) => {
@@ -91,7 +98,7 @@ export const openMHealthRoutes: FastifyPluginAsync<ResearchOptions> = async (app
           const readings = readingsOf(readSeries(snapshot, filter, "time", start), selection, after)
           const count = (): void => void (request.access.rows += 1)
           return isBulk
-            ? formatLines(snapshot, readings, count)
+            ? formatLines(snapshot, readings, { count, end, hasEnd: endLine })
             : formatPage(snapshot, readings, { question, limit, count })
         },
       )
@@ -155,27 +162,31 @@ async function* formatPage(
   yield `${text}\n],${JSON.stringify(end).slice(1)}\n`
 }
 
-/** The last line says that it is the last: a cut answer must not pass for a whole one. */
+/** A data point a line. With `hasEnd` a last line says that it is the last. */
 async function* formatLines(
   snapshot: Snapshot,
   readings: AsyncIterable<SingleReading>,
-  count: () => void,
+  {
+    count,
+    end,
+    hasEnd,
+  }: { readonly count: () => void; readonly end: LineEnd & { leftOut: number }; readonly hasEnd: boolean },
 ): AsyncGenerator<string> {
   let text = ""
-  let rows = 0
-  let leftOut = 0
   for await (const reading of readings) {
     const point = makeDataPoint(reading)
     if (point === null) {
-      leftOut += 1
+      end.leftOut += 1
       continue
     }
-    rows += 1
+    end.rows += 1
     count()
     text += `${JSON.stringify(point)}\n`
     if (text.length < chunkSize) continue
     yield text
     text = ""
   }
-  yield `${text}${JSON.stringify({ complete: true, rows, leftOut, asOf: describeAsOf(snapshot.asOf) })}\n`
+  const { rows, leftOut } = end
+  const last = { complete: true, rows, leftOut, asOf: describeAsOf(snapshot.asOf) }
+  yield hasEnd ? `${text}${JSON.stringify(last)}\n` : text
 }

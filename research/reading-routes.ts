@@ -11,7 +11,16 @@ import {
   timezoneSchema,
 } from "./bucket.ts"
 import { type Cursor, formatCursor, parseCursor } from "./cursor.ts"
-import { type Format, formatOf, formatSchema, isBulk, mediaTypes } from "./format.ts"
+import {
+  type Format,
+  type LineEnd,
+  endLineSchema,
+  formatOf,
+  formatSchema,
+  isBulk,
+  lineTrailers,
+  mediaTypes,
+} from "./format.ts"
 import type { ResearchOptions } from "./options.ts"
 import { arrowBytes, parquetBytes } from "./parquet.ts"
 import { type Place, isPlaceOf } from "./place.ts"
@@ -67,6 +76,7 @@ interface ReadingsQuery extends SelectionQuery {
   readonly bucket?: string
   readonly timezone?: string
   readonly format?: Format
+  readonly endLine: boolean
   readonly limit?: number
   readonly cursor?: string
 }
@@ -81,7 +91,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
       schema: {
         summary: "Readings, raw or in buckets",
         description:
-          "json comes in pages of `limit` rows. ndjson, csv, parquet and arrow give everything in one stream; `limit` and `cursor` are for ndjson too. ndjson ends with a line that says complete; csv with the HTTP trailer Tidemark-Rows; parquet and arrow with their own ends.",
+          "json comes in pages of `limit` rows. ndjson, csv, parquet and arrow give everything in one stream; `limit` and `cursor` are for ndjson too. ndjson has a row a line and ends with the HTTP trailers Tidemark-Rows, Tidemark-Complete and Tidemark-Next, or with `endLine` a line that says the same; csv with Tidemark-Rows; parquet and arrow with their own ends.",
         tags: ["readings"],
         querystring: {
           type: "object",
@@ -103,6 +113,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
               description: "seconds that divide live from backfill",
             },
             format: formatSchema,
+            endLine: endLineSchema,
             limit: {
               type: "integer",
               minimum: 1,
@@ -132,7 +143,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
       },
     },
     async (request, reply) => {
-      const { order, liveWithin, bucket, timezone, limit, cursor: cursorText } = request.query
+      const { order, liveWithin, bucket, timezone, limit, cursor: cursorText, endLine } = request.query
       const format = formatOf(request.query.format, request.headers.accept)
       if (isBulk(format)) desk.checkExport(request)
       const selection = selectionOf(request.query)
@@ -158,7 +169,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
         window: selection,
         liveWithinSeconds: liveWithin,
       })
-      let rows = 0
+      const end: LineEnd = { rows: 0, next: null }
       return desk.stream(
         request,
         reply,
@@ -168,7 +179,8 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           ...(isBulk(format)
             ? { headers: { "content-disposition": `attachment; filename="${nameOf(bucket, format)}"` } }
             : {}),
-          ...(format === "csv" ? { trailers: { "tidemark-rows": () => String(rows) } } : {}),
+          ...(format === "csv" ? { trailers: { "tidemark-rows": () => String(end.rows) } } : {}),
+          ...(format === "ndjson" ? { trailers: lineTrailers(end) } : {}),
         },
         async (snapshot) => {
           const devices = selection.devices ?? []
@@ -176,7 +188,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           await desk.metrics.check(snapshot, { ...selection, scope: desk.scopeOf(request) })
           const runs = readRuns(snapshot, selection, { scope: desk.scopeOf(request), order, cursor })
           const count = (more: number): void => {
-            rows += more
+            end.rows += more
             request.access.rows += more
           }
           const asOf = describeAsOf(snapshot.asOf)
@@ -188,7 +200,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           const createdBy = `tidemark ${version}`
           const cut = { limit: limit ?? (format === "json" ? limitDefault : Infinity), count }
           if (format === "json" || format === "ndjson") {
-            const shape = format === "json" ? jsonShape : ndjsonShape
+            const shape = format === "json" ? jsonShape : ndjsonShape(endLine)
             const pieces =
               bucketSeconds === null
                 ? runPieces(runs, {
@@ -201,8 +213,11 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
                     ...cut,
                     separator: shape.separator,
                   })
-            return shape.frame(pieces, asOf, (place) =>
-              formatCursor(question, { height: snapshot.asOf?.height ?? null, place }),
+            return shape.frame(
+              pieces,
+              asOf,
+              (place) =>
+                (end.next = formatCursor(question, { height: snapshot.asOf?.height ?? null, place })),
             )
           }
           const counted = countRuns(runs, bucketSeconds === null ? count : () => {})

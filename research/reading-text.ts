@@ -98,25 +98,30 @@ export const jsonShape: Shape = {
   },
 }
 
-/** A line per row, and a last one that says that it is the last. */
-export const ndjsonShape: Shape = {
-  separator: "\n",
-  async *frame(pieces, asOf, cursorOf) {
-    let text = ""
-    let rows = 0
-    let next: string | null = null
-    for await (const piece of pieces) {
-      text += piece.text
-      rows += piece.rows
-      if (piece.cutAt !== null) next = cursorOf(piece.cutAt)
-      if (text.length >= chunkSize) {
-        yield text
-        text = ""
+/**
+ * A line per row and nothing else, so that every reader of NDJSON gets rows. With `hasEnd` a last line says that it is the
+ * last; without it, that is for others to say: HTTP by its trailers, an export by its manifest.
+ */
+export function ndjsonShape(hasEnd: boolean): Shape {
+  return {
+    separator: "\n",
+    async *frame(pieces, asOf, cursorOf) {
+      let text = ""
+      let rows = 0
+      let next: string | null = null
+      for await (const piece of pieces) {
+        text += piece.text
+        rows += piece.rows
+        if (piece.cutAt !== null) next = cursorOf(piece.cutAt)
+        if (text.length >= chunkSize) {
+          yield text
+          text = ""
+        }
       }
-    }
-    const end = JSON.stringify({ complete: next === null, rows, next, asOf })
-    yield `${text}${rows === 0 ? "" : "\n"}${end}\n`
-  },
+      const end = hasEnd ? `${JSON.stringify({ complete: next === null, rows, next, asOf })}\n` : ""
+      yield `${text}${rows === 0 ? "" : "\n"}${end}`
+    },
+  }
 }
 
 export async function* readingLines(

@@ -2,6 +2,7 @@
 import type { FastifyPluginAsync } from "fastify"
 import { describeAsOf } from "./as-of.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
+import { type LineEnd, endLineSchema, lineTrailers } from "./format.ts"
 import type { ResearchOptions } from "./options.ts"
 import { invalidParameter } from "./problem.ts"
 import { type SelectionQuery, filterOf, selectionOf, selectionProperties } from "./reading-question.ts"
@@ -15,6 +16,7 @@ import { isPlaceOf } from "./place.ts"
 interface WaveformsQuery extends SelectionQuery {
   readonly points?: number
   readonly format: "json" | "ndjson" | "fhir"
+  readonly endLine: boolean
   readonly limit?: number
   readonly cursor?: string
 }
@@ -28,7 +30,7 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
       schema: {
         summary: "Waveforms, as the segments that were signed",
         description:
-          "A segment that overlaps from..to comes whole. json and fhir in pages; ndjson everything in one stream, with a last line that says complete.",
+          "A segment that overlaps from..to comes whole. json and fhir in pages; ndjson everything in one stream, a segment a line; the HTTP trailers Tidemark-Rows, Tidemark-Complete and Tidemark-Next say how it ended, or with `endLine` a last line.",
         tags: ["readings"],
         querystring: {
           type: "object",
@@ -43,6 +45,7 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
                 "pixels of a plot of from..to, which must be given: of each pixel only the lowest and the highest sample",
             },
             format: { type: "string", enum: ["json", "ndjson", "fhir"], default: "json" },
+            endLine: endLineSchema,
             limit: {
               type: "integer",
               minimum: 1,
@@ -56,7 +59,7 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
       },
     },
     async (request, reply) => {
-      const { points, format, cursor: cursorText } = request.query
+      const { points, format, endLine, cursor: cursorText } = request.query
       const limit = request.query.limit ?? (format === "ndjson" ? Infinity : limitDefault)
       if (format === "ndjson") desk.checkExport(request)
       const selection = selectionOf(request.query)
@@ -69,12 +72,14 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
       const pixelSeconds = points === undefined ? null : (toSeconds! - fromSeconds!) / points
       const question = ["waveforms", selection, points]
       const cursor = cursorText === undefined ? null : parseCursor(cursorText, question, isPlaceOf("time"))
-      const shape = format === "ndjson" ? ndjsonShape : jsonShape
+      const shape = format === "ndjson" ? ndjsonShape(endLine) : jsonShape
+      const end: LineEnd = { rows: 0, next: null }
       return desk.stream(
         request,
         reply,
         {
           type: format === "ndjson" ? "application/x-ndjson" : "application/json",
+          ...(format === "ndjson" ? { trailers: lineTrailers(end) } : {}),
           ...(cursor?.height == null ? {} : { height: cursor.height }),
         },
         async (snapshot) => {
@@ -95,10 +100,12 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
             after,
             separator: shape.separator,
             format: (series) => formatSegment(series, pixelSeconds, format === "fhir"),
-            count: () => (request.access.rows += 1),
+            count: () => (end.rows = request.access.rows += 1),
           })
-          return shape.frame(pieces, describeAsOf(snapshot.asOf), (place) =>
-            formatCursor(question, { height: snapshot.asOf?.height ?? null, place }),
+          return shape.frame(
+            pieces,
+            describeAsOf(snapshot.asOf),
+            (place) => (end.next = formatCursor(question, { height: snapshot.asOf?.height ?? null, place })),
           )
         },
       )

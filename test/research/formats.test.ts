@@ -146,30 +146,44 @@ test("CSV comes out of any reader of RFC 4180 as it went in, and says in a trail
   expect(rows[0]).toMatchObject({ time: "2025-10-09T08:53:25.000Z", device: "k7", kind: "text", block: "0" })
 })
 
-test("NDJSON has the rows of JSON, and its last line says that it is the last", async () => {
-  const path = "/v1/readings?metric=diary&metric=worn"
-  const lines = (await ask("format=ndjson&metric=diary&metric=worn")).body
+const linesOf = (body: string) =>
+  body
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>)
-  const { items, asOf } = await stand.get<{ items: unknown[]; asOf: unknown }>(path)
-  expect(lines.slice(0, -1)).toEqual(items)
-  expect(lines.at(-1)).toEqual({ complete: true, rows: 8, next: null, asOf })
 
-  const cut = (await ask("format=ndjson&metric=diary&metric=worn&limit=3")).body.trimEnd().split("\n")
-  const end = JSON.parse(cut.at(-1)!) as { complete: boolean; rows: number; next: string }
-  expect(end).toMatchObject({ complete: false, rows: 3 })
-  const rest = await stand.get<{ items: unknown[] }>(`${path}&cursor=${end.next}`)
+test("field Q9: NDJSON has the rows of JSON and nothing else, and says in trailers how it ended", async () => {
+  const path = "/v1/readings?metric=diary&metric=worn"
+  const answer = await ask("format=ndjson&metric=diary&metric=worn")
+  const { items, asOf } = await stand.get<{ items: unknown[]; asOf: unknown }>(path)
+  expect(linesOf(answer.body)).toEqual(items)
+  expect(answer.trailers).toMatchObject({
+    "tidemark-rows": "8",
+    "tidemark-complete": "true",
+    "tidemark-next": "",
+  })
+  const ended = linesOf((await ask("format=ndjson&metric=diary&metric=worn&endLine=true")).body)
+  expect(ended.slice(0, -1)).toEqual(items)
+  expect(ended.at(-1)).toEqual({ complete: true, rows: 8, next: null, asOf })
+
+  const cut = await ask("format=ndjson&metric=diary&metric=worn&limit=3")
+  expect(linesOf(cut.body)).toHaveLength(3)
+  expect(cut.trailers).toMatchObject({ "tidemark-rows": "3", "tidemark-complete": "false" })
+  const rest = await stand.get<{ items: unknown[] }>(`${path}&cursor=${cut.trailers["tidemark-next"]}`)
   expect(rest.items).toEqual(items.slice(3))
 })
 
 test("an answer without rows is whole in every format", async () => {
-  const none = "metric=nothing"
+  const none = "metric=glucose"
   expect((await ask(`format=csv&${none}`)).body.split("\r\n")).toEqual([
     "time,device,metric,kind,value,text,blob,unit,arrived,latenessSeconds,mode,block,entry",
     "",
   ])
-  expect(JSON.parse((await ask(`format=ndjson&${none}`)).body)).toMatchObject({ complete: true, rows: 0 })
+  expect((await ask(`format=ndjson&${none}`)).body).toBe("")
+  expect(JSON.parse((await ask(`format=ndjson&endLine=true&${none}`)).body)).toMatchObject({
+    complete: true,
+    rows: 0,
+  })
   expect(tableFromIPC((await ask(`format=arrow&${none}`)).rawPayload).numRows).toBe(0)
   const path = join(folder, "none.parquet")
   await writeFile(path, (await ask(`format=parquet&${none}`)).rawPayload)

@@ -89,7 +89,13 @@ test("without a metric all that are mapped come, and what is left out is counted
   expect(leftOut).toBe(1)
 })
 
-test("pages joined are the whole, and ndjson says at its end that it is whole", async () => {
+const linesOf = (body: string) =>
+  body
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+
+test("field Q9: pages joined are the whole, and ndjson has the same rows and says at its end that it is whole", async () => {
   const whole = await page("")
   const joined: unknown[] = []
   for (let cursor = ""; ;) {
@@ -103,12 +109,23 @@ test("pages joined are the whole, and ndjson says at its end that it is whole", 
     url: "/v1/omh/datapoints?format=ndjson",
     headers: { host: "127.0.0.1" },
   })
-  const lines = bulk.body
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
-  expect(lines.slice(0, -1)).toEqual(whole.items)
-  expect(lines.at(-1)).toMatchObject({ complete: true, rows: 5, leftOut: 1, asOf: { height: 0 } })
+  expect(linesOf(bulk.body)).toEqual(whole.items)
+  expect(bulk.trailers).toMatchObject({
+    "tidemark-rows": "5",
+    "tidemark-complete": "true",
+    "tidemark-left-out": "1",
+  })
+  const ended = await stand.app.inject({
+    url: "/v1/omh/datapoints?format=ndjson&endLine=true",
+    headers: { host: "127.0.0.1" },
+  })
+  expect(linesOf(ended.body).slice(0, -1)).toEqual(whole.items)
+  expect(linesOf(ended.body).at(-1)).toMatchObject({
+    complete: true,
+    rows: 5,
+    leftOut: 1,
+    asOf: { height: 0 },
+  })
 })
 
 test.each([
