@@ -165,7 +165,11 @@ async function openRecordings(
     if (fault !== null) faults.push(`in the group ${name}, ${fault}`)
     opened.set(name, recordings)
   }
-  if (faults.length > 0) throw new UsageFault(faults.join("\n"))
+  if (faults.length > 0) {
+    const members =
+      "in a scenario, --dates, --timezone, --rate, --metric and --start are members of the group"
+    throw new UsageFault([...faults, members].join("\n"))
+  }
   return opened
 }
 

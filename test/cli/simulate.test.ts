@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises"
 import { createServer, type AddressInfo } from "node:net"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
@@ -109,6 +110,21 @@ test("field R8: with one bad recording nothing is replayed, and all faults come 
   expect(stderr).toMatch(/ppg.datetime\.csv: times are local, .* with --timezone/)
   expect(stderr).toMatch(/package\.json: is not a recording in a known format/)
   expect(stderr).not.toContain("starting one")
+})
+
+test("field R8: a scenario names the faults of all its recordings before anything starts", async () => {
+  const place = join(repository, "test", "recordings")
+  const file = join(data, "replay.yaml")
+  const group = (name: string, path: string): string =>
+    `  - name: ${name}\n    devices: 1\n    timezone: UTC\n    recordings: [${JSON.stringify(join(place, path))}]\n`
+  const groups = `${group("one", "ppg/column.csv")}${group("two", "garmin")}${group("three", "nowhere.csv")}`
+  await writeFile(file, `name: replay\nabout: replays\ngroups:\n${groups}`)
+  const { code, stdout, stderr } = await tidemark(["simulate", "run", file, "--virtual"])
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+  expect(stderr).toMatch(/in the group one, .*column\.csv: is one column without times/)
+  expect(stderr).toMatch(/in the group three, .*nowhere\.csv: there is no such file or folder/)
+  expect(stderr).not.toContain("in the group two")
+  expect(stderr).toContain("are members of the group")
 })
 
 test.each([
