@@ -32,11 +32,14 @@ export async function readWfdb(file: string, options: RecordingOptions): Promise
         remarks.push(
           `${metricOf(member)} has no gain: read with 200 a ${member.unit ?? "unit"}, as header(5) says`,
         )
-      if (samples.length > 0) signals.push(waveformOf(member, header, startsAt, samples))
-      // Format 212 says so by -2048, format 16 by -32768; they stay as they are.
-      const absent = samples.filter((sample) => sample === (member.storage === 212 ? -2048 : -32_768)).length
+      const stretches = stretchesOf(member, samples)
+      for (const { from, to } of stretches)
+        signals.push(waveformOf(member, header, startsAt, { from, samples: samples.subarray(from, to) }))
+      const absent = samples.length - stretches.reduce((sum, { from, to }) => sum + to - from, 0)
       if (absent > 0)
-        remarks.push(`${absent} samples of ${metricOf(member)} are the format's mark for "not measured"`)
+        remarks.push(
+          `${absent} samples of ${metricOf(member)} are left out: the format's mark for "not measured"`,
+        )
     }
   }
   return { format: "wfdb", files, signals, remarks }
@@ -183,11 +186,24 @@ function checkSum(path: string, signal: WfdbSignal, samples: Int16Array, remarks
   )
 }
 
+/** Where samples were measured: the lowest number of each format says that nothing was, and is no voltage (signal(5)). */
+function stretchesOf({ storage }: WfdbSignal, samples: Int16Array): { from: number; to: number }[] {
+  const mark = storage === 212 ? -2048 : -32_768
+  const stretches: { from: number; to: number }[] = []
+  for (const [at, sample] of samples.entries()) {
+    if (sample === mark) continue
+    const last = stretches.at(-1)
+    if (last?.to === at) last.to = at + 1
+    else stretches.push({ from: at, to: at + 1 })
+  }
+  return stretches
+}
+
 function waveformOf(
   signal: WfdbSignal,
   { rateHz }: WfdbHeader,
   startsAt: number,
-  samples: Int16Array,
+  { from, samples }: { readonly from: number; readonly samples: Int16Array },
 ): RecordedSignal {
   const { gain, baseline, unit } = signal
   const scale = { factor: 1 / gain, origin: baseline === 0 ? 0 : -baseline / gain }
@@ -195,7 +211,7 @@ function waveformOf(
     kind: "waveform",
     metric: metricOf(signal),
     unit,
-    startsAt,
+    startsAt: startsAt + from / rateHz,
     periodMs: 1000 / rateHz,
     ...scale,
     samples,

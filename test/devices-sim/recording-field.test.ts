@@ -482,6 +482,20 @@ describe("WFDB", () => {
     await expect(openRecording(segments)).rejects.toThrow("line 1: records of several segments are not read")
   })
 
+  it("what was not measured is a hole, and the samples after it keep their times", async () => {
+    const file = writeRecord(
+      "m 1 500 5\nm.dat 16 200/mV 16 0 1 0 0 II\n",
+      new Uint8Array(Int16Array.of(1, 2, -32_768, 3, -32_768).buffer),
+      "m.dat",
+    )
+    const { signals, remarks } = await openRecording(file, { startsAt: 1_800_000_000 })
+    expect(signals).toMatchObject([
+      { startsAt: 1_800_000_000, samples: Int16Array.of(1, 2) },
+      { startsAt: 1_800_000_000.006, samples: Int16Array.of(3) },
+    ])
+    expect(remarks).toContain('2 samples of ecg-ii are left out: the format\'s mark for "not measured"')
+  })
+
   it("samples that the header does not count, and a gain that it does not have, are said", async () => {
     const file = writeRecord(
       "m 1 500 2\nm.dat 16 0 16 0 1 0 0 II\n",
