@@ -1,11 +1,12 @@
 /** `tidemark verify` without a file: the operator's audit of what is stored, all of it or a part. */
-import { readFile, rename, rm } from "node:fs/promises"
+import { readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Pool } from "pg"
 import { encodeUtf8 } from "../chain/bytes.ts"
 import { examineSchema } from "../ingest/database/catalogue.ts"
+import { replaceFile } from "../disk/durable.ts"
 import { openAuditRows } from "../ingest/database/audit-rows.ts"
-import { type LogKeys, digestKeyOf, writeDurable } from "../ingest/log-keys.ts"
+import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
 import { GatheredSignatures, openVerifier } from "../ingest/verifier.ts"
 import {
@@ -124,10 +125,9 @@ class AuditedFile implements AuditMemory {
     return performance.now() - this.#keptAt >= keptMsMin
   }
 
-  /** Written beside and renamed: after a kill there is the one before or this one. */
+  /** After a kill there is the one before or this one. */
   async keep(place: AuditedPlace): Promise<void> {
-    await writeDurable(`${this.#path}.new`, formatAudited(place, this.#origin, this.#key, hmacNative))
-    await rename(`${this.#path}.new`, this.#path)
+    await replaceFile(this.#path, formatAudited(place, this.#origin, this.#key, hmacNative))
     this.#keptAt = performance.now()
   }
 

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto"
-import { type FileHandle, open, rename, rm } from "node:fs/promises"
+import type { FileHandle } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
 import type { Pool, PoolClient } from "pg"
 import { blindOf } from "../chain/heads.ts"
 import { policyOfLog } from "../chain/tlog-policy.ts"
 import { beginReading } from "../ingest/database/pool.ts"
+import { replaceFileBy } from "../disk/durable.ts"
 import { type CheckpointSigner, type ResearchKeys, researchSecrets } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
 import { planEvidence } from "../research/evidence.ts"
@@ -172,36 +173,22 @@ async function writeEvidenceFile(
   if (plan.kind === "refused")
     throw new CommandFault(plan.rule, "tidemark blocks and tidemark device list show what there is")
   const path = out ?? `${device}-${from}-${to}.evidence.gz`
-  const temporary = `${path}.${process.pid}.part`
-  try {
-    const file = await openNew(temporary, path)
-    let written: Omit<WrittenEvidence, "path">
-    try {
-      written = await writeChecked(file, plan.write(), keys, path.endsWith(".gz"))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-    return { path, ...written }
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  const isGzipped = path.endsWith(".gz")
+  const written = await replaceFileBy(path, (file) =>
+    writeChecked(file, plan.write(), keys, isGzipped),
+  ).catch((error: unknown) => {
+    throw explainFile(error, path)
+  })
+  return { path, ...written }
 }
 
-async function openNew(temporary: string, path: string): Promise<FileHandle> {
-  try {
-    return await open(temporary, "w", 0o600)
-  } catch (error) {
-    throw new CommandFault(
-      `${path} cannot be written: ${(error as Error).message}`,
-      "name another file with -o",
-      {
-        cause: error,
-      },
-    )
-  }
+/** A file that may not be made, or a folder of this name; any other error as it is. */
+function explainFile(error: unknown, path: string): unknown {
+  const { syscall, message } = error as NodeJS.ErrnoException
+  if (syscall !== "open" && syscall !== "rename" && syscall !== "write" && syscall !== "fsync") return error
+  return new CommandFault(`${path} cannot be written: ${message}`, "name another file with -o", {
+    cause: error,
+  })
 }
 
 /** What would be refused is not handed out: then it is the database that is not what was signed. */

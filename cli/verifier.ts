@@ -1,5 +1,6 @@
-import { readFile, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import type { Command } from "commander"
+import { createFile, replaceFile } from "../disk/durable.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand } from "./option.ts"
 import { print } from "./output.ts"
@@ -22,10 +23,14 @@ async function writeVerifier(output: string, force: boolean): Promise<void> {
     throw new CommandFault("the offline verifier is not built here", "npm run build makes it")
   })
   try {
-    await writeFile(output, page, { flag: force ? "w" : "wx" })
+    const mode = 0o666
+    const isWritten = force
+      ? await replaceFile(output, page, { mode }).then(() => true)
+      : await createFile(output, page, { mode })
+    if (!isWritten) throw new CommandFault(`${output} is there already`, "--force writes over it")
   } catch (error) {
+    if (error instanceof CommandFault) throw error
     const { code } = error as NodeJS.ErrnoException
-    if (code === "EEXIST") throw new CommandFault(`${output} is there already`, "--force writes over it")
     const why = code === "ENOENT" ? "there is no such folder" : (code ?? String(error))
     throw new CommandFault(`${output} cannot be written: ${why}`)
   }

@@ -1,11 +1,11 @@
 /** Name and key of a witness, in `witness.key` of its data folder. */
 import { randomBytes } from "node:crypto"
-import { link, mkdir, readFile, readdir, rm } from "node:fs/promises"
+import { mkdir, readFile, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { formatHex, parseHex } from "../chain/bytes.ts"
 import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
 import { isNoteName } from "../chain/note.ts"
-import { syncFolder, writeDurable } from "../ingest/log-keys.ts"
+import { createFile } from "../disk/durable.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 
 export interface WitnessIdentity {
@@ -66,17 +66,7 @@ async function makeIdentity(
     )
   const key = given ?? makePrivateKey(algorithmEd25519, randomBytes(32))
   const path = join(dataFolder, keyFile)
-  const temporary = `${path}.${randomBytes(8).toString("hex")}`
-  await writeDurable(temporary, `${name}\n${formatHex(key.secret)}\n`)
-  try {
-    // A link fails where the name is there: of two that start at once one has made the witness.
-    await link(temporary, path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
+  if (!(await createFile(path, `${name}\n${formatHex(key.secret)}\n`)))
     throw new CommandFault(`another process has just made a witness in ${dataFolder}`, "start this one again")
-  } finally {
-    await rm(temporary, { force: true })
-  }
-  await syncFolder(dataFolder)
   return { name, key }
 }

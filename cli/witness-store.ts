@@ -3,12 +3,11 @@
  * made by a link, which fails where the name is taken: so two processes on one folder cannot both go on from the same
  * checkpoint, which would be the rollback that C2SP tlog-witness warns of.
  */
-import { randomBytes } from "node:crypto"
-import { access, link, mkdir, readFile, readdir, rename, rm } from "node:fs/promises"
+import { access, mkdir, readFile, readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { formatHex } from "../chain/bytes.ts"
 import { originHash } from "../chain/tlog-witness.ts"
-import { syncFolder, writeDurable } from "../ingest/log-keys.ts"
+import { createFile, replaceFile, syncFolder } from "../disk/durable.ts"
 import type { WitnessRecord, WitnessStore } from "../verify/witness.ts"
 
 /** Records that stay, the last one among them: six weeks of hourly blocks. A folder of so many is listed in half a millisecond. */
@@ -36,17 +35,7 @@ export class WitnessFolder implements WitnessStore {
   async grow(origin: string, { version, note }: WitnessRecord): Promise<boolean> {
     const folder = await this.makeFolder(origin)
     const path = join(folder, formatVersion(version))
-    const temporary = join(folder, `${randomBytes(8).toString("hex")}.new`)
-    await writeDurable(temporary, note)
-    try {
-      await link(temporary, path)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") return false
-      throw error
-    } finally {
-      await rm(temporary, { force: true })
-    }
-    await syncFolder(folder)
+    if (!(await createFile(path, note))) return false
     // This process may have slept while others went on so far that they made and pruned this version: then the one before
     // is gone too.
     if (version > 1 && !(await isThere(join(folder, formatVersion(version - 1))))) {
@@ -59,10 +48,7 @@ export class WitnessFolder implements WitnessStore {
 
   async renew(origin: string, { version, note }: WitnessRecord): Promise<boolean> {
     const folder = await this.makeFolder(origin)
-    const temporary = join(folder, `${randomBytes(8).toString("hex")}.new`)
-    await writeDurable(temporary, note)
-    await rename(temporary, join(folder, formatVersion(version)))
-    await syncFolder(folder)
+    await replaceFile(join(folder, formatVersion(version)), note)
     return !(await isThere(join(folder, formatVersion(version + 1))))
   }
 
@@ -71,10 +57,7 @@ export class WitnessFolder implements WitnessStore {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const names = await list(folder)
     if (names.includes(name) || names.length >= splitsMax) return
-    const temporary = join(folder, `${name}.new`)
-    await writeDurable(temporary, view)
-    await rename(temporary, join(folder, name))
-    await syncFolder(folder)
+    await replaceFile(join(folder, name), view)
   }
 
   /** Names of the split views of a log. */
@@ -97,8 +80,8 @@ export class WitnessFolder implements WitnessStore {
     const folder = this.folderOf(origin)
     if ((await mkdir(folder, { recursive: true, mode: 0o700 })) === undefined) return folder
     // So that a person finds the log in the folder.
-    await writeDurable(join(folder, "origin"), `${origin}\n`)
-    for (const one of [folder, join(this.dataFolder, "logs"), this.dataFolder]) await syncFolder(one)
+    await replaceFile(join(folder, "origin"), `${origin}\n`)
+    for (const one of [join(this.dataFolder, "logs"), this.dataFolder]) await syncFolder(one)
     return folder
   }
 }

@@ -1,8 +1,8 @@
 /** A device's keys in a file of mode 0600: JSON with the keys as JWK, replaced whole. */
-import { open, readFile, rename } from "node:fs/promises"
-import { dirname } from "node:path"
+import { readFile } from "node:fs/promises"
 import { encodeUtf8, formatBase64url } from "../chain/bytes.ts"
 import { formatJwk, parsePrivateKey } from "../chain/keyfile.ts"
+import { replaceFile } from "../disk/durable.ts"
 import { type Signer, makeSigner, privateKeyOf, signNatively } from "./device-sign.ts"
 import type { DeviceKeys, KeyStore } from "./key-store.ts"
 
@@ -17,16 +17,7 @@ export function makeFileKeyStore({ path }: { readonly path: string }): KeyStore 
       return text === null ? null : parseKeys(text, path)
     },
     async save(keys) {
-      const file = await open(`${path}.new`, "w", 0o600)
-      try {
-        await file.writeFile(formatKeys(keys))
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      // Power lost before this line: the old keys. After it: the new ones.
-      await rename(`${path}.new`, path)
-      await syncFolder(dirname(path))
+      await replaceFile(path, formatKeys(keys))
     },
   }
 }
@@ -67,16 +58,5 @@ function parseKeys(text: string, path: string): DeviceKeys {
     }
   } catch (error) {
     throw new Error(`${path}: these are no keys of a device`, { cause: error })
-  }
-}
-
-/** Windows cannot open folders; there a rename is as durable as the file system makes it. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

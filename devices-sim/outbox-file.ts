@@ -1,7 +1,8 @@
 /** An outbox on disk that a loss of power does not empty: one file, only appended to, now and then written anew. */
-import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises"
-import { dirname } from "node:path"
+import { type FileHandle, open, readFile } from "node:fs/promises"
+import { basename, dirname } from "node:path"
 import { encodeUtf8, equalBytes, joinBytes } from "../chain/bytes.ts"
+import { removeDrafts, replaceFile } from "../disk/durable.ts"
 import { type Outbox, type OutboxContent, type OutboxEntry, OutboxIndex } from "./outbox.ts"
 import { encodeRecord, readRecord } from "./outbox-record.ts"
 
@@ -52,7 +53,7 @@ class DiskOutbox implements FileOutbox {
 
   async load(): Promise<OutboxContent> {
     // What a compaction left that did not come to its rename: the old file is still whole.
-    await rm(this.besides(), { force: true })
+    await removeDrafts(dirname(this.path), basename(this.path))
     const bytes = await readFile(this.path).catch((error: unknown) => {
       if (isMissing(error)) return null
       if (error instanceof Error && "code" in error && error.code === "EISDIR")
@@ -127,23 +128,22 @@ class DiskOutbox implements FileOutbox {
     }
   }
 
-  /** The same content in a new file: written besides, synced, renamed over the old one, and the rename synced. */
+  /** Puts the same content into a new file, which replaces the old one. */
   private async compact(): Promise<void> {
     const { entries, forgottenUpTo, acceptedSeq } = this.index.content()
     const records = entries.map((entry) => encodeRecord({ kind: "entry", entry }))
     const forgotten = encodeRecord({ kind: "forget", upTo: forgottenUpTo, acceptedSeq })
-    const besides = await open(this.besides(), "w", 0o600)
-    try {
-      await besides.writeFile(joinBytes(this.magic, forgotten, ...records))
-      await besides.sync()
-    } finally {
-      await besides.close()
-    }
+    const isOpen = this.file !== null
     await this.file?.close()
     this.file = null
-    // Power lost before this line: the old file. After it: the new one. Both say the same.
-    await rename(this.besides(), this.path)
-    await syncFolder(dirname(this.path))
+    try {
+      // Power lost meanwhile leaves the old file or the new one. Both say the same.
+      await replaceFile(this.path, joinBytes(this.magic, forgotten, ...records))
+    } catch (error) {
+      // A full disk: the old file is whole, and goes on.
+      if (isOpen) this.file = await open(this.path, "a")
+      throw error
+    }
     this.file = await open(this.path, "a")
     this.isTorn = false
     this.staleSize = 0
@@ -162,23 +162,8 @@ class DiskOutbox implements FileOutbox {
     if (this.file === null) throw new Error(`${this.path}: the outbox is not open: load() comes first`)
     return this.file
   }
-
-  private besides(): string {
-    return `${this.path}.new`
-  }
 }
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT"
-}
-
-/** Windows cannot open folders; there a rename is as durable as the file system makes it. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }

@@ -1,11 +1,12 @@
 /** The log's secrets: three Ed25519 keys and the heads secret, each in a file of its own that only its owner reads. */
 import { randomBytes } from "node:crypto"
-import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
 import { equalBytes, formatHex, parseHex } from "../chain/bytes.ts"
 import { type PrivateKey, type PublicKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
 import { formatVkey } from "../chain/note.ts"
 import { type Policy, protocolVersion } from "../chain/policy.ts"
+import { createFolder } from "../disk/durable.ts"
 import { hmacNative } from "./native.ts"
 
 export interface LogKeys {
@@ -111,19 +112,21 @@ export function digestKeyOf(keys: Pick<LogKeys, "headsSecret">): Uint8Array {
   return hmacNative(keys.headsSecret, new TextEncoder().encode("tidemark/signed-bytes"))
 }
 
-/** Writes the keys into a folder that is there whole or not at all: its origin, and those that were not given. */
-export async function writeLogKeys(folder: string, keys: LogKeys, given: GivenSecrets = {}): Promise<void> {
+/**
+ * Writes the keys into a folder that is there whole or not at all: its origin, and those that were not given. False where
+ * the folder is there already: it stays as it is.
+ */
+export async function writeLogKeys(
+  folder: string,
+  keys: LogKeys,
+  given: GivenSecrets = {},
+): Promise<boolean> {
   const secrets = secretsOf(keys)
-  const temporary = `${folder}.making`
-  await rm(temporary, { recursive: true, force: true })
-  await mkdir(temporary, { recursive: true, mode: 0o700 })
-  await chmod(temporary, 0o700)
-  for (const name of allSecrets.filter((one) => given[one] === undefined))
-    await writeDurable(join(temporary, secretFiles[name]), `${formatHex(secrets[name])}\n`)
-  await writeDurable(join(temporary, "origin"), `${keys.origin}\n`)
-  await syncFolder(temporary)
-  await rename(temporary, folder)
-  await syncFolder(dirname(folder))
+  const written = allSecrets.filter((one) => given[one] === undefined)
+  return createFolder(folder, {
+    ...Object.fromEntries(written.map((name) => [secretFiles[name], `${formatHex(secrets[name])}\n`])),
+    origin: `${keys.origin}\n`,
+  })
 }
 
 /**
@@ -194,26 +197,5 @@ async function readText(path: string): Promise<string | null> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
     throw error
-  }
-}
-
-/** Writes a file of mode 0600 and waits until it is on disk. */
-export async function writeDurable(path: string, text: string): Promise<void> {
-  const file = await open(path, "w", 0o600)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-/** A rename is on disk only when its folder is. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

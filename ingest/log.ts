@@ -1,6 +1,7 @@
 /** A log's beginning, and the check at every start that keys and database belong together. */
-import { rename, rm } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { randomBytes } from "node:crypto"
+import { readdir, rm } from "node:fs/promises"
+import { join } from "node:path"
 import type { Pool } from "pg"
 import { equalBytes } from "../chain/bytes.ts"
 import { zeroHash } from "../chain/hash.ts"
@@ -8,6 +9,7 @@ import { type PublicKey, encodeCoseKey } from "../chain/key.ts"
 import { formatVkey, parseVkey } from "../chain/note.ts"
 import { encodePolicy, findOriginFault } from "../chain/policy.ts"
 import { contentPolicy } from "../chain/statement.ts"
+import { renameFolder } from "../disk/durable.ts"
 import { migrate } from "./database/migration.ts"
 import { inTransaction } from "./database/pool.ts"
 import {
@@ -22,7 +24,6 @@ import {
   pickLogKeys,
   policyOf,
   readLogKeys,
-  syncFolder,
   writeLogKeys,
 } from "./log-keys.ts"
 import { appendOperator, lockOperator, lockSealShared } from "./operator.ts"
@@ -35,10 +36,13 @@ export class LogMismatch extends Error {
 
 const keysFolder = (dataFolder: string): string => join(dataFolder, "keys")
 /** Keys of a log that is being made: they become the log's when the database has committed its policy. */
-const newKeysFolder = (dataFolder: string): string => join(dataFolder, "keys.new")
+const newKeysPattern = /^keys\.new(?:-[0-9a-f]{12})?$/
+const nameNewKeys = (): string => `keys.new-${randomBytes(6).toString("hex")}`
 
 /**
- * Makes the keys and commits the policy as the first statement of the operator's chain. Refuses where a log is.
+ * Makes the keys and commits the policy as the first statement of the operator's chain. Refuses where a log is. Makers that
+ * come at once harm nothing: each has a folder of new keys of its own, the database takes one policy, and keys that have
+ * their name are never replaced.
  *
  * @param random 32 byte secrets; the simulator passes a seeded one
  * @param given secrets that are neither made nor written
@@ -61,12 +65,18 @@ export async function initLog(
       `the log's secrets ${shared[0]} and ${shared[1]} are the same: each must be another`,
     )
   await migrate(pool)
-  // A crash after this line leaves keys that no database knows, and the next try writes over them.
-  await rm(newKeysFolder(dataFolder), { recursive: true, force: true })
-  await writeLogKeys(newKeysFolder(dataFolder), keys, given)
-  await commitPolicy(pool, keys)
+  const newKeys = join(dataFolder, nameNewKeys())
+  await writeLogKeys(newKeys, keys, given)
+  // A crash here leaves keys that no database knows, which nobody reads or removes.
+  try {
+    await commitPolicy(pool, keys)
+  } catch (error) {
+    // Not committed. After any other error it may have been, and then openLog looks for these keys.
+    if (error instanceof LogMismatch) await rm(newKeys, { recursive: true, force: true })
+    throw error
+  }
   // A crash here leaves a database whose keys are still called new: openLog finishes the rename.
-  await adoptNewKeys(dataFolder)
+  await adoptKeys(dataFolder, newKeys, keys, given)
   return keys
 }
 
@@ -96,9 +106,38 @@ async function commitPolicy(pool: Pool, keys: LogKeys): Promise<void> {
   })
 }
 
-async function adoptNewKeys(dataFolder: string): Promise<void> {
-  await rename(newKeysFolder(dataFolder), keysFolder(dataFolder))
-  await syncFolder(dirname(keysFolder(dataFolder)))
+/** Gives new keys the name by which all others find them. Done already is done; the keys of another log are an error. */
+async function adoptKeys(
+  dataFolder: string,
+  newKeys: string,
+  keys: LogKeys,
+  given: GivenSecrets,
+): Promise<void> {
+  const isRenamed = await renameFolder(newKeys, keysFolder(dataFolder)).catch((error: unknown) => {
+    // Another process that opened the log was faster.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false
+    throw error
+  })
+  if (isRenamed) return
+  const there = await readLogKeys(keysFolder(dataFolder), allSecrets, given)
+  if (there !== null && equalBytes(there.log.publicKey.bytes, keys.log.publicKey.bytes)) return
+  throw new LogMismatch(
+    `${keysFolder(dataFolder)} holds the keys of another log than the database: those of ${keys.origin} are in ${newKeys}. Move that folder into an empty data folder, name it keys, and give that data folder with this database`,
+  )
+}
+
+/** The keys of this log that a crash kept from getting their name, or null. They get it now. */
+async function findNewKeys(dataFolder: string, stored: LogRow, given: GivenSecrets): Promise<LogKeys | null> {
+  const names = await readdir(dataFolder).catch(() => [])
+  for (const name of names.filter((one) => newKeysPattern.test(one))) {
+    const folder = join(dataFolder, name)
+    // Keys that cannot be read are not whole, or another log's with other secrets given.
+    const keys = await readLogKeys(folder, allSecrets, given).catch(() => null)
+    if (keys === null || !isSameLog(keys, stored)) continue
+    await adoptKeys(dataFolder, folder, keys, given)
+    return keys
+  }
+  return null
 }
 
 /** Whether this folder holds a log's keys. Rejects where one that is needed is missing or damaged. */
@@ -131,13 +170,7 @@ export async function openLog(
 ): Promise<(Omit<HeldKeys, "log"> & CheckpointSigner) | null> {
   const stored = await readLogRow(pool)
   let keys: HeldKeys | null = await readLogKeys(keysFolder(dataFolder), needed, given)
-  if (keys === null && stored !== null) {
-    const made = await readLogKeys(newKeysFolder(dataFolder), allSecrets, given)
-    if (made !== null && isSameLog(made, stored)) {
-      await adoptNewKeys(dataFolder)
-      keys = made
-    }
-  }
+  if (keys === null && stored !== null) keys = await findNewKeys(dataFolder, stored, given)
   // A process that was given all that it needs has no folder of keys; whose log they are of is looked at below.
   if (keys === null && stored !== null && needed.length > 0) keys = pickLogKeys(stored.origin, needed, given)
   if (keys === null && stored === null) return null

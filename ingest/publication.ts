@@ -3,15 +3,16 @@
  * and it is published from one folder only.
  */
 import { randomBytes } from "node:crypto"
-import { link, mkdir, readFile, rename, rm } from "node:fs/promises"
+import { mkdir, readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { Pool, PoolClient } from "pg"
 import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
 import { equalBytes } from "../chain/bytes.ts"
 import { parseHash } from "../chain/hash.ts"
 import { type Note, formatNote, parseNote, verifyNote } from "../chain/note.ts"
+import { createFile, replaceFile } from "../disk/durable.ts"
 import { inTransaction, locks } from "./database/pool.ts"
-import { type CheckpointSigner, syncFolder, writeDurable } from "./log-keys.ts"
+import { type CheckpointSigner } from "./log-keys.ts"
 import { verifyNative } from "./native.ts"
 
 /** The database is behind what was published, or tells another history: nothing may be signed on top of it. */
@@ -60,14 +61,10 @@ function sizeOf(text: string | null): number {
   return (note === null ? null : parseCheckpoint(note.text))?.size ?? 0
 }
 
-/** Written beside, fsynced, renamed: a reader sees the old one or the new one, also after a loss of power. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const folder = dirname(path)
-  await mkdir(folder, { recursive: true, mode: 0o755 })
-  const temporary = `${path}.new`
-  await writeDurable(temporary, text)
-  await rename(temporary, path)
-  await syncFolder(folder)
+/** Replaces a file in the folder of what was published, which is made where it is missing. */
+async function publishFile(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 })
+  await replaceFile(path, text)
 }
 
 /**
@@ -145,7 +142,7 @@ export async function checkShown(
   try {
     await checkAgainst(database, checkpoint, "what witnesses have seen", "were cosigned by a witness")
   } catch (error) {
-    if (error instanceof LogRolledBack) await replaceFile(contradictionPath(dataFolder), formatNote(shown))
+    if (error instanceof LogRolledBack) await publishFile(contradictionPath(dataFolder), formatNote(shown))
     throw error
   }
 }
@@ -165,7 +162,7 @@ export async function publishLast(pool: Pool, dataFolder: string): Promise<void>
     // The database may have gone back since somebody compared it.
     if (sizeOf(await readText(dataFolder)) > sizeOf(rows[0].note))
       throw new LogRolledBack("the database is behind the published log: was an old backup restored?")
-    await replaceFile(checkpointPath(dataFolder), rows[0].note)
+    await publishFile(checkpointPath(dataFolder), rows[0].note)
     // A crash before this row is committed: the note stands in the folder and is not served yet; the next start writes it.
     await client.query(
       `insert into publications (height) select $1 from publisher where folder = $2 on conflict do nothing`,
@@ -204,19 +201,11 @@ async function readPublisher(pool: Pool): Promise<{ readonly folder: string; rea
 
 /** The name of a data folder, 16 bytes of chance in hex, which it keeps wherever it is moved. */
 async function nameFolder(dataFolder: string): Promise<string> {
-  const path = folderNamePath(dataFolder)
   const known = await readFolderName(dataFolder)
   if (known !== null) return known
-  const name = randomBytes(16).toString("hex")
-  const temporary = `${path}.${name}`
   await mkdir(dataFolder, { recursive: true })
-  await writeDurable(temporary, `${name}\n`)
-  // A link fails where the name is there: of two processes at once both take the first one's.
-  await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error
-  })
-  await rm(temporary)
-  await syncFolder(dataFolder)
+  // Two processes at once both take the first one's name.
+  await createFile(folderNamePath(dataFolder), `${randomBytes(16).toString("hex")}\n`)
   return (await readFolderName(dataFolder))!
 }
 

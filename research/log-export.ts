@@ -2,7 +2,7 @@
  * The published log as files, for an object store, a CDN or any web server: the same paths and bytes as under `/log`.
  * What is there already is never changed; the checkpoint comes last, so that it never speaks of a tile that is not there.
  */
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises"
+import { mkdir, readFile, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { encodeUtf8, equalBytes } from "../chain/bytes.ts"
 import { type Checkpoint, parseCheckpoint } from "../chain/checkpoint.ts"
@@ -10,6 +10,7 @@ import { parseNote, parseVkey, verifyNote } from "../chain/note.ts"
 import { tileWidth } from "../chain/tile.ts"
 import { type LogPlace, formatTilePath, listPartial, listPlaces, widthOf } from "../chain/tile-path.ts"
 import { type PublishedCheckpoint, type PublishedLog, readPlace } from "./log-published.ts"
+import { replaceFile, syncFolder } from "../disk/durable.ts"
 import { encodeReceiptKeys } from "./receipt-keys.ts"
 
 export interface LogExportOptions {
@@ -186,16 +187,9 @@ class FolderWriter {
 
   private async write(path: string, bytes: Uint8Array): Promise<void> {
     const target = join(this.folder, path)
-    const temporary = join(this.staging, path.replaceAll("/", "_"))
-    const file = await open(temporary, "w", 0o644)
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
     await mkdir(dirname(target), { recursive: true })
-    await rename(temporary, target)
+    // Drafts stay out of the folders that are served.
+    await replaceFile(target, bytes, { mode: 0o644, draftFolder: this.staging, isNameSynced: false })
     for (let name = dirname(path); ; name = dirname(name)) {
       this.unsynced.add(join(this.folder, name))
       if (name === ".") break
@@ -211,14 +205,5 @@ async function readIfThere(path: string): Promise<Uint8Array | null> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null
     throw error
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

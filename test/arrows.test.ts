@@ -9,13 +9,14 @@ const top = dirname(dirname(fileURLToPath(import.meta.url)))
 /** What a folder may import of the others. The parts do not import one another: what one needs, `cli/` passes in. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   chain: [],
+  disk: [],
   broker: ["chain"],
-  ingest: ["chain"],
-  research: ["chain"],
-  verify: ["chain"],
-  "devices-sim": ["chain"],
-  cli: ["chain", "broker", "ingest", "research", "verify", "devices-sim"],
-  test: ["chain", "broker", "ingest", "research", "verify", "devices-sim", "cli"],
+  ingest: ["chain", "disk"],
+  research: ["chain", "disk"],
+  verify: ["chain", "disk"],
+  "devices-sim": ["chain", "disk"],
+  cli: ["chain", "disk", "broker", "ingest", "research", "verify", "devices-sim"],
+  test: ["chain", "disk", "broker", "ingest", "research", "verify", "devices-sim", "cli"],
 }
 
 const outside = new Set(["node_modules", "dist", "data", ".git"])

@@ -1,6 +1,6 @@
 /**
- * A log's copy in a folder, and what its follower must not forget. Every file is written beside, fsynced and renamed: a
- * reader sees the old one or the new one, also after a loss of power.
+ * A log's copy in a folder, and what its follower must not forget. A reader of a file sees the old one or the new one, also
+ * after a loss of power.
  *
  *     log.vkey         the key that the log is held to
  *     latest           the last checkpoint that goes on from all before: the log must go on from it
@@ -10,13 +10,14 @@
  *     split-views/     proof that the log has signed two histories
  *     unproven/        checkpoints that the log has signed and not shown the tiles of
  */
-import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises"
+import { mkdir, readFile, readdir, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { formatHex } from "../chain/bytes.ts"
 import { type Hash, hashSize, sha256 } from "../chain/hash.ts"
 import { type TileReader, entryRecordSize } from "../chain/log-reader.ts"
 import { type LogPlace, formatTilePath } from "../chain/tile-path.ts"
 import { tileWidth } from "../chain/tile.ts"
+import { replaceFile, syncFolder } from "../disk/durable.ts"
 
 /** The folder is not as this program left it. */
 export class MirrorFault extends Error {
@@ -166,26 +167,9 @@ export class Mirror implements TileReader {
 
   private async writeFile(name: string, content: Uint8Array | string): Promise<void> {
     const path = join(this.folder, name)
-    const temporary = `${path}.new`
     await mkdir(dirname(path), { recursive: true })
-    const file = await open(temporary, "w", 0o644)
-    try {
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-  }
-}
-
-/** A rename is on disk only when its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
+    // Of many tiles the folders are synced at once, before the checkpoint that covers them.
+    await replaceFile(path, content, { mode: 0o644, isNameSynced: false })
   }
 }
 

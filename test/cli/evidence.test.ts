@@ -31,7 +31,7 @@ test("evidence writes a file whole, says what is in it, and verify passes it by 
   expect(stdout).toMatch(
     /\nverified: nothing of device sim-1-0001 is missing from block 0, and nothing was added\n$/,
   )
-  expect((await readdir(folder)).filter((name) => name.endsWith(".part"))).toEqual([])
+  expect((await readdir(folder)).filter((name) => name.endsWith(".new"))).toEqual([])
 })
 
 test("verify of a file that was changed ends with 1 and names the statement, and on the operator's machine the data folder says whom to trust", async () => {

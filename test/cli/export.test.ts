@@ -144,11 +144,11 @@ test.each(["csv", "ndjson", "parquet"] as const)(
     expect(begun).toMatchObject({ manifest: { complete: false, files: [{ name: whole.files[0]!.name }] } })
     expect(existsSync(join(folder, whole.files[1]!.name))).toBe(false)
     // As after a kill: half a file under its working name.
-    writeFileSync(join(folder, `${whole.files[1]!.name}.partial`), "half")
+    writeFileSync(join(folder, `${whole.files[1]!.name}.0123456789abcdef.new`), "half")
     const { manifest, kept } = await exportTo(folder, { format, by: "block" })
     expect(kept).toBe(1)
     expect(manifest).toEqual(whole)
-    expect(readdirSync(folder).filter((name) => name.endsWith(".partial"))).toEqual([])
+    expect(readdirSync(folder).filter((name) => name.endsWith(".new"))).toEqual([])
   },
 )
 

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
 export const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
-const folders = ["chain", "broker", "ingest", "research", "verify", "devices-sim", "cli"]
+const folders = ["chain", "disk", "broker", "ingest", "research", "verify", "devices-sim", "cli"]
 
 /** What stands before a command's arguments: `dist/` where it was built from these sources, or else tsx over them. */
 export const programArgs: readonly string[] = findProgram()

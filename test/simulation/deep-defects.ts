@@ -27,6 +27,7 @@ const parts = [
   "chain",
   "cli",
   "devices-sim",
+  "disk",
   "ingest",
   "research",
   "test/simulation",

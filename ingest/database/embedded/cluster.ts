@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { chmod, chown, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises"
+import { chmod, chown, mkdir, open, readdir, readFile, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { findNamedAccount, type Account } from "./account.ts"
 import { environmentOf, postgresMajor, programOf, type Binaries } from "./binaries.ts"
 import { adviseOn, EmbeddedDatabaseError, readStartFailure } from "./fault.ts"
-import { describeHome, exists, openMaking, sweepMaking, syncFolder, writeDurably, type Home } from "./home.ts"
+import { createFile, renameFolder, syncFolder } from "../../../disk/durable.ts"
+import { describeHome, exists, openMaking, sweepMaking, type Home } from "./home.ts"
 import { bornSettings } from "./settings.ts"
 
 /** The only role of the cluster, and the name of its database. */
@@ -29,12 +30,12 @@ export async function makeCluster(
     if (account !== undefined) await chmod(making, 0o711)
     const home = describeHome(making)
     const password = randomBytes(32).toString("base64url")
-    await writeDurably(home.password, password, 0o600)
+    await createFile(home.password, password)
     await mkdir(home.cluster, { mode: 0o700 })
     const maker = account === undefined ? undefined : await findNamedAccount()
     // initdb reads the password under its own account, so root makes it a copy.
     const passwordCopy = join(making, "password-of-initdb")
-    await writeDurably(passwordCopy, password, 0o600)
+    await createFile(passwordCopy, password)
     if (maker !== undefined) {
       await chown(home.cluster, maker.uid, maker.gid)
       await chown(passwordCopy, maker.uid, maker.gid)
@@ -44,12 +45,11 @@ export async function makeCluster(
     if (account !== undefined) await giveFolder(home.cluster, account)
     await syncFolder(making)
     // A crash before this line leaves a `.making` folder, which the next start sweeps; after it, a whole cluster.
-    await rename(making, folder)
-    await syncFolder(dirname(folder))
+    const isOurs = await renameFolder(making, folder)
+    if (!isOurs) await rm(making, { recursive: true, force: true, maxRetries: 5 })
   } catch (error) {
     await rm(making, { recursive: true, force: true, maxRetries: 5 }).catch(() => undefined)
     const { code, message } = error as NodeJS.ErrnoException
-    if (code === "ENOTEMPTY" || code === "EEXIST") return
     if (error instanceof EmbeddedDatabaseError || code === undefined) throw error
     throw new EmbeddedDatabaseError(
       "disk",

@@ -1,6 +1,7 @@
-import { link, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises"
+import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises"
 import { randomBytes } from "node:crypto"
 import { isAbsolute, join, relative } from "node:path"
+import { createFile, replaceFile } from "../../../disk/durable.ts"
 import { EmbeddedDatabaseError } from "./fault.ts"
 import { isNamedProcessAlive, nameProcess } from "./processes.ts"
 
@@ -101,42 +102,15 @@ export async function claimRecord(
     systemIdentifier,
   }
   const path = recordPath(dataFolder)
-  const draft = `${path}.${randomBytes(6).toString("hex")}`
-  await writeDurably(draft, JSON.stringify(record) + "\n", 0o644)
+  const text = JSON.stringify(record) + "\n"
   try {
-    await link(draft, path)
+    return await createFile(path, text, { mode: 0o644 })
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === "EEXIST") return false
+    const { syscall } = error as NodeJS.ErrnoException
     // A file system without hard links: the last rename stands, and there is only one home in a data folder.
-    if (isAbsolute(record.folder)) throw error
-    await rename(draft, path)
-  } finally {
-    await rm(draft, { force: true })
-  }
-  await syncFolder(dataFolder)
-  return true
-}
-
-/** Writes a file so that it is whole on the disk before this resolves. It must not exist. */
-export async function writeDurably(path: string, text: string, mode: number): Promise<void> {
-  const file = await open(path, "wx", mode)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-/** Puts a folder's entries on the disk: a rename lasts through a power cut only then. */
-export async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === "win32") return // folders cannot be opened there
-  const handle = await open(folder, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
+    if (syscall !== "link" || isAbsolute(record.folder)) throw error
+    await replaceFile(path, text, { mode: 0o644 })
+    return true
   }
 }
 

@@ -276,5 +276,9 @@ async function rotateLog(home: Home): Promise<void> {
     (found) => found.size,
     () => 0,
   )
-  if (size > logSizeMax) await rename(home.log, `${home.log}.1`)
+  if (size <= logSizeMax) return
+  await rename(home.log, `${home.log}.1`).catch((error: NodeJS.ErrnoException) => {
+    // Another start was quicker.
+    if (error.code !== "ENOENT") throw error
+  })
 }

@@ -218,14 +218,9 @@ export const defects: readonly Defect[] = [
     promise: 6,
     edits: [
       {
-        file: "ingest/publication.ts",
-        find: `import { link, mkdir, readFile,`,
-        replace: `import { link, mkdir, open, readFile,`,
-      },
-      {
-        file: "ingest/publication.ts",
-        find: `  await writeDurable(temporary, text)\n`,
-        replace: `  const file = await open(temporary, "w")\n  await file.writeFile(text)\n  await file.close()\n`,
+        file: "disk/durable.ts",
+        find: `    await file.sync()\n`,
+        replace: ``,
       },
     ],
   },
@@ -262,8 +257,8 @@ export const defects: readonly Defect[] = [
     edits: [
       {
         file: "ingest/publication.ts",
-        find: `  await writeDurable(temporary, text)\n`,
-        replace: `  await writeDurable(temporary, text)\n  await writeDurable(join(folder, "devices"), "k0, k1")\n`,
+        find: `  await replaceFile(path, text)\n`,
+        replace: `  await replaceFile(path, text)\n  await replaceFile(join(dirname(path), "devices"), "k0, k1")\n`,
       },
     ],
   },

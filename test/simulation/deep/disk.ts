@@ -49,6 +49,11 @@ export class Disk {
     return [...this.files.keys()].filter((name) => name.startsWith(`${folder}/`))
   }
 
+  /** What is directly in a folder. */
+  names(folder: string): string[] {
+    return [...new Set(this.list(folder).map((path) => path.slice(folder.length + 1).split("/")[0]!))]
+  }
+
   /** What was not synced is kept or not, each by chance. */
   losePower(): void {
     const { random } = this
@@ -80,7 +85,9 @@ export class Disk {
     return work(`/${rest.join("/")}`)
   }
 
-  open(path: string, isForWriting: boolean) {
+  open(path: string, flags: string) {
+    const isForWriting = flags.startsWith("w")
+    if (flags === "wx" && this.files.has(path)) throw systemError("EEXIST", path)
     if (!isForWriting && !this.files.has(path)) {
       return { writeFile: refuse, sync: () => this.syncFolder(path), close: () => {} }
     }
@@ -95,6 +102,9 @@ export class Disk {
   }
 
   rename(from: string, to: string): void {
+    const isFolder = !this.files.has(from)
+    if (isFolder && this.list(from).length === 0) throw systemError("ENOENT", from)
+    if (isFolder && this.list(to).length > 0) throw systemError("ENOTEMPTY", to)
     for (const [name, inode] of this.files) {
       if (name !== from && !name.startsWith(`${from}/`)) continue
       this.files.delete(name)
@@ -148,7 +158,7 @@ export async function withDisk<T>(disk: Disk, work: () => Promise<T>): Promise<T
   Object.assign(fs.promises, {
     open: async (path: unknown, flags: string, ...rest: never[]) => {
       if (!isOurs(path)) return real.open(path as string, flags, ...rest)
-      const file = await disk.act(path, (inside) => disk.open(inside, flags === "w"))
+      const file = await disk.act(path, (inside) => disk.open(inside, flags))
       return {
         writeFile: (text: string) => disk.act(path, () => file.writeFile(text)),
         sync: () => disk.act(path, () => file.sync()),
@@ -159,6 +169,8 @@ export async function withDisk<T>(disk: Disk, work: () => Promise<T>): Promise<T
       isOurs(path)
         ? disk.act(path, (inside) => disk.readText(inside))
         : real.readFile(path as string, ...rest),
+    readdir: (path: unknown, ...rest: never[]) =>
+      isOurs(path) ? disk.act(path, (inside) => disk.names(inside)) : real.readdir(path as string, ...rest),
     mkdir: (path: unknown, ...rest: never[]) =>
       isOurs(path) ? disk.act(path, () => undefined) : real.mkdir(path as string, ...rest),
     chmod: (path: unknown, mode: number) =>
