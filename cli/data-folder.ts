@@ -17,6 +17,7 @@ import {
   secretFiles,
 } from "../ingest/log-keys.ts"
 import { CommandFault } from "./fault.ts"
+import { waitForFolder } from "./folder-lock.ts"
 import { readGivenSecrets } from "./given-secrets.ts"
 
 export interface Database {
@@ -41,6 +42,26 @@ export async function makeDataFolder(dataFolder: string): Promise<void> {
         cause: error,
       },
     )
+  }
+}
+
+/**
+ * Makes the data folder where it is missing, and runs `work` while no other process makes anything of a log in it. `work`
+ * looks first: another process may have made the log while this one waited.
+ */
+export async function makingAlone<T>(
+  dataFolder: string,
+  say: (line: string) => void,
+  work: () => Promise<T>,
+): Promise<T> {
+  await makeDataFolder(dataFolder)
+  const release = await waitForFolder(dataFolder, "making", (pid) =>
+    say(`waiting for process ${pid}, which makes a log in ${dataFolder}`),
+  )
+  try {
+    return await work()
+  } finally {
+    await release()
   }
 }
 

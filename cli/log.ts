@@ -4,7 +4,7 @@ import { thumbprintOf } from "../chain/key.ts"
 import { findOriginFault } from "../chain/policy.ts"
 import { initLog, openLog } from "../ingest/log.ts"
 import { type LogKeys, allSecrets, policyOf } from "../ingest/log-keys.ts"
-import { findKeys, makeDataFolder, openDatabase } from "./data-folder.ts"
+import { findKeys, makingAlone, openDatabase } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { formatGiven, givenHelp, readGivenSecrets } from "./given-secrets.ts"
 import { addLogExport } from "./log-export.ts"
@@ -26,18 +26,24 @@ export function addLog(program: Command): void {
 }
 
 async function makeLog(dataFolder: string, origin: string): Promise<LogKeys> {
-  if (await findKeys(dataFolder))
-    throw new CommandFault(`there is a log in ${dataFolder} already`, "name another folder with --data")
-  await makeDataFolder(dataFolder)
-  const database = await openDatabase(dataFolder, { create: true, say })
-  try {
-    const given = await readGivenSecrets()
-    if ((await openLog(database.pool, dataFolder, allSecrets, given)) !== null)
-      throw new CommandFault(`there is a log in ${dataFolder} already`)
-    return await initLog(database.pool, dataFolder, origin, undefined, given)
-  } finally {
-    await database.close()
+  const given = await readGivenSecrets()
+  const refuse = async (): Promise<void> => {
+    if (await findKeys(dataFolder))
+      throw new CommandFault(`there is a log in ${dataFolder} already`, "name another folder with --data")
   }
+  // Twice: a folder that holds a log is not written at all.
+  await refuse()
+  return makingAlone(dataFolder, say, async () => {
+    await refuse()
+    const database = await openDatabase(dataFolder, { create: true, say })
+    try {
+      if ((await openLog(database.pool, dataFolder, allSecrets, given)) !== null)
+        throw new CommandFault(`there is a log in ${dataFolder} already`)
+      return await initLog(database.pool, dataFolder, origin, undefined, given)
+    } finally {
+      await database.close()
+    }
+  })
 }
 
 function describeLog(keys: LogKeys, dataFolder: string, given: string): void {

@@ -2,9 +2,12 @@
  * What the processes that run on a data folder tell other commands: a file each, `up.json` of the one `tidemark up`, and
  * `ingest-4711.json` and so on of the others, with the process's id.
  */
-import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { mkdir, readFile, readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
+import { setTimeout as wait } from "node:timers/promises"
+import { replaceFile } from "../disk/durable.ts"
 import type { Logins } from "./connecting.ts"
+import { findLockHolder } from "./folder-lock.ts"
 
 export type ProcessKind = "up" | "ingest" | "seal" | "research"
 
@@ -26,6 +29,8 @@ export interface Running {
   readonly origin: string
   /** What this folder's commands show the process over HTTP instead of a key; the file is for its owner's eyes. */
   readonly operatorToken?: string
+  /** A service that one command started for itself, and ends with. */
+  readonly isOfOneRun?: boolean
 }
 
 /** A process that devices connect to. */
@@ -54,16 +59,20 @@ const fileNamePattern = /^(?:up|(?:ingest|seal|research)-\d+)\.json$/
 export async function writeRunning(dataFolder: string, running: Running): Promise<void> {
   await mkdir(dataFolder, { recursive: true })
   await removeStale(dataFolder)
-  const path = join(dataFolder, fileName(running))
-  await writeFile(`${path}.new`, `${JSON.stringify(running, null, 2)}\n`, { mode: 0o600 })
-  await rename(`${path}.new`, path)
+  await replaceFile(join(dataFolder, fileName(running)), `${JSON.stringify(running, null, 2)}\n`)
 }
 
+/** Only the file of this process: `up.json` may be another's by now. */
 export async function removeRunning(
   dataFolder: string,
   running: Pick<Running, "kind" | "pid">,
 ): Promise<void> {
-  await rm(join(dataFolder, fileName(running)), { force: true })
+  const path = join(dataFolder, fileName(running))
+  const written = await readFile(path, "utf8").then(
+    (text) => JSON.parse(text) as Partial<Running>,
+    () => null,
+  )
+  if (written?.pid === running.pid) await rm(path, { force: true })
 }
 
 /** All processes on this folder, `up` first, each asked by HTTP so that a stale file or a reused pid deceives nobody. */
@@ -82,6 +91,34 @@ export async function findUp(dataFolder: string): Promise<Running | null> {
 /** The processes on this folder that devices connect to: `up` first. */
 export async function listReceiving(dataFolder: string): Promise<Receiving[]> {
   return (await listRunning(dataFolder)).filter((one): one is Receiving => one.logins !== undefined)
+}
+
+/** The lock of the one service on a folder. */
+export const serviceLock = "up"
+
+const lookAgainMs = 50
+
+/**
+ * The service that takes statements on this folder, or null. One that is starting is waited for until it is ready, and one
+ * that another command started for itself until it has ended.
+ */
+export async function awaitReceiving(
+  dataFolder: string,
+  say: (line: string) => void,
+): Promise<Receiving | null> {
+  for (let isTold = false; ; isTold = true) {
+    const [found] = await listReceiving(dataFolder)
+    if (found !== undefined && found.isOfOneRun !== true) return found
+    const pid = await findLockHolder(dataFolder, serviceLock)
+    if (pid === null) return null
+    if (!isTold)
+      say(
+        found === undefined
+          ? `waiting for the service that starts on ${dataFolder} (process ${pid})`
+          : `waiting for process ${pid}, which runs a fleet on ${dataFolder} with a service of its own`,
+      )
+    await wait(lookAgainMs)
+  }
 }
 
 async function readFiles(dataFolder: string): Promise<Running[]> {

@@ -8,8 +8,9 @@ import { checkSchedule } from "../ingest/schedule.ts"
 import type { SealOptions, SealResult } from "../ingest/seal.ts"
 import type { CallersOptions } from "../research/locality.ts"
 import { type Connecting, loginsOf } from "./connecting.ts"
-import type { Database } from "./data-folder.ts"
+import { type Database, makeDataFolder } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
+import { tryFolder } from "./folder-lock.ts"
 import { openOrMakeBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { openGuard } from "./parts/guard.ts"
@@ -20,7 +21,7 @@ import { announcePresence } from "./parts/presence.ts"
 import { openResearch } from "./parts/research.ts"
 import { startSealing } from "./parts/sealing.ts"
 import { compareBase, planOf, startWitnesses } from "./parts/witnesses.ts"
-import { findUp } from "./running.ts"
+import { findUp, serviceLock } from "./running.ts"
 
 export interface ServiceOptions {
   readonly dataFolder: string
@@ -41,6 +42,8 @@ export interface ServiceOptions {
   /** A C2SP tlog-policy: who cosigns the checkpoints. */
   readonly witnesses?: Uint8Array
   readonly limits?: Partial<BrokerLimits>
+  /** Ends with the command that starts it: nobody else publishes to it. */
+  readonly isOfOneRun?: boolean
   /** The demo's own routes. */
   readonly plugin?: (app: FastifyInstance) => Promise<void>
   readonly log: Logger
@@ -69,14 +72,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { dataFolder, host, schedule, connecting: named = { ports: {} } } = options
   const connecting = { ...named, host, ports: { mqtt: options.mqtt, ...named.ports } }
   if (schedule !== null) checkSchedule(schedule)
-  const other = await findUp(dataFolder)
-  if (other !== null) {
-    throw new CommandFault(
-      `a service runs on ${dataFolder} already (process ${other.pid}, MQTT port ${other.mqtt ?? other.mqtts ?? other.ws ?? other.wss})`,
-      "stop it, or use another --data",
-    )
-  }
+  await refuseSecond(dataFolder)
   return compose(async (parts) => {
+    parts.add(await takeFolder(dataFolder))
     const base = parts.add(await openOrMakeBase(options))
     const plan = options.witnesses === undefined ? null : planOf(options.witnesses, base.keys)
     if (plan !== null) await compareBase(base, plan)
@@ -107,6 +105,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       logins: loginsOf(connecting),
       origin: keys.origin,
       operatorToken,
+      ...(options.isOfOneRun === true ? { isOfOneRun: true } : {}),
     } as const
     parts.add(await announcePresence(dataFolder, running, http))
     return {
@@ -121,4 +120,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       close: () => parts.close(),
     }
   })
+}
+
+const otherFolderHint = "stop it, or use another --data"
+
+async function refuseSecond(dataFolder: string): Promise<void> {
+  const other = await findUp(dataFolder)
+  if (other === null) return
+  throw new CommandFault(
+    `a service runs on ${dataFolder} already (process ${other.pid}, MQTT port ${other.mqtt ?? other.mqtts ?? other.ws ?? other.wss})`,
+    otherFolderHint,
+  )
+}
+
+/** One service a folder, from before it makes anything there until it has ended. */
+async function takeFolder(dataFolder: string): Promise<{ close(): Promise<void> }> {
+  await makeDataFolder(dataFolder)
+  const taken = await tryFolder(dataFolder, serviceLock)
+  if (typeof taken === "function") return { close: taken }
+  await refuseSecond(dataFolder)
+  throw new CommandFault(`a service starts or stops on ${dataFolder} (process ${taken})`, otherFolderHint)
 }

@@ -20,7 +20,7 @@ import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { readNamedFile } from "./option.ts"
 import { print } from "./output.ts"
-import { type Receiving, type Running, httpOf, listReceiving, listRunning } from "./running.ts"
+import { type Receiving, type Running, awaitReceiving, httpOf, listRunning } from "./running.ts"
 import { auditStored, tamperWith } from "./simulate-audit.ts"
 import { enrolKnown, makeOperator } from "./simulate-enrol.ts"
 import { OwnService } from "./simulate-host.ts"
@@ -179,7 +179,7 @@ async function runForReal(base: RunBase, options: RunOptions, settings: RunSetti
   const isKilled = base.scenario.serviceFaults.length > 0
   const isDatabaseGiven = (process.env["DATABASE_URL"] ?? "") !== ""
   checkNeeds(base.scenario, { isServiceNamed: isNamed, isDatabaseGiven })
-  const receiving = isNamed ? null : ((await listReceiving(options.data))[0] ?? null)
+  const receiving = isNamed ? null : await awaitReceiving(options.data, (line) => base.say?.(line))
   if (isNamed || (receiving !== null && !isKilled)) return runAgainst(base, options, receiving, null)
   if (receiving !== null && settings.isDataNamed) {
     throw new CommandFault(

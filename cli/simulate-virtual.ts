@@ -19,7 +19,7 @@ import { initLog } from "../ingest/log.ts"
 import { allSecrets } from "../ingest/log-keys.ts"
 import { seal } from "../ingest/seal.ts"
 import { openVerifier } from "../ingest/verifier.ts"
-import { type Database, findKeys, makeDataFolder, openDatabase } from "./data-folder.ts"
+import { type Database, findKeys, makingAlone, openDatabase } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { makeIngestMetrics } from "./metrics.ts"
 import { makeLogger } from "./output.ts"
@@ -64,7 +64,7 @@ export async function runVirtually(
 async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): Promise<RunOutcome> {
   const { scenario } = base
   const random = makeRandom(scenario.seed).fork("log")
-  await makeVirtualLog(dataFolder, scenario)
+  await makeVirtualLog(dataFolder, scenario, (line) => base.say?.(line))
   const log = makeLogger("warn")
   return compose(async (parts) => {
     const opened = await openBase(
@@ -112,28 +112,33 @@ async function runIn(dataFolder: string, base: RunBase, isThrownAway: boolean): 
 }
 
 /** On an empty database only: what is there already would stand in the first block. */
-async function makeVirtualLog(dataFolder: string, { seed, name, startsAt }: Scenario): Promise<void> {
-  if (await findKeys(dataFolder))
-    throw new CommandFault(
-      `there is a log in ${dataFolder} already`,
-      "a virtual run begins with an empty folder",
-    )
-  await makeDataFolder(dataFolder)
-  const database = await openDatabase(dataFolder, { create: true, schemaPath: simulatedPath })
-  try {
-    await replaceClock(database, startsAt)
-    const pool = openPool(database.url, 2)
-    try {
-      const secrets = makeRandom(seed).fork("log").fork("keys")
-      await initLog(pool, dataFolder, `tidemark.invalid/simulated/${name}/${seed}`, (size) =>
-        secrets.bytes(size),
+async function makeVirtualLog(
+  dataFolder: string,
+  { seed, name, startsAt }: Scenario,
+  say: (line: string) => void,
+): Promise<void> {
+  await makingAlone(dataFolder, say, async () => {
+    if (await findKeys(dataFolder))
+      throw new CommandFault(
+        `there is a log in ${dataFolder} already`,
+        "a virtual run begins with an empty folder",
       )
+    const database = await openDatabase(dataFolder, { create: true, schemaPath: simulatedPath })
+    try {
+      await replaceClock(database, startsAt)
+      const pool = openPool(database.url, 2)
+      try {
+        const secrets = makeRandom(seed).fork("log").fork("keys")
+        await initLog(pool, dataFolder, `tidemark.invalid/simulated/${name}/${seed}`, (size) =>
+          secrets.bytes(size),
+        )
+      } finally {
+        await pool.end()
+      }
     } finally {
-      await pool.end()
+      await database.close()
     }
-  } finally {
-    await database.close()
-  }
+  })
 }
 
 /** A search_path in which our schema comes before Postgres's own. */

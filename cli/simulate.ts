@@ -16,7 +16,7 @@ import {
   readRecordings,
   recordingOptionsOf,
 } from "./recording-options.ts"
-import { listReceiving } from "./running.ts"
+import { awaitReceiving } from "./running.ts"
 import { startService } from "./service.ts"
 import { enrolKnown } from "./simulate-enrol.ts"
 import { addScenarios } from "./simulate-scenario.ts"
@@ -78,7 +78,7 @@ export async function openRecordings(options: GivenRecordingOptions): Promise<re
 
 async function simulate(options: SimulateOptions, recordings: readonly Recording[]): Promise<FleetReport> {
   const isNamed = options.mqtt !== undefined || options.url !== undefined
-  const running = isNamed ? null : ((await listReceiving(options.data))[0] ?? null)
+  const running = isNamed ? null : await awaitReceiving(options.data, say)
   const url = findUrl(options, running)
   if (url !== null) {
     await checkListening(url)
@@ -104,6 +104,7 @@ async function simulate(options: SimulateOptions, recordings: readonly Recording
     mqtt: 0,
     http: 0,
     schedule: null,
+    isOfOneRun: true,
     ...(options.login === undefined ? {} : { connecting: { ports: {}, logins: "required" as const } }),
     log: makeLogger("warn"),
     say,

@@ -19,7 +19,7 @@ import {
   type Database,
   type NeededKeys,
   findKeys,
-  makeDataFolder,
+  makingAlone,
   openDatabase,
   openExistingLogWith,
 } from "../data-folder.ts"
@@ -72,15 +72,28 @@ export async function openBase<Name extends SecretName>(
 /** The base on the log of this folder, which is made where there is none. */
 export async function openOrMakeBase(options: NewLogOptions): Promise<Base> {
   const { dataFolder, log } = options
-  await makeDataFolder(dataFolder)
-  // Keys come last when a log is made: where they are, a database was, and no empty one takes its place.
-  const create = !(await findKeys(dataFolder))
-  const database = await openDatabase(dataFolder, { create, say: (line) => log.info(line) })
+  const say = (line: string): void => log.info(line)
+  const open = async (): Promise<Opened> => {
+    // Keys come last when a log is made: where they are, a database was, and no empty one takes its place.
+    const create = !(await findKeys(dataFolder))
+    const database = await openDatabase(dataFolder, { create, say })
+    return closingOnFailure(database, async () => ({
+      database,
+      keys: await openOrInitLog(database, options),
+    }))
+  }
+  const { database, keys } = (await findKeys(dataFolder))
+    ? await open()
+    : await makingAlone(dataFolder, say, open)
   return closingOnFailure(database, async () => {
-    const keys = await openOrInitLog(database, options)
     await migrate(database.pool)
     return makeBase(dataFolder, database, keys, log)
   })
+}
+
+interface Opened {
+  readonly database: Database
+  readonly keys: LogKeys
 }
 
 async function closingOnFailure<T>(database: Database, work: () => Promise<T>): Promise<T> {

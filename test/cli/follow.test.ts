@@ -184,7 +184,7 @@ test("of two processes one has the folder, and what a killed one left is in nobo
   await expect(lockFolder(copy)).rejects.toThrow(`process ${process.pid} works on ${copy} already`)
   await release()
   // No system gives such a number.
-  await writeFile(join(copy, "pid"), "999999999\n")
+  await writeFile(join(copy, "folder.lock-999999999-1-0123456789ab-1"), "")
   await (
     await lockFolder(copy)
   )()
