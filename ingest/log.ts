@@ -171,6 +171,8 @@ export async function openLog(
   const stored = await readLogRow(pool)
   let keys: HeldKeys | null = await readLogKeys(keysFolder(dataFolder), needed, given)
   if (keys === null && stored !== null) keys = await findNewKeys(dataFolder, stored, given)
+  // Another process may have given them their name meanwhile.
+  if (keys === null && stored !== null) keys = await readLogKeys(keysFolder(dataFolder), needed, given)
   // A process that was given all that it needs has no folder of keys; whose log they are of is looked at below.
   if (keys === null && stored !== null && needed.length > 0) keys = pickLogKeys(stored.origin, needed, given)
   if (keys === null && stored === null) return null

@@ -1,8 +1,10 @@
 /** What every long-running process stands on: the database, the log's keys, counters and readiness. */
 import { randomBytes } from "node:crypto"
+import { join } from "node:path"
 import type { Pool } from "pg"
 import type { Logger } from "pino"
 import type { Registry } from "prom-client"
+import { removeDrafts } from "../../disk/durable.ts"
 import { findConnectionFault, readConnectionRoom } from "../../ingest/database/connections.ts"
 import { migrate } from "../../ingest/database/migration.ts"
 import { inTransaction, isPooled } from "../../ingest/database/pool.ts"
@@ -113,6 +115,7 @@ async function makeBase<Keys extends CheckpointSigner>(
   log: Logger,
 ): Promise<Base<Keys>> {
   await checkPublished(database.pool, dataFolder, keys)
+  for (const folder of [dataFolder, join(dataFolder, "log")]) await removeDrafts(folder)
   const readiness = new Readiness()
   const registry = makeRegistry(() => readiness.isReady)
   const opens = await watchConnections(database.pool, readiness)
