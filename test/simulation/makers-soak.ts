@@ -53,18 +53,14 @@ export async function meetInFolder(meeting: Meeting): Promise<string[]> {
 }
 
 function argsOf(name: CommandName, index: number, place: string, data: string): readonly string[] {
-  switch (name) {
-    case "up":
-      return ["up", "--mqtt", "0", "--http", "0", "--data", data]
-    case "init":
-      return ["log", "init", "--origin", `example.org/maker-${index}`, "--data", data]
-    case "simulate":
-      return ["simulate", "--devices", "2", "--statements", "3", "--data", data]
-    case "seal":
-      return ["seal", "--data", data]
-    case "enroll":
-      return ["device", "enroll", "k7", "--key", join(place, "k7.jwk"), "--data", data]
+  const args: Readonly<Record<CommandName, readonly string[]>> = {
+    up: ["up", "--mqtt", "0", "--http", "0"],
+    init: ["log", "init", "--origin", `example.org/maker-${index}`],
+    simulate: ["simulate", "--devices", "2", "--statements", "3"],
+    seal: ["seal"],
+    enroll: ["device", "enroll", "k7", "--key", join(place, "k7.jwk")],
   }
+  return [...args[name], "--data", data]
 }
 
 interface Begun {
@@ -108,7 +104,7 @@ function begin(name: CommandName, args: readonly string[]): Begun {
 /** Starts all at once. Services are stopped when the others have ended. */
 async function runAll(begun: readonly Begun[]): Promise<EndedCommand[]> {
   await Promise.all(begun.filter(({ name }) => name !== "up").map(({ ended }) => ended))
-  for (const { stop } of begun) stop()
+  for (const one of begun) one.stop()
   return Promise.all(begun.map(({ ended }) => ended))
 }
 
