@@ -190,7 +190,14 @@ export function compareCatalogue(found: Catalogue, expected: readonly string[]):
 
 /** What `grant_research` gives, and what everybody has of a schema. */
 function isForResearchers(kind: string, name: string): boolean {
-  const views = ["readings", "waveforms", "research_blocks", "research_devices", "research_refusals"]
+  const views = [
+    "readings",
+    "waveforms",
+    "research_blocks",
+    "research_devices",
+    "research_refusals",
+    "research_series",
+  ]
   return kind === "function" || kind === "schema" || (kind === "view" && views.includes(name))
 }
 

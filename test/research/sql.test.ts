@@ -292,7 +292,14 @@ test("a researcher's login reads nothing else and changes nothing: no bytes, key
   const { rows } = await stand.pool.query<{ name: string }>(
     `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S', 'f')`,
   )
-  const readable = ["readings", "waveforms", "research_devices", "research_blocks", "research_refusals"]
+  const readable = [
+    "readings",
+    "waveforms",
+    "research_devices",
+    "research_blocks",
+    "research_refusals",
+    "research_series",
+  ]
   const others = rows.map(({ name }) => name).filter((name) => !readable.includes(name))
   expect(others).toEqual(
     expect.arrayContaining([
@@ -328,7 +335,7 @@ test("every view and column that researchers see has its comment", async () => {
   const rows = await asPerson(
     `select c.relname || coalesce('.' || a.attname, '') as name
      from pg_class c left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
-     where c.relname in ('readings', 'waveforms', 'research_devices', 'research_blocks', 'research_refusals')
+     where c.relname in ('readings', 'waveforms', 'research_devices', 'research_blocks', 'research_refusals', 'research_series')
        and (obj_description(c.oid) is null or col_description(c.oid, a.attnum) is null)`,
   )
   expect(rows).toEqual([])

@@ -1,6 +1,16 @@
 -- The functions for researchers refuse what has no answer: a metric that nobody knows, a device that is not enrolled, times
 -- that are none. And buckets follow a time zone's clock.
 
+-- The functions ask with their caller's rights, and this is what a caller may know.
+create view research_series as select device_id as device, metric, name, unit, kind from series;
+
+comment on view research_series is 'A row per series as it was sent: which metrics a device has. What was ahead of its time when it arrived is here too.';
+comment on column research_series.device is 'Id of the device: a pseudonym.';
+comment on column research_series.metric is 'What was measured, such as heart-rate.';
+comment on column research_series.name is 'The name as sent, of which metric is the end.';
+comment on column research_series.unit is 'The unit as sent; null where none was sent.';
+comment on column research_series.kind is 'number, sum, boolean, text, bytes or waveform.';
+
 -- The catalogue's names, as research/metric.ts has them (a test compares them); every ecg-… is known too.
 create function catalogue_metrics() returns text[] language sql immutable parallel safe as $$
   select array[
@@ -32,15 +42,15 @@ end $$;
 
 -- The nearest names that there are, or null.
 create function nearest_metric(of_metric text, of_device text) returns text
-language plpgsql stable parallel safe security definer set search_path from current as $$
+language plpgsql stable parallel safe as $$
 declare
   wanted text := left(lower(regexp_replace(of_metric, '[^[:alnum:]]', '', 'g')), 64);
 begin
   return (
     with recursive sent (metric) as (
-      (select metric from series where device_id = of_device order by metric limit 1)
+      (select metric from research_series where device = of_device order by metric limit 1)
       union all
-      select (select metric from series where device_id = of_device and metric > sent.metric order by metric limit 1)
+      select (select metric from research_series where device = of_device and metric > sent.metric order by metric limit 1)
       from sent where sent.metric is not null
     ), names (metric, plain) as (
       select metric, left(lower(regexp_replace(metric, '[^[:alnum:]]', '', 'g')), 64)
@@ -61,7 +71,7 @@ end $$;
 -- True, or an error that names what is wrong. The functions below ask it in a branch of its own that gives no row: where
 -- the planner sees that nothing can be found, as of a device that is null, it leaves out the other branch with all that it asks.
 create function research_question(of_device text, of_metric text, from_time timestamptz, to_time timestamptz)
-returns boolean language plpgsql stable parallel safe security definer set search_path from current as $$
+returns boolean language plpgsql stable parallel safe as $$
 declare
   -- The years -1200 to 5138; the same number of milliseconds would be 1966 to 1976.
   seconds_max constant float8 := 1e11;
@@ -81,16 +91,16 @@ begin
   if to_time < from_time then
     raise exception using errcode = 'invalid_parameter_value', message = 'to_time must not be before from_time';
   end if;
-  if not exists (select from devices where device_id = of_device) then
+  if not exists (select from research_devices where device = of_device) then
     raise exception using errcode = 'invalid_parameter_value',
       message = format('device %s is not enrolled', of_device),
       hint = 'select device from research_devices shows those that are';
   end if;
   if of_metric is null or of_metric = any(catalogue_metrics()) or starts_with(of_metric, 'ecg-')
-    or exists (select from series where device_id = of_device and metric = of_metric)
+    or exists (select from research_series where device = of_device and metric = of_metric)
     or exists (
-      select from devices
-      cross join lateral (select from series where device_id = devices.device_id and metric = of_metric limit 1) as one
+      select from research_devices as d
+      cross join lateral (select from research_series where device = d.device and metric = of_metric limit 1) as one
     ) then
     return true;
   end if;
@@ -272,13 +282,12 @@ language sql stable parallel safe as $$
 $$;
 comment on function readings_buckets(text, text, timestamptz, timestamptz, interval, text) is 'Count, min, max, mean, first and last of each stretch of width by the clock of a time zone such as Europe/Berlin, so that 1 day is a day there, of 23, 24 or 25 hours. seconds is how long the stretch is, local where it begins by the clock on the wall; partial says that from_time or to_time cut it. A stretch without readings has no row.';
 
-revoke execute on function research_question, nearest_metric from public;
-
 create or replace function grant_research(role_name name) returns void language plpgsql as $$
 begin
   execute format('grant usage on schema %I to %I', current_schema(), role_name);
   execute format(
-    'grant select on readings, waveforms, research_devices, research_blocks, research_refusals to %I', role_name);
+    'grant select on readings, waveforms, research_devices, research_blocks, research_refusals, research_series to %I',
+    role_name);
   execute format(
     'grant execute on function readings_in,
        readings_buckets(text, text, timestamptz, timestamptz, interval),
