@@ -115,6 +115,7 @@ export const blockRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { de
     "/v1/blocks",
     {
       schema: {
+        operationId: "listBlocks",
         summary: "Sealed blocks, oldest first",
         tags: ["log"],
         querystring: {
@@ -170,6 +171,7 @@ export const blockRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { de
     "/v1/blocks/:height",
     {
       schema: {
+        operationId: "getBlock",
         summary: "A block: its manifest, its summary opened, its checkpoint",
         tags: ["log"],
         params: { type: "object", properties: { height: heightSchema("from 0") }, required: ["height"] },

@@ -126,6 +126,7 @@ export const coverageRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
     "/v1/coverage",
     {
       schema: {
+        operationId: "getCoverage",
         summary: "What arrived of a device by day, what is missing, and why",
         tags: ["devices"],
         querystring: {

@@ -53,6 +53,7 @@ export const deviceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { d
     "/v1/devices",
     {
       schema: {
+        operationId: "listDevices",
         summary: "Enrolled devices, by id",
         tags: ["devices"],
         querystring: {
@@ -88,6 +89,7 @@ export const deviceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { d
     "/v1/devices/:id",
     {
       schema: {
+        operationId: "getDevice",
         summary: "A device: keys, head, gaps, refusals, what it measures",
         tags: ["devices"],
         params: { type: "object", properties: { id: deviceSchema }, required: ["id"] },

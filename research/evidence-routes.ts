@@ -2,12 +2,13 @@
 import type { FastifyPluginAsync } from "fastify"
 import { type EvidenceSource, planEvidence } from "./evidence.ts"
 import { openEvidenceRows } from "./evidence-rows.ts"
+import { octetStream } from "./media-type.ts"
 import type { ResearchOptions } from "./options.ts"
 import { Problem, invalidParameter } from "./problem.ts"
 import { heightSchema, responses } from "./schema.ts"
 
-/** RFC 8742. */
-const cborSequence = "application/cbor-seq"
+/** RFC 8742; and by the name that generated clients know for bytes, where Accept asks for it. */
+const types = ["application/cbor-seq", octetStream] as const
 
 interface EvidenceQuery {
   readonly device: string
@@ -20,6 +21,7 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
     "/v1/evidence",
     {
       schema: {
+        operationId: "getEvidence",
         summary:
           "What a device said in some blocks, with the proof that it is genuine and that nothing is missing",
         description:
@@ -35,7 +37,7 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
           },
           required: ["device"],
         },
-        produces: [cborSequence],
+        produces: [...types],
         response: responses({ type: "string", format: "binary" }),
       },
     },
@@ -45,7 +47,8 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
       const headers = {
         "content-disposition": `attachment; filename="${name.replaceAll(/[^A-Za-z0-9._-]/g, "_")}"`,
       }
-      return desk.stream(request, reply, { type: cborSequence, headers }, async (snapshot) => {
+      const type = request.headers.accept?.trim() === octetStream ? octetStream : types[0]
+      return desk.stream(request, reply, { type, headers }, async (snapshot) => {
         await desk.checkDevices(request, snapshot, [device])
         const { asOf } = snapshot
         if (asOf === null) throw new Problem("unknown-block", { detail: "nothing is sealed yet" })

@@ -167,6 +167,7 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
   }
 
   const schema = {
+    operationId: "searchObservations",
     summary: "FHIR R4: Observations of sealed readings, as a Bundle or as ndjson",
     description:
       "An Observation per reading, and one with SampledData per stretch of a waveform. By device, metric, category and time.",
@@ -190,6 +191,7 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
     {
       schema: {
         ...schema,
+        operationId: "postObservationSearch",
         summary: "FHIR R4: the same search, with its parameters in a form",
         consumes: [formType],
       },
@@ -206,6 +208,7 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
     "/fhir/Observation/:id",
     {
       schema: {
+        operationId: "readObservation",
         summary: "FHIR R4: one Observation",
         tags: ["fhir"],
         params: { type: "object", required: ["id"], properties: { id: { type: "string", maxLength: 64 } } },
@@ -238,6 +241,7 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
     "/fhir/metadata",
     {
       schema: {
+        operationId: "readCapabilities",
         summary: "FHIR R4: what can be asked",
         tags: ["fhir"],
         response: {
@@ -265,6 +269,7 @@ function addReads(app: FastifyInstance, desk: ResearchOptions["desk"]): void {
       `/fhir/${type}/:id`,
       {
         schema: {
+          operationId: `read${type}`,
           summary: `FHIR R4: ${description}`,
           tags: ["fhir"],
           params: { type: "object", required: ["id"], properties: { id: { type: "string", maxLength: 64 } } },

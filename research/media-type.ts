@@ -1,6 +1,9 @@
 /** The Accept header, for whoever gives one thing under more than one name. */
 import { Problem } from "./problem.ts"
 
+/** Bytes of any kind, under the one name that every generated client can read. */
+export const octetStream = "application/octet-stream"
+
 /** Types of an Accept header, the ones that are wanted most first. */
 export function wantedTypes(accept: string): string[] {
   return accept

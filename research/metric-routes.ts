@@ -52,6 +52,7 @@ export const metricRoutes: FastifyPluginAsync<ResearchOptions> = async (app) => 
     "/v1/metrics",
     {
       schema: {
+        operationId: "listMetrics",
         summary: "The catalogue of metrics: units, LOINC, IEEE 11073 MDC, Open mHealth",
         description:
           "A metric that is not listed is stored and given out all the same, with its unit as sent.",

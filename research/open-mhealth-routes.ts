@@ -27,6 +27,7 @@ export const openMHealthRoutes: FastifyPluginAsync<ResearchOptions> = async (app
     "/v1/omh/datapoints",
     {
       schema: {
+        operationId: "listDataPoints",
         summary: "Open mHealth data points of readings",
         description:
           "Of metrics whose schema one reading fills; /v1/metrics says which, and why not. Texts and units that a schema does not take are left out and counted.",

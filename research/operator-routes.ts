@@ -52,6 +52,7 @@ export const operatorRoutes: FastifyPluginAsync<ResearchOptions> = async (app, o
     "/v1/operator",
     {
       schema: {
+        operationId: "listOperatorStatements",
         summary: "What the operator said: the log's policy, enrolments, rotations, revocations, blocks",
         description:
           "Statements of the operator's own chain, each with its leaf and its path to `checkpoint`. `tidemark verify` holds the registry in the database against them.",

@@ -4,7 +4,7 @@ import { parseHex } from "../chain/bytes.ts"
 import { attachReceipts } from "../chain/transparent-statement.ts"
 import { parseHash } from "../chain/hash.ts"
 import { formatTlogProof } from "../chain/tlog-proof.ts"
-import { chooseType } from "./media-type.ts"
+import { chooseType, octetStream } from "./media-type.ts"
 import type { ResearchOptions } from "./options.ts"
 import { Problem } from "./problem.ts"
 import { mayRead } from "./reader.ts"
@@ -12,8 +12,8 @@ import { entrySchema, responses } from "./schema.ts"
 import { type ProvenLeaf, findStatement, makeReceipt, proveLeaf } from "./sealed-statement.ts"
 
 /** RFC 9943. */
-export const receiptTypes = ["application/scitt-receipt+cose", "application/cose"] as const
-const statementTypes = ["application/scitt-statement+cose", "application/cose"] as const
+export const receiptTypes = ["application/scitt-receipt+cose", "application/cose", octetStream] as const
+const statementTypes = ["application/scitt-statement+cose", "application/cose", octetStream] as const
 const textType = "text/plain; charset=utf-8"
 
 interface Proven {
@@ -36,6 +36,7 @@ export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, opti
     "/v1/statements/:entry/proof",
     {
       schema: {
+        operationId: "getProof",
         summary: "A C2SP tlog-proof: that the statement is in the log, under its last checkpoint",
         description:
           "A file to keep: `tidemark verify FILE --policy trust.policy` checks it without a network. It holds the statement, as the proof's extra data, unless `statement=false`.",
@@ -71,6 +72,7 @@ export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, opti
     "/v1/statements/:entry/receipt",
     {
       schema: {
+        operationId: "getReceipt",
         summary: "A COSE Receipt (RFC 9942): that the statement is in the log's last tree",
         description:
           "A file to keep beside the statement: `tidemark verify FILE --statement FILE --receipt-key KEY` checks it without a network.",
@@ -95,6 +97,7 @@ export const proofRoutes: FastifyPluginAsync<ResearchOptions> = async (app, opti
     "/v1/statements/:entry/transparent",
     {
       schema: {
+        operationId: "getTransparentStatement",
         summary: "The Transparent Statement (RFC 9943): the statement with its receipt attached",
         description:
           "One file to keep: `tidemark verify FILE --receipt-key KEY` checks it without a network.",

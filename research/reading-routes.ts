@@ -89,6 +89,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
     "/v1/readings",
     {
       schema: {
+        operationId: "queryReadings",
         summary: "Readings, raw or in buckets",
         description:
           "json comes in pages of `limit` rows. ndjson, csv, parquet and arrow give everything in one stream; `limit` and `cursor` are for ndjson too. ndjson has a row a line and ends with the HTTP trailers Tidemark-Rows, Tidemark-Complete and Tidemark-Next, or with `endLine` a line that says the same; csv with Tidemark-Rows; parquet and arrow with their own ends.",

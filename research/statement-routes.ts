@@ -37,6 +37,7 @@ export const statementRoutes: FastifyPluginAsync<ResearchOptions> = async (app, 
     "/v1/statements/:entry",
     {
       schema: {
+        operationId: "getStatement",
         summary: "A statement: who signed it, when it came, where it is sealed",
         tags: ["log"],
         params: { type: "object", properties: { entry: entrySchema }, required: ["entry"] },

@@ -28,6 +28,7 @@ export const waveformRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
     "/v1/waveforms",
     {
       schema: {
+        operationId: "queryWaveforms",
         summary: "Waveforms, as the segments that were signed",
         description:
           "A segment that overlaps from..to comes whole. json and fhir in pages; ndjson everything in one stream, a segment a line; the HTTP trailers Tidemark-Rows, Tidemark-Complete and Tidemark-Next say how it ended, or with `endLine` a last line.",

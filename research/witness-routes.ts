@@ -49,6 +49,7 @@ export const witnessRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
     "/v1/witnesses",
     {
       schema: {
+        operationId: "getWitnesses",
         summary: "Witnesses of other organisations, and what they have cosigned",
         tags: ["log"],
         querystring: { type: "object", additionalProperties: false, properties: {} },

@@ -389,6 +389,37 @@ test("the API describes itself in OpenAPI 3.1", async () => {
   expect(stand.faults).toEqual([])
 })
 
+test("field Q11: each operation has an id of its own, a tag, and an answer that says its types", async () => {
+  type Operation = { operationId?: string; tags?: string[]; responses: Record<string, { content?: object }> }
+  const { paths } = await stand.get<{ paths: Record<string, Record<string, Operation>> }>("/openapi.json")
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, ...operation })),
+  )
+  expect(operations.length).toBeGreaterThan(20)
+  const missing = operations.filter(
+    ({ operationId, tags, responses }) =>
+      operationId === undefined ||
+      !/^[a-z][A-Za-z]+$/.test(operationId) ||
+      tags?.length !== 1 ||
+      Object.keys(responses["200"]?.content ?? {}).length === 0,
+  )
+  expect(missing).toEqual([])
+  expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length)
+  // Generated clients read bytes under this name only.
+  for (const path of ["/v1/evidence", "/v1/statements/{entry}/receipt", "/v1/statements/{entry}/transparent"])
+    expect(paths[path]!["get"]!.responses["200"]!.content).toHaveProperty(["application/octet-stream"])
+})
+
+const askEvidence = async (accept: string) =>
+  stand.app.inject({ url: "/v1/evidence?device=k7", headers: { host: "127.0.0.1", accept } })
+
+test("field Q11: evidence comes as bytes by that name too, and is the same", async () => {
+  const [usual, bytes] = await Promise.all([askEvidence("*/*"), askEvidence("application/octet-stream")])
+  expect(usual.headers["content-type"]).toBe("application/cbor-seq")
+  expect(bytes.headers["content-type"]).toBe("application/octet-stream")
+  expect(bytes.rawPayload.equals(usual.rawPayload)).toBe(true)
+})
+
 test("the API's page loads nothing from elsewhere", async () => {
   const page = await stand.app.inject({ url: "/docs/", headers: { host: "127.0.0.1" } })
   expect(page.statusCode).toBe(200)
