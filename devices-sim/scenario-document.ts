@@ -118,6 +118,27 @@ export class DocumentReading {
     }
   }
 
+  /** Collects the faults of those parts that the schema has taken; what they say otherwise is of no use. */
+  parts(document: unknown, isTaken: (path: Path) => boolean): void {
+    if (typeof document !== "object" || document === null) return
+    const { groups, events, network, thresholds } = document as Readonly<Record<string, unknown>>
+    const each = (key: string, list: unknown, read: (item: never, path: Path) => unknown): void => {
+      if (!Array.isArray(list)) return
+      for (const [at, item] of list.entries()) if (isTaken([key, at])) read(item as never, [key, at])
+    }
+    each("groups", groups, (group: GroupDocument, path) => this.group(group, path))
+    // The groups' length may not be known: what repeats is tried for a day.
+    each("events", events, (event: EventDocument, path) =>
+      this.event(event, path, 86_400_000, { sealsAtMs: [], serviceFaults: [] }),
+    )
+    each("network", network, (toxic: ToxicDocument, path) =>
+      readToxicRule(toxic, (key, rule) => this.fault(path, rule, key)),
+    )
+    if (typeof thresholds !== "object" || thresholds === null) return
+    for (const [metric, expression] of Object.entries(thresholds as ScenarioDocument["thresholds"] & object))
+      if (isTaken(["thresholds", metric])) this.thresholds({ [metric]: expression })
+  }
+
   private group(document: GroupDocument, path: Path): ScenarioGroup {
     const { name = "device", devices, keys = groupDefaults.keys, statements = null } = document
     const everyMs = this.duration(document.every, [...path, "every"]) ?? groupDefaults.everyMs
@@ -244,7 +265,7 @@ export class DocumentReading {
           const isListed = Array.isArray(expressions)
           const path = ["thresholds", metric, ...(isListed ? [at] : [])]
           this.faults.push(
-            rule.startsWith("must be one of")
+            /^(must be one of|is not known)/.test(rule)
               ? this.places.fault(["thresholds"], rule, metric)
               : this.places.fault(path, rule),
           )

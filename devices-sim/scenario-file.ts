@@ -1,8 +1,10 @@
 /** A scenario as a YAML file: read strictly, and every fault is named with its line and column. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv"
 import { readFileSync } from "node:fs"
-import { LineCounter, parseDocument } from "yaml"
+import { type Document, LineCounter, parseDocument } from "yaml"
+import { nearestOf, unknownName } from "./nearest.ts"
 import { DocumentReading, type ScenarioDocument } from "./scenario-document.ts"
+import { explainLayout } from "./scenario-layout.ts"
 import { type Path, Places, type ScenarioFault } from "./scenario-place.ts"
 import type { Scenario } from "./scenario.ts"
 
@@ -20,12 +22,36 @@ export function parseScenario(text: string): ParsedScenario {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   if (document.errors.length > 0) {
-    const faults = document.errors.map(({ pos, message }): ScenarioFault => {
-      const { line, col } = lines.linePos(pos[0])
-      return { line, column: col, path: "", rule: message }
+    const faults = document.errors.map((error): ScenarioFault => {
+      const { line, col } = lines.linePos(error.pos[0])
+      const explained = explainLayout(text, line, error)
+      return {
+        line: explained.line,
+        column: explained.line === line ? col : 1,
+        path: "",
+        rule: explained.rule,
+      }
     })
-    return { kind: "faulty", faults }
+    // YAML says several things about one line: the first is enough, and those after a line out of place are guesses.
+    const isBroken = document.errors.some(({ code }) => code !== "DUPLICATE_KEY")
+    if (isBroken) return { kind: "faulty", faults: faults.filter(isFirstOfLine) }
+    return { kind: "faulty", faults: [...faults, ...readFaults(document, lines)].toSorted(byPlace) }
   }
+  return readDocument(document, lines)
+}
+
+function isFirstOfLine({ line }: ScenarioFault, at: number, all: readonly ScenarioFault[]): boolean {
+  return all.findIndex((other) => other.line === line) === at
+}
+
+const byPlace = (a: ScenarioFault, b: ScenarioFault): number => a.line - b.line || a.column - b.column
+
+function readFaults(document: Document, lines: LineCounter): readonly ScenarioFault[] {
+  const parsed = readDocument(document, lines)
+  return parsed.kind === "faulty" ? parsed.faults : []
+}
+
+function readDocument(document: Document, lines: LineCounter): ParsedScenario {
   const places = new Places(document, lines)
   let value: unknown
   try {
@@ -35,13 +61,17 @@ export function parseScenario(text: string): ParsedScenario {
   }
   const validate = (compiled ??= compile())
   if (!validate(value)) {
-    const faults = (validate.errors ?? []).map((error) => explain(error, places))
-    return { kind: "faulty", faults: faults.toSorted((a, b) => a.line - b.line || a.column - b.column) }
+    const errors = validate.errors ?? []
+    // Also what the schema cannot say, of everything that it takes: a person mends all of a file at once.
+    const reading = new DocumentReading(places)
+    reading.parts(value, (path) => !errors.some(({ instancePath }) => isWithin(instancePath, path)))
+    const faults = errors.map((error) => explain(error, places))
+    return { kind: "faulty", faults: [...faults, ...reading.faults].toSorted(byPlace) }
   }
   const reading = new DocumentReading(places)
   const scenario = reading.scenario(value as ScenarioDocument)
   return reading.faults.length > 0
-    ? { kind: "faulty", faults: reading.faults }
+    ? { kind: "faulty", faults: reading.faults.toSorted(byPlace) }
     : { kind: "scenario", scenario }
 }
 
@@ -50,6 +80,12 @@ let compiled: ValidateFunction | null = null
 function compile(): ValidateFunction {
   const ajv = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true, strict: true })
   return ajv.compile(JSON.parse(readScenarioSchema()) as object)
+}
+
+/** Whether a fault of the schema lies in what is at this path, or in what holds it. */
+function isWithin(pointer: string, path: Path): boolean {
+  const found = pathOf(pointer)
+  return found.length > 0 && path.every((key, at) => at >= found.length || found[at] === key)
 }
 
 function pathOf(pointer: string): Path {
@@ -77,7 +113,7 @@ function explain(error: ErrorObject, places: Places): ScenarioFault {
     case "required":
       return places.fault(path, `${(error.params as { missingProperty: string }).missingProperty} is missing`)
     case "enum":
-      return places.fault(path, `must be one of ${(schema.enum ?? []).join(", ")}`)
+      return places.fault(path, unknownName(String(error.data), (schema.enum ?? []).map(String)))
     case "const":
       return places.fault(path, `must be ${String((error.params as { allowedValue: unknown }).allowedValue)}`)
     case "pattern":
@@ -87,26 +123,4 @@ function explain(error: ErrorObject, places: Places): ScenarioFault {
       if (schema.title !== undefined) return places.fault(path, `must be ${schema.title}`)
   }
   return places.fault(path, error.message ?? "does not fit the schema")
-}
-
-/** The one that was probably meant: at most two letters away. */
-function nearestOf(name: string, known: readonly string[]): string | null {
-  const [nearest] = known
-    .map((one) => ({ one, away: distance(name, one) }))
-    .toSorted((a, b) => a.away - b.away)
-  return nearest !== undefined && nearest.away <= 2 ? nearest.one : null
-}
-
-/** Levenshtein's. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(changed, row[j]! + 1, next[j - 1]! + 1))
-    }
-    row = next
-  }
-  return row[b.length]!
 }

@@ -1,5 +1,8 @@
 /** Thresholds in k6's manner: `p(95) < 300` over a metric of the run. */
+import { verdictCodes } from "../chain/verdict.ts"
+
 import { type Measures, measureNames } from "./measure.ts"
+import { unknownName } from "./nearest.ts"
 
 export interface Threshold {
   /** `puback_ms`, or of a part: `verdicts{verdict:fork}`, `puback_ms{group:wrist}`. */
@@ -35,13 +38,15 @@ const fitting = {
 
 /** Why this is no threshold; null: it is one. */
 export function findThresholdFault({ metric, expression }: Threshold): string | null {
-  const [, name, tag] = metricPattern.exec(metric) ?? []
+  const [, name, tag, part] = metricPattern.exec(metric) ?? []
   const known = name === undefined ? undefined : measureNames[name as keyof typeof measureNames]
-  if (known === undefined) return `must be one of ${Object.keys(measureNames).join(", ")}`
+  if (known === undefined) return unknownName(name ?? metric, Object.keys(measureNames))
   if (tag !== undefined && !(known.tags as readonly string[]).includes(tag))
     return known.tags.length === 0
       ? `${name} has no parts`
       : `${name} is by ${known.tags.join(" or ")}, not by ${tag}`
+  if (tag === "verdict" && !Object.hasOwn(verdictCodes, part ?? ""))
+    return `${part} ${unknownName(part ?? "", Object.keys(verdictCodes))}`
   const condition = parseCondition(expression)
   if (condition === null) return "must be such as p(95) < 300, avg < 50, count == 0, rate > 10 or value < 0.5"
   const isFitting =

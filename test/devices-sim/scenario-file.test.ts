@@ -129,7 +129,13 @@ test.each([
     "ramp needs `over`",
   ],
   ["stages without a pace", `${valid}    stages:\n      - { hold: 1s }\n`, 4, 5, "so it needs `every`"],
-  ["a metric that is none", `${valid}thresholds:\n  puback: p(95) < 3\n`, 7, 3, "must be one of made"],
+  [
+    "a metric that is none",
+    `${valid}thresholds:\n  pubacks: p(95) < 3\n`,
+    7,
+    3,
+    "is not known: did you mean puback_ms?",
+  ],
   [
     "a threshold that is none",
     `${valid}thresholds:\n  puback_ms: fast\n`,
@@ -172,6 +178,84 @@ test("every fault of a file is said at once, in the order of the file", () => {
     [5, "groups[0].devices"],
     [6, "groups[0].keys"],
   ])
+})
+
+test("field A6: several mistakes of all kinds are said at once, each with its place and what was meant", () => {
+  const faults = faultsOf(`name: mine
+about: x
+groups:
+  - devices: 2
+    statements: 3
+    faults:
+      - fault: clonee
+  - device: 3
+    statements: 2
+  - name: third
+    devices: 1
+    every: 1s
+    stages: [{ ramp: 1 }]
+events:
+  - { at: 1s }
+thresholds:
+  acknowledgd: count == 6
+  puback_ms: fast
+  verdicts{verdict:frok}: count == 0
+`)
+  expect(faults.map(({ line, column, path, rule }) => `${line}:${column}: ${path}: ${rule}`)).toEqual([
+    "7:16: groups[0].faults[0].fault: is not known: did you mean clone?",
+    "8:5: groups[1]: devices is missing",
+    "8:5: groups[1].device: is not known here: did you mean devices?",
+    "13:14: groups[2].stages[0]: ramp needs `over`",
+    "15:5: events[0]: must be one of seal, kill and stop",
+    "17:3: thresholds.acknowledgd: is not known: did you mean acknowledged?",
+    "18:14: thresholds.puback_ms: must be such as p(95) < 300, avg < 50, count == 0, rate > 10 or value < 0.5",
+    "19:27: thresholds.verdicts{verdict:frok}: frok is not known: did you mean fork?",
+  ])
+})
+
+const listed = "name: x\ngroups:\n  - devices: 1\n"
+test.each([
+  [
+    "an item too far to the left",
+    `${listed}    statements: 2\n - devices: 3\n`,
+    '5: is indented by 1 space, where nothing can stand: indent it by 4 for the next member of that item, 2 for the next item ("- ") of groups, 0 for the next member of the scenario',
+  ],
+  [
+    "a member too far to the left",
+    `${listed}   statements: 2\n`,
+    "4: is indented by 3 spaces, where nothing can stand: indent it by 4 for the next member of that item",
+  ],
+  [
+    "a member without its item",
+    `${listed}  statements: 2\n`,
+    '4: stands where an item begins, and has no "- ": indent it by 4 for the next member of that item',
+  ],
+  [
+    "a member too far to the right",
+    `${listed}     statements: 2\n`,
+    "4: is indented by 5 spaces, where nothing can stand: indent it by 4",
+  ],
+  [
+    "an item too far to the right",
+    `${listed}    - devices: 2\n`,
+    '4: is an item ("- ") where a member stands',
+  ],
+  [
+    "an item of an inner list",
+    `${listed}    faults:\n      - { fault: gap }\n     - { fault: clone }\n`,
+    '6: is indented by 5 spaces, where nothing can stand: indent it by 6 for the next item ("- ") of faults',
+  ],
+  ["a tab", "name: x\ngroups:\n\t- devices: 1\n", "3: is indented by a tab: indent with spaces"],
+  ["a colon in a value", "name: x\nabout: a: b\n", '2: has a value with ": " in it: put it in quotes'],
+  [
+    "a line that is nothing",
+    "name: x\nabout y\n",
+    "2: is neither a member (name: value) nor an item of a list (- value)",
+  ],
+])("field A6: %s is said once, in the scenario's words", (_, text, words) => {
+  const said = faultsOf(text).map(({ line, rule }) => `${line}: ${rule}`)
+  expect(said).toHaveLength(1)
+  expect(said[0]).toContain(words)
 })
 
 test("a ramp switches its devices on one after the other, and off from the last one", () => {
