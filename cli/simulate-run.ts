@@ -10,7 +10,7 @@ import { formatRunText } from "../devices-sim/report-text.ts"
 import type { RunReport } from "../devices-sim/run-report.ts"
 import type { Scenario } from "../devices-sim/scenario.ts"
 import { makeWallClock } from "../devices-sim/scenario-clock.ts"
-import { ServiceViewError, openHttpView } from "../devices-sim/service-view.ts"
+import { type HttpViewOptions, ServiceViewError, openHttpView } from "../devices-sim/service-view.ts"
 import { EmbeddedDatabaseError } from "../ingest/database/embedded/fault.ts"
 import { LogMismatch } from "../ingest/log.ts"
 import { LogRolledBack, LogSealedElsewhere, claimPublication } from "../ingest/publication.ts"
@@ -226,7 +226,7 @@ async function runAgainst(
       ...base,
       service,
       clock: makeWallClock(base.scenario.speed),
-      view: openHttpView(http),
+      view: openHttpView({ ...http, findKey: async () => (await findHttp(options)).key }),
       host,
       origin: log.keys.origin,
       operator: makeOperator(log.pool, log.keys),
@@ -234,7 +234,8 @@ async function runAgainst(
       seal: () => sealNow(log, options.data),
       audit: () => auditStored({ ...log, dataFolder: options.data }),
       tamper: (kind, devices) => tamperWith({ ...log, dataFolder: options.data }, kind, devices),
-      prove: (id) => proveByEvidence(http, id, log.keys),
+      // Asked again: a service that was killed in between has another token.
+      prove: async (id) => proveByEvidence(await findHttp(options), id, log.keys),
     })
   } finally {
     await log.close()
@@ -246,8 +247,10 @@ async function sealNow({ pool, keys }: OpenedLog, dataFolder: string): Promise<v
   await seal({ pool, keys, dataFolder })
 }
 
+type HttpPlace = Pick<HttpViewOptions, "api" | "metrics" | "key">
+
 /** Where the API and the counters are. */
-async function findHttp({ http, key, data }: RunOptions) {
+async function findHttp({ http, key, data }: RunOptions): Promise<HttpPlace> {
   const access = key === undefined ? {} : { key }
   if (http !== undefined) {
     if (!URL.canParse(http) || !/^https?:/.test(http))

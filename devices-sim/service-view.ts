@@ -51,6 +51,8 @@ export interface HttpViewOptions {
   readonly metrics: readonly string[]
   /** Where one is asked for. */
   readonly key?: string
+  /** Asked when the key is refused: a service that was started again may have another. */
+  readonly findKey?: () => Promise<string | undefined>
   readonly fetch?: typeof fetch
 }
 
@@ -66,10 +68,20 @@ const pageSize = 1_000
 const singlesMax = 50
 
 export function openHttpView(options: HttpViewOptions): ServiceView {
-  const { api, key } = options
+  const { api, findKey } = options
+  let { key } = options
   const get = options.fetch ?? fetch
 
   async function ask(url: string): Promise<Response> {
+    const response = await askOnce(url)
+    if (response.status !== 401 || findKey === undefined) return response
+    const found = await findKey()
+    if (found === undefined || found === key) return response
+    key = found
+    return askOnce(url)
+  }
+
+  async function askOnce(url: string): Promise<Response> {
     let response: Response
     try {
       response = await get(url, {

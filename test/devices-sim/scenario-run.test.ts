@@ -259,3 +259,22 @@ test("field A1: what a scenario takes away itself, and what is answered slowly, 
     "no statement was answered for 5 s",
   ])
 })
+
+test("field A1: a service that was killed and started again is asked with the key that it has now", async () => {
+  const asked: string[] = []
+  const view = openHttpView({
+    api: "http://127.0.0.1:1",
+    metrics: [],
+    key: "before",
+    findKey: () => Promise.resolve("after"),
+    fetch: (_url, init) => {
+      const sent = new Headers(init?.headers).get("authorization") ?? ""
+      asked.push(sent)
+      return Promise.resolve(
+        sent === "Bearer after" ? Response.json({ items: [] }) : new Response(null, { status: 401 }),
+      )
+    },
+  })
+  expect([await view.lastBlock(), await view.lastBlock()]).toEqual([null, null])
+  expect(asked).toEqual(["Bearer before", "Bearer after", "Bearer after"])
+})
