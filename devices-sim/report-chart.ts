@@ -27,7 +27,8 @@ const bottom = 28
 
 /** A figure with its legend; a person who sees no lines gets the largest and the last value of each in words. */
 export function formatChart({ title, unit, at, formatAt, lines }: Chart): string {
-  const first = at[0] ?? 0
+  // A value stands at the end of its piece, and the first piece begins at 0.
+  const first = 0
   const last = Math.max(at.at(-1) ?? 1, first + 1e-9)
   const highest = Math.max(0, ...lines.flatMap(({ values }) => values.map((value) => value ?? 0)))
   const ticks = ticksUpTo(highest)
@@ -74,17 +75,33 @@ function pathOf(
 ): string {
   let isDown = false
   const parts: string[] = []
+  const isGapBefore = findGaps(at)
   for (const [index, value] of values.entries()) {
     if (value === null) {
       isDown = false
       continue
     }
+    if (isGapBefore[index] === true) isDown = false
     parts.push(`${isDown ? "L" : "M"}${round(x(at[index]!))} ${round(y(value))}`)
     // A lone point would be no line at all.
-    if (!isDown && values[index + 1] == null) parts.push("h0.01")
+    if (!isDown && (values[index + 1] == null || isGapBefore[index + 1] === true)) parts.push("h0.01")
     isDown = true
   }
   return parts.join("")
+}
+
+/** A piece that is several times as long as the others is one in which nothing was measured. */
+const gapFactor = 4
+
+function findGaps(at: readonly number[]): readonly boolean[] {
+  const lengths = at.map((time, index) => time - (at[index - 1] ?? 0))
+  const usual = medianOf(lengths)
+  return lengths.map((length, index) => index > 0 && usual > 0 && length > gapFactor * usual)
+}
+
+/** 0 where there is none. */
+export function medianOf(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 }
 
 /** 0 and some round numbers up to the first that is not below `highest`. */

@@ -1,9 +1,9 @@
 /** A run's report as one HTML file: no script, no font and nothing else from elsewhere. */
 import { formatDuration } from "./duration.ts"
-import { escapeHtml, formatChart } from "./report-chart.ts"
+import { escapeHtml, formatChart, medianOf } from "./report-chart.ts"
 import { describeEnding } from "./report-junit.ts"
 import { formatCount, formatPercentiles, formatValue } from "./report-text.ts"
-import type { RunReport } from "./run-report.ts"
+import type { RunReport, Sample } from "./run-report.ts"
 
 /** The JSON report has them all. */
 const devicesMax = 500
@@ -71,10 +71,10 @@ function figures(report: RunReport): string {
     ],
     [
       "PUBACK p95",
-      ackMs === null ? "-" : `${formatValue(ackMs.p95)} ms`,
-      ackMs === null ? "none came" : `p99 ${formatValue(ackMs.p99)} ms`,
+      ackMs === null ? "-" : `${formatMs(ackMs.p95)} ms`,
+      ackMs === null ? "none came" : `p99 ${formatMs(ackMs.p99)} ms`,
     ],
-    ["time", formatDuration(wallMs), `${formatDuration(scenarioMs)} of the devices'`],
+    ["time", formatDuration(wallMs), `devices: ${formatDuration(scenarioMs)}`],
   ]
   return `<section class="cards">${cards
     .map(
@@ -84,11 +84,19 @@ function figures(report: RunReport): string {
     .join("")}</section>`
 }
 
-function charts({ samples, isVirtual }: RunReport): string {
+/** Short enough for a card. */
+function formatMs(ms: number): string {
+  return formatValue(ms >= 100 ? Math.round(ms) : ms)
+}
+
+function charts({ samples: all, isVirtual }: RunReport): string {
+  const samples = wholePieces(all)
   if (samples.length === 0) return ""
   const at = samples.map((sample) => (isVirtual ? sample.atMs : sample.wallMs))
-  const perSecond = (of: "made" | "acknowledged"): number[] =>
+  const perSecond = (of: "made" | "acknowledged"): (number | null)[] =>
     samples.map((sample, index) => {
+      // Nobody was there to be answered: nothing was measured, which is not the same as 0.
+      if (of === "acknowledged" && sample.connected === 0 && sample.acknowledged === 0) return null
       const ms = sample.wallMs - (samples[index - 1]?.wallMs ?? 0)
       return (sample[of] * 1000) / Math.max(1, ms)
     })
@@ -122,6 +130,13 @@ ${formatChart({
   lines: [{ name: "connected", style: "c1", values: samples.map(({ connected }) => connected) }],
 })}
 </section>`
+}
+
+/** Without a last piece that is much shorter than the others: a rate of a few milliseconds says nothing. */
+function wholePieces(samples: readonly Sample[]): readonly Sample[] {
+  const lengths = samples.map(({ wallMs }, index) => wallMs - (samples[index - 1]?.wallMs ?? 0))
+  const usual = medianOf(lengths)
+  return samples.length > 1 && lengths.at(-1)! < usual / 2 ? samples.slice(0, -1) : samples
 }
 
 function formatAt(ms: number): string {
@@ -251,8 +266,9 @@ h1 { margin: 0.2rem 0; font-size: 1.9rem } h2 { margin: 2.2rem 0 0.6rem; font-si
 header p { margin: 0.2rem 0 } .quiet, .unit, figcaption { color: var(--quiet) }
 .verdict { display: inline-block; padding: 0.15rem 0.8rem; border-radius: 1rem; border: 2px solid; font-weight: 600 }
 .passed, .good { color: var(--good) } .failed, .stalled, .not-run, .bad { color: var(--bad) } .stopped { color: var(--c2) }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 0.7rem; margin-top: 1.5rem }
-.card { background: var(--card); border-radius: 0.5rem; padding: 0.7rem 0.9rem } .card .value { font-size: 1.45rem; font-weight: 600 } .card .name { color: var(--quiet) }
+.cards { display: grid; grid-template-columns: repeat(6, 1fr); gap: 0.5rem; margin-top: 1.5rem }
+@media (max-width: 60rem) { .cards { grid-template-columns: repeat(3, 1fr) } } @media (max-width: 32rem) { .cards { grid-template-columns: repeat(2, 1fr) } }
+.card { background: var(--card); border-radius: 0.5rem; padding: 0.6rem; white-space: nowrap } .card .value { font-size: 1.3rem; font-weight: 600 } .card .name { color: var(--quiet) } .card .quiet { font-size: 0.83rem }
 figure { margin: 0 0 1.4rem } svg { width: 100%; height: auto; display: block } figcaption b { color: var(--text) }
 .grid { stroke: var(--line) } .tick { fill: var(--quiet); font-size: 11px } .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round }
 .c1 { stroke: var(--c1) } .c2 { stroke: var(--c2) } .c3 { stroke: var(--c3) }
