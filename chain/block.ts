@@ -1,6 +1,7 @@
 /** A block: its manifest, and the one way in which sealer and auditor compute it (PROTOCOL §6). */
 import { joinBytes } from "./bytes.ts"
 import { CborReader, encodeCbor } from "./cbor.ts"
+import { type ChainBinding, emptyHeadOf } from "./genesis.ts"
 import { type Hash, type Sha256, hashSize, parseHash, sha256 } from "./hash.ts"
 import type { SealedHead } from "./heads.ts"
 import { Frontier, type KeepNode, hashLeaf } from "./merkle.ts"
@@ -142,6 +143,8 @@ export interface BlockStatement {
 
 /** Where the block before ended. */
 export interface BlockStart {
+  /** Where chains of devices that this block enrols begin. */
+  readonly binding: ChainBinding
   readonly height: number
   readonly fromMs: number
   /** The log's tree, with the previous manifest. */
@@ -249,7 +252,11 @@ export class BlockBuilder {
   private addRegistry(device: string, isEnrolment: boolean, entry: Hash): void {
     const head = this.start.heads.get(device)
     if (isEnrolment && head === undefined) {
-      this.start.heads.set(device, { device, seq: 0, entry: parseHash(new Uint8Array(32)), registry: entry })
+      this.start.heads.set(device, {
+        device,
+        ...emptyHeadOf(this.start.binding, device, this.hash),
+        registry: entry,
+      })
     } else if (head !== undefined) {
       this.start.heads.set(device, { ...head, registry: entry })
     }

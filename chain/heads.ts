@@ -10,7 +10,7 @@ export interface SealedHead {
   readonly device: string
   /** 0 before its first statement. */
   readonly seq: number
-  /** Zeros before its first statement. */
+  /** Before its first statement, the `prev` that it needs (`firstPrevOf`). */
   readonly entry: Hash
   /** Entry of the last registry statement about the device. */
   readonly registry: Hash

@@ -5,6 +5,10 @@ import type { PublicKey } from "./key.ts"
 import type { Head } from "./receipt.ts"
 import type { Verdict } from "./verdict.ts"
 
+/**
+ * The head of a device that is not enrolled, and of the operator before its first statement. An enrolled device's head
+ * begins at `emptyHeadOf` (chain/genesis.ts).
+ */
 export const noHead: Head = { seq: 0, entry: zeroHash }
 
 /** A key of a device and the range of seqs for which it stands. */
@@ -61,6 +65,8 @@ export interface StoredPlace {
 export interface ChainState {
   readonly status: DeviceStatus
   readonly head: Head
+  /** `prev` of the chain's first statement: `firstPrevOf` a device, zeros for the operator. */
+  firstPrev(): Hash
   /** What is stored at this seq (1 to head.seq), or null. */
   stored(seq: number): StoredPlace | null
 }
@@ -71,6 +77,9 @@ export type LinkVerdict =
       readonly kind: "duplicate" | "revoked" | "suspended" | "fork" | "broken" | "gap"
       readonly rule: string
     }
+
+const beginsElsewhere =
+  "prev is not where this chain begins in this log: it was signed for another log or for none (FORMAT §4, genesis)"
 
 /**
  * Where a statement with a good signature falls. The order is the one of PROTOCOL §4: 2, 14, 40, 22, 21, 20.
@@ -104,7 +113,7 @@ export function judgeLink(candidate: Candidate, state: ChainState): LinkVerdict 
   }
 
   const before =
-    seq === 1 ? zeroHash : seq === head.seq + 1 ? head.entry : (state.stored(seq - 1)?.entry ?? null)
+    seq === 1 ? state.firstPrev() : seq === head.seq + 1 ? head.entry : (state.stored(seq - 1)?.entry ?? null)
   const isLinked = before !== null && equalBytes(prev, before)
   // The kid is the same as the stored one's: for one seq at most one key of a device stands (findKey).
   if (isLinked && same !== null) {
@@ -113,7 +122,11 @@ export function judgeLink(candidate: Candidate, state: ChainState): LinkVerdict 
       rule: `seq ${seq} is stored with other signed bytes by the same key on the same prev`,
     }
   }
-  if (!isLinked) return { kind: "broken", rule: `prev is not the entry stored at seq ${seq - 1}` }
+  if (!isLinked)
+    return {
+      kind: "broken",
+      rule: seq === 1 ? beginsElsewhere : `prev is not the entry stored at seq ${seq - 1}`,
+    }
   return { kind: "next" }
 }
 

@@ -1,18 +1,14 @@
 /** The first leaf of every log: whose log it is (PROTOCOL §6). */
 import { type CborInput, CborReader, FormatFault, encodeCbor, readInside } from "./cbor.ts"
 import { type PublicKey, algorithmEd25519, coseKeyMap, decodeCoseKey, equalKeys } from "./key.ts"
+import type { ChainBinding, ProtocolVersion } from "./genesis.ts"
 import { isNoteName, parseVkey } from "./note.ts"
 import { devicePattern } from "./statement.ts"
 
-export const protocolVersion = 1
-
-export interface Policy {
+export interface Policy extends ChainBinding {
   readonly origin: string
-  /** C2SP vkey of the log's checkpoint key, under the origin's name. */
-  readonly logVkey: string
   readonly operatorKey: PublicKey
   readonly receiptKey: PublicKey
-  readonly version: number
 }
 
 /** Why a text cannot be a log's origin, or null. */
@@ -58,7 +54,9 @@ export function decodePolicy(bytes: Uint8Array): Policy {
   const operatorKey = key(3)
   const receiptKey = key(4)
   label(5)
-  const version = reader.readUint("the protocol's version")
+  const versionStart = reader.offset
+  const version = parseVersion(reader.readUint("the protocol's version"))
+  if (version === null) return reader.fault("member 5, the protocol's version, is 1 or 2", versionStart)
   reader.leave()
   reader.end()
   const policy: Policy = { origin, logVkey, operatorKey, receiptKey, version }
@@ -67,12 +65,16 @@ export function decodePolicy(bytes: Uint8Array): Policy {
   return policy
 }
 
-function findPolicyFault({ origin, logVkey, operatorKey, receiptKey, version }: Policy): string | null {
+/** The protocol's version, or null where this code does not know it. */
+export function parseVersion(version: number): ProtocolVersion | null {
+  return version === 1 || version === 2 ? version : null
+}
+
+function findPolicyFault({ origin, logVkey, operatorKey, receiptKey }: Policy): string | null {
   const originFault = findOriginFault(origin)
   if (originFault !== null) return originFault
   const logKey = parseVkey(logVkey)
   if (logKey === null || logKey.name !== origin) return "2 is the log's vkey under the origin's name"
-  if (version !== protocolVersion) return `5 is ${protocolVersion}`
   const keys = [logKey.publicKey, operatorKey, receiptKey]
   if (keys.some(({ algorithm }) => algorithm !== algorithmEd25519)) return "the log's keys are Ed25519"
   const isDistinct = keys.every((one, index) =>

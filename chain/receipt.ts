@@ -3,7 +3,10 @@ import { CborReader, encodeCbor } from "./cbor.ts"
 import { type Hash, parseHash } from "./hash.ts"
 import { type VerdictCode, parseVerdictCode, verdictCodes } from "./verdict.ts"
 
-/** A device's last accepted statement; seq 0 and zeros where there is none. */
+/**
+ * A device's last accepted statement. Before the first, seq 0 and the `prev` that the first one needs: the chain's genesis,
+ * or zeros (FORMAT §4).
+ */
 export interface Head {
   readonly seq: number
   readonly entry: Hash

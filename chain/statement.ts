@@ -1,7 +1,7 @@
 /** The statement: what a device, or the log's operator, says once and signs (PROTOCOL §1). */
 import { encodeUtf8, joinBytes } from "./bytes.ts"
 import { type CborInput, CborReader, CborWriter, FormatFault, encodeCbor, readInside } from "./cbor.ts"
-import { type Hash, type Sha256, parseHash, sha256, zeroHash } from "./hash.ts"
+import { type Hash, type Sha256, parseHash, sha256 } from "./hash.ts"
 import { type Algorithm, type PrivateKey, algorithmEd25519, algorithmEsp256, kidOf, kidSize } from "./key.ts"
 import { signMessage, signatureSize } from "./signature.ts"
 
@@ -42,7 +42,7 @@ export interface Claims {
   readonly iat: number
   /** 1 for the first statement of a chain, then + 1. */
   readonly seq: number
-  /** Entry of the signer's previous statement; zeros where seq is 1. */
+  /** Entry of the signer's previous statement; where seq is 1, the chain's genesis or zeros (`firstPrevOf`). */
   readonly prev: Hash
   readonly payload: Uint8Array
 }
@@ -322,6 +322,3 @@ export function signStatement(
 export function entryOf(bytes: Uint8Array, hash: Sha256 = sha256): Hash {
   return hash(bytes)
 }
-
-/** `prev` of a first statement. */
-export const prevOfFirst = zeroHash

@@ -78,6 +78,7 @@ async function enrol(id: string | undefined, options: EnrolOptions): Promise<voi
     print(compared?.kind === "known" ? `known     ${id} was enrolled like that already` : `enrolled  ${id}`)
     print(`key       ${nameAlgorithm(publicKey)}, thumbprint ${formatHex(thumbprintOf(publicKey))}`)
     print(`log       ${keys.origin}`)
+    if (keys.binding.version > 1) print(`vkey      ${keys.binding.logVkey}`)
     print(`publish   to v1/${id}/statements, and subscribe to v1/${id}/receipts`)
   })
 }

@@ -13,6 +13,8 @@
  * ```
  */
 import { FormatFault } from "../chain/cbor.ts"
+import { genesisOf } from "../chain/genesis.ts"
+import { parseVkey } from "../chain/note.ts"
 import { type Receipt, decodeReceipt } from "../chain/receipt.ts"
 import { type SealedAnswer, decodeSealedAnswer, encodeSealedQuestion } from "../chain/sealed-answer.ts"
 import { countPackReadings, encodePack } from "../chain/senml.ts"
@@ -59,7 +61,13 @@ export interface DeviceOptions {
   readonly signer: Signer
   /** Without one a rotation does not survive the process. */
   readonly keyStore?: KeyStore
-  /** The log's, as the device was told where it was enrolled; `rotate` needs it. By default that of `service.jwt`. */
+  /**
+   * The verifier key of the log that this device belongs to (`origin+hash+key`, the `log` line of `/log/policy`). The
+   * device then begins its chain at its genesis there and refuses every other log (FORMAT §4). Without it the device
+   * trusts the log that it first meets and remembers it in its outbox. Leave it out for a log of protocol version 1.
+   */
+  readonly logVkey?: string
+  /** The log's, as the device was told where it was enrolled; `rotate` needs it. By default of `logVkey` or `service.jwt`. */
   readonly origin?: string
   readonly service: Service
   /** Without one that survives a loss of power, what was not acknowledged is lost with the process. */
@@ -200,10 +208,14 @@ export class Device {
   /** This device ends the connection itself, and has said why where there is a reason. */
   private isEnding = false
 
-  /** Throws a RangeError on an id that is none, or a service that cannot be connected to as it is written. */
+  /** Throws a RangeError on an id or a vkey that is none, or a service that cannot be connected to as it is written. */
   constructor(options: DeviceOptions) {
     if (!devicePattern.test(options.id))
       throw new RangeError(`a device id must match ${devicePattern.source}`)
+    if (options.logVkey !== undefined && parseVkey(options.logVkey) === null)
+      throw new RangeError(
+        "logVkey is no C2SP verifier key: it has the form origin+hash+key, as log/policy shows it",
+      )
     this.id = options.id
     this.options = options
     if (options.openLink === undefined) checkService(options.id, options.service)
@@ -213,6 +225,7 @@ export class Device {
     this.remarks = new TroubleLog(write)
     this.context = {
       speaker: makeSpeaker(options.id, options.signer),
+      firstPrev: options.logVkey === undefined ? null : genesisOf(options.logVkey, options.id),
       rules: { ...deviceRulesDefault, ...options.rules },
     }
     this.outbox = options.outbox ?? makeMemoryOutbox()
@@ -249,7 +262,7 @@ export class Device {
       const content = await this.outbox.load()
       const keys = await this.keyStore.load()
       this.context = { ...this.context, ...wakeKeys(this.id, keys, content.entries) }
-      this.state = wakeDevice(content)
+      this.state = wakeDevice(content, this.context.firstPrev)
     }
     await this.tell({ kind: "start" })
     if (until.timeoutMs !== undefined) await this.connected(until.timeoutMs)
@@ -345,7 +358,9 @@ export class Device {
    * @throws Error without an origin, before `start`, while another rotation is under way, or where a store fails (rejects)
    */
   async rotate(next: Signer): Promise<"rotated" | "refused" | "unknown" | "kept"> {
-    const origin = this.options.origin ?? this.options.service.jwt?.origin
+    const { logVkey, service } = this.options
+    const named = logVkey === undefined ? undefined : parseVkey(logVkey)?.name
+    const origin = this.options.origin ?? named ?? service.jwt?.origin
     if (origin === undefined) throw new Error(`device ${this.id}: rotate() needs the log's origin`)
     if (this.state === null) throw new Error(`device ${this.id}: start() comes before rotate()`)
     if (this.isRotating || (this.context.rotation ?? null) !== null)
@@ -419,7 +434,11 @@ export class Device {
       while (this.queue.length > 0) {
         const effects = this.queue.splice(0).flatMap((queued) => this.step(queued))
         await this.store(effects)
-        for (const effect of effects) await this.perform(effect)
+        const isBound = effects.some(({ kind }) => kind === "bind")
+        for (const effect of effects) {
+          if (isBound && effect.kind === "store") await this.outbox.append(effect.entries)
+          else await this.perform(effect)
+        }
         if (this.state?.phase === "halted") this.keepPending("the device has halted")
         this.lookForHead()
       }
@@ -446,6 +465,8 @@ export class Device {
     // Keys first: a request that is in the outbox has its key in the key store. Of several the last one holds.
     const keys = effects.findLast((effect) => effect.kind === "keys")
     if (keys !== undefined) await this.keyStore.save(keysOf(keys))
+    // A new beginning makes drafts of what was stored before it, so what comes after it is stored after it.
+    if (effects.some(({ kind }) => kind === "bind")) return
     const entries = effects.flatMap((effect) => (effect.kind === "store" ? effect.entries : []))
     if (entries.length > 0) await this.outbox.append(entries)
   }
@@ -474,7 +495,10 @@ export class Device {
       case "keys":
         return
       case "forget":
-        await this.outbox.forget(effect.upTo, effect.acceptedSeq)
+        await this.outbox.forget(effect.upTo, effect.acceptedSeq, effect.acceptedEntry)
+        return
+      case "bind":
+        await this.outbox.bind?.(effect.firstPrev)
         return
       case "publish":
         if (this.link === null) return
@@ -554,7 +578,7 @@ export class Device {
 
   private takeAlarm(alarm: Alarm): void {
     const trouble = explainAlarm(alarm, this.id)
-    const isPassing = alarm.kind !== "another-signer" && alarm.kind !== "rotation-refused"
+    const isPassing = !["another-signer", "rotation-refused", "log-changed"].includes(alarm.kind)
     if (isPassing) this.complain(trouble)
     else this.remarks.tell(trouble, performance.now())
     this.options.listener?.alarm?.(alarm)

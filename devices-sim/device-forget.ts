@@ -23,7 +23,10 @@ export function forgetUpTo(
       seq: signed.seq,
     })
     state.head = signed
-    state.acceptedSeq = Math.max(state.acceptedSeq, signed.seq)
+    if (signed.seq > state.acceptedSeq) {
+      state.acceptedSeq = signed.seq
+      state.acceptedEntry = signed.entry
+    }
   }
   state.entries = count < 0 ? [] : state.entries.slice(count)
   state.inFlight = Math.max(0, state.inFlight - gone.length)
@@ -31,5 +34,6 @@ export function forgetUpTo(
   state.refused = null
   // Before the entries are forgotten: with the request still there, a restart knows that it waits for its answer.
   settleRotation(turn, gone, verdict, via)
-  effects.push({ kind: "forget", upTo: number, acceptedSeq: state.acceptedSeq })
+  const { acceptedSeq, acceptedEntry } = state
+  effects.push({ kind: "forget", upTo: number, acceptedSeq, acceptedEntry })
 }

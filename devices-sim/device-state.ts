@@ -1,4 +1,6 @@
 /** What a device remembers, what can happen to it, and what it then does. */
+import { equalBytes } from "../chain/bytes.ts"
+import type { Hash } from "../chain/hash.ts"
 import type { Head, Receipt } from "../chain/receipt.ts"
 import type { Verdict } from "../chain/verdict.ts"
 import { noHead } from "../chain/link.ts"
@@ -22,6 +24,12 @@ export interface DeviceState {
   readonly head: Head
   /** The highest seq that the service has ever acknowledged. */
   readonly acceptedSeq: number
+  /** The entry at that seq; null where it was not told. */
+  readonly acceptedEntry: Hash | null
+  /** Where the chain begins, which names its log; null until it is configured or told. */
+  readonly firstPrev: Hash | null
+  /** The chain begins elsewhere than the outbox knows: to be written before anything is signed. */
+  readonly isRebound: boolean
   readonly entries: readonly OutboxEntry[]
   /** How many of the first entries were published on this connection. */
   readonly inFlight: number
@@ -71,7 +79,14 @@ export type Effect =
   /** At once; the event `closed` follows, unless the device is idle or halted. */
   | { readonly kind: "disconnect" }
   | { readonly kind: "store"; readonly entries: readonly OutboxEntry[] }
-  | { readonly kind: "forget"; readonly upTo: number; readonly acceptedSeq: number }
+  | {
+      readonly kind: "forget"
+      readonly upTo: number
+      readonly acceptedSeq: number
+      readonly acceptedEntry: Hash | null
+    }
+  /** On disk before every `store` of this turn. Where the chain began elsewhere before, all that was signed is a draft. */
+  | { readonly kind: "bind"; readonly firstPrev: Hash }
   | { readonly kind: "publish"; readonly number: number; readonly bytes: Uint8Array }
   | { readonly kind: "settle"; readonly number: number; readonly outcome: Outcome }
   | { readonly kind: "alarm"; readonly alarm: Alarm }
@@ -97,6 +112,10 @@ export type Alarm =
   | { readonly kind: "fork"; readonly seq: number }
   /** The service does not know what it has acknowledged. Everything is kept, nothing is signed until it does. */
   | { readonly kind: "service-lost-statements"; readonly acceptedSeq: number; readonly headSeq: number }
+  /** The service answers for another log than the one that this chain belongs to. Everything is kept, nothing is signed. */
+  | { readonly kind: "another-log"; readonly headSeq: number }
+  /** The device was configured for another log than before: what was not acknowledged is made again for this one. */
+  | { readonly kind: "log-changed"; readonly waiting: number }
   /** Another statement than ours stands where ours should: somebody else signs with this key. */
   | { readonly kind: "another-signer"; readonly seq: number }
   /** Verdicts 12, 13, 14 and 40: for a person or an operator to mend. The device asks again after minutes. */
@@ -121,6 +140,8 @@ export interface Rotation {
 export interface DeviceContext {
   readonly speaker: Speaker
   readonly rotation?: Rotation | null
+  /** Where its chain begins in the log that it was configured for; absent or null where it goes by what it is told. */
+  readonly firstPrev?: Hash | null
   readonly rules: DeviceRules
 }
 
@@ -151,12 +172,25 @@ export const deviceRulesDefault: DeviceRules = {
   refusalsMax: 3,
 }
 
-/** A device that was just switched on, with what its outbox held. */
-export function wakeDevice({ entries, forgottenUpTo, acceptedSeq }: OutboxContent): DeviceState {
+/**
+ * A device that was just switched on, with what its outbox held.
+ *
+ * @param configured where its chain begins in the log that it was configured for. If the outbox is of another log's chain,
+ *   nothing of the new chain is accepted yet, and what was signed is made again.
+ */
+export function wakeDevice(content: OutboxContent, configured: Hash | null = null): DeviceState {
+  const { forgottenUpTo } = content
+  const remembered = content.firstPrev ?? null
+  const isElsewhere = configured !== null && remembered !== null && !equalBytes(configured, remembered)
+  const entries = isElsewhere ? content.entries.map((entry) => ({ ...entry, signed: null })) : content.entries
+  const acceptedSeq = isElsewhere ? 0 : content.acceptedSeq
   return {
     phase: "idle",
     head: noHead,
     acceptedSeq,
+    acceptedEntry: isElsewhere ? null : (content.acceptedEntry ?? null),
+    firstPrev: isElsewhere ? configured : remembered,
+    isRebound: isElsewhere,
     entries,
     inFlight: 0,
     numberNext: Math.max(forgottenUpTo, entries.at(-1)?.number ?? 0) + 1,

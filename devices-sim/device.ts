@@ -3,6 +3,7 @@
  * Whoever carries out the effects does so in order, and has a `store` on disk before a `publish` behind it.
  */
 import { equalBytes } from "../chain/bytes.ts"
+import { zeroHash } from "../chain/hash.ts"
 import type { Head, Receipt } from "../chain/receipt.ts"
 import { type Verdict, isStored, parseVerdictCode } from "../chain/verdict.ts"
 import { forgetUpTo } from "./device-forget.ts"
@@ -49,6 +50,11 @@ function takeEvent(turn: DeviceTurn, event: DeviceEvent): void {
     case "start":
       if (state.phase !== "idle") return
       state.phase = "offline"
+      if (state.isRebound && state.firstPrev !== null) {
+        state.isRebound = false
+        effects.push({ kind: "bind", firstPrev: state.firstPrev })
+        alarm(turn, { kind: "log-changed", waiting: state.entries.length })
+      }
       effects.push({ kind: "wait", delayMs: 0 })
       return
     case "stop":
@@ -125,12 +131,19 @@ function takeReceipt(turn: DeviceTurn, receipt: Receipt): void {
 /** The head at start and after every refusal: nothing older of this device can still be committed (PROTOCOL §5, fence). */
 function takeHead(turn: DeviceTurn, head: Head): void {
   const { state } = turn
+  if (isOfAnotherLog(turn, head)) {
+    alarm(turn, { kind: "another-log", headSeq: head.seq })
+    closeConnection(turn, true)
+    return
+  }
+  bindChain(turn, head)
   if (head.seq < state.acceptedSeq) {
     alarm(turn, { kind: "service-lost-statements", acceptedSeq: state.acceptedSeq, headSeq: head.seq })
     closeConnection(turn, true)
     return
   }
   state.acceptedSeq = head.seq
+  state.acceptedEntry = head.entry
   dropCovered(turn, head)
   if (!mendRefused(turn)) return
   state.phase = "ready"
@@ -139,6 +152,35 @@ function takeHead(turn: DeviceTurn, head: Head): void {
   relink(turn)
   sayOverflow(turn)
   publishMore(turn)
+}
+
+/**
+ * Whether this head contradicts what the device knows of its chain: where it begins, or the entry of the last statement
+ * that the service acknowledged. To link to such a head would be to sign for another log.
+ */
+function isOfAnotherLog({ state, context }: DeviceTurn, head: Head): boolean {
+  const firstPrev = context.firstPrev ?? state.firstPrev
+  if (head.seq === 0) return firstPrev !== null && !equalBytes(head.entry, firstPrev)
+  const { acceptedSeq, acceptedEntry } = state
+  return head.seq === acceptedSeq && acceptedEntry !== null && !equalBytes(head.entry, acceptedEntry)
+}
+
+/** Remembers where the chain begins: as it was configured, or as an empty head tells. */
+function bindChain({ state, effects, context }: DeviceTurn, head: Head): void {
+  const told = head.seq === 0 ? head.entry : null
+  const firstPrev = context.firstPrev ?? state.firstPrev ?? told
+  if (firstPrev === null) return
+  if (state.firstPrev === null) {
+    // An outbox from before chains were bound, of a log of version 1, and now a log that has nothing of this device.
+    if (told !== null && context.firstPrev != null && state.acceptedSeq > 0) {
+      effects.push({ kind: "bind", firstPrev: zeroHash })
+      state.entries = state.entries.map((entry) => ({ ...entry, signed: null }))
+      state.acceptedSeq = 0
+      state.acceptedEntry = null
+    }
+    effects.push({ kind: "bind", firstPrev })
+    state.firstPrev = firstPrev
+  }
 }
 
 function dropCovered(turn: DeviceTurn, head: Head): void {
@@ -154,6 +196,15 @@ function dropCovered(turn: DeviceTurn, head: Head): void {
     alarm(turn, { kind: "another-signer", seq: head.seq })
   }
   forgetUpTo(turn, last.number, "accepted", "head")
+  rememberHead(turn, last.number, head)
+}
+
+/** The entry at the accepted seq is the service's, also where it stored another signature of the same bytes. */
+function rememberHead({ state, effects }: DeviceTurn, upTo: number, { seq, entry }: Head): void {
+  if (seq !== state.acceptedSeq || (state.acceptedEntry !== null && equalBytes(entry, state.acceptedEntry)))
+    return
+  state.acceptedEntry = entry
+  effects.push({ kind: "forget", upTo, acceptedSeq: seq, acceptedEntry: entry })
 }
 
 /** Makes anew what does not follow the head: at another place, so that nothing is ever signed twice for one. */
@@ -191,6 +242,7 @@ function takeStored(turn: DeviceTurn, verdict: Verdict, receipt: Receipt): void 
     !equalBytes(receipt.head.entry, state.head.entry)
   if (isElse) {
     state.head = receipt.head
+    rememberHead(turn, entry.number, receipt.head)
     // What is in flight behind it will be refused as broken: better to begin again before it is.
     if (state.inFlight > 0) {
       closeConnection(turn, false)

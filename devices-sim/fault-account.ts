@@ -89,10 +89,11 @@ export class Accounts {
         for (const entry of entries) this.takeEntry(entry)
         await outbox.append(entries)
       },
-      forget: async (upTo, acceptedSeq) => {
+      forget: async (upTo, acceptedSeq, acceptedEntry) => {
         this.forget(upTo)
-        await outbox.forget(upTo, acceptedSeq)
+        await outbox.forget(upTo, acceptedSeq, acceptedEntry)
       },
+      bind: async (firstPrev) => outbox.bind?.(firstPrev),
       close: () => outbox.close(),
     }
   }

@@ -300,6 +300,10 @@ function formatAlarm(alarm: Alarm): string {
       return `the service acknowledged seq ${alarm.acceptedSeq}, and now its head is ${alarm.headSeq}`
     case "another-signer":
       return `another statement stands at seq ${alarm.seq}: somebody else signs with this key`
+    case "another-log":
+      return `the service answers for another log: its head ${alarm.headSeq} is not of this device's chain`
+    case "log-changed":
+      return `begins a chain in another log: ${alarm.waiting} waiting statements are made again for it`
     case "waiting":
       return `not let in: ${alarm.verdict}`
     case "rotation-refused":

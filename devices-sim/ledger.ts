@@ -38,7 +38,7 @@ export class Ledger implements Outbox {
     return this.inner.append(entries)
   }
 
-  forget(upTo: number, acceptedSeq: number): Promise<void> {
+  forget(upTo: number, acceptedSeq: number, acceptedEntry: Hash | null = null): Promise<void> {
     for (const [number, { seq, entry }] of this.waiting) {
       if (number > upTo) continue
       this.waiting.delete(number)
@@ -47,7 +47,11 @@ export class Ledger implements Outbox {
       this.entries.delete(seq - placesMax)
       this.highest = Math.max(this.highest, seq)
     }
-    return this.inner.forget(upTo, acceptedSeq)
+    return this.inner.forget(upTo, acceptedSeq, acceptedEntry)
+  }
+
+  async bind(firstPrev: Hash): Promise<void> {
+    await this.inner.bind?.(firstPrev)
   }
 
   close(): Promise<void> {

@@ -1,6 +1,7 @@
 /** An outbox on disk that a loss of power does not empty: one file, only appended to, now and then written anew. */
 import { type FileHandle, open, readFile } from "node:fs/promises"
 import { basename, dirname } from "node:path"
+import type { Hash } from "../chain/hash.ts"
 import { encodeUtf8, equalBytes, joinBytes } from "../chain/bytes.ts"
 import { removeDrafts, replaceFile } from "../disk/durable.ts"
 import { type Outbox, type OutboxContent, type OutboxEntry, OutboxIndex } from "./outbox.ts"
@@ -82,12 +83,12 @@ class DiskOutbox implements FileOutbox {
     })
   }
 
-  forget(upTo: number, acceptedSeq: number): Promise<void> {
+  forget(upTo: number, acceptedSeq: number, acceptedEntry: Hash | null = null): Promise<void> {
     return this.inTurn(async () => {
-      const record = encodeRecord({ kind: "forget", upTo, acceptedSeq })
+      const record = encodeRecord({ kind: "forget", upTo, acceptedSeq, acceptedEntry })
       // Not synced: if it is lost, the head that the service gives covers these entries again.
       await this.write(record)
-      this.index.forget(upTo, acceptedSeq)
+      this.index.forget(upTo, acceptedSeq, acceptedEntry)
       this.staleSize += record.length
       for (const [number, size] of this.liveSizes) {
         if (number > upTo) break
@@ -95,6 +96,17 @@ class DiskOutbox implements FileOutbox {
         this.staleSize += size
       }
       if (this.staleSize > this.staleSizeMax) await this.compact()
+    })
+  }
+
+  bind(firstPrev: Hash): Promise<void> {
+    return this.inTurn(async () => {
+      // One record: a loss of power leaves either the old chain with all that was signed for it, or the new one.
+      const record = encodeRecord({ kind: "bind", firstPrev })
+      await this.write(record)
+      await this.handle().datasync()
+      this.index.bind(firstPrev)
+      this.staleSize += record.length
     })
   }
 
@@ -124,21 +136,29 @@ class DiskOutbox implements FileOutbox {
       offset = found.end
       if (found.kind === "damaged") this.damagedCount += 1
       else if (found.record.kind === "entry") this.index.put(found.record.entry)
-      else this.index.forget(found.record.upTo, found.record.acceptedSeq)
+      else if (found.record.kind === "bind") this.index.bind(found.record.firstPrev)
+      else this.index.forget(found.record.upTo, found.record.acceptedSeq, found.record.acceptedEntry)
     }
   }
 
   /** Puts the same content into a new file, which replaces the old one. */
   private async compact(): Promise<void> {
-    const { entries, forgottenUpTo, acceptedSeq } = this.index.content()
+    const {
+      entries,
+      forgottenUpTo,
+      acceptedSeq,
+      acceptedEntry = null,
+      firstPrev = null,
+    } = this.index.content()
     const records = entries.map((entry) => encodeRecord({ kind: "entry", entry }))
-    const forgotten = encodeRecord({ kind: "forget", upTo: forgottenUpTo, acceptedSeq })
+    const begun = firstPrev === null ? [] : [encodeRecord({ kind: "bind", firstPrev })]
+    const forgotten = encodeRecord({ kind: "forget", upTo: forgottenUpTo, acceptedSeq, acceptedEntry })
     const isOpen = this.file !== null
     await this.file?.close()
     this.file = null
     try {
       // Power lost meanwhile leaves the old file or the new one. Both say the same.
-      await replaceFile(this.path, joinBytes(this.magic, forgotten, ...records))
+      await replaceFile(this.path, joinBytes(this.magic, ...begun, forgotten, ...records))
     } catch (error) {
       // A full disk: the old file is whole, and goes on.
       if (isOpen) this.file = await open(this.path, "a")

@@ -1,18 +1,25 @@
 /**
  * The records of an outbox on disk: `u32 length (big-endian) ‖ first 8 bytes of the body's SHA-256 ‖ body`, the body
- * being CBOR: `[0, forgotten up to, accepted seq]`, `[1, number, statement]`, or `[2, number, unsigned statement]`.
+ * being CBOR: `[0, forgotten up to, accepted seq, ? its entry]`, `[1, number, statement]`, `[2, number, unsigned statement]`,
+ * or `[3, 0, where the chain begins]`.
  */
 import { createHash } from "node:crypto"
 import { equalBytes, joinBytes } from "../chain/bytes.ts"
 import { CborReader, FormatFault, encodeCbor } from "../chain/cbor.ts"
-import { zeroHash } from "../chain/hash.ts"
+import { type Hash, hashSize, parseHash, zeroHash } from "../chain/hash.ts"
 import { algorithmEd25519, kidSize } from "../chain/key.ts"
 import { signatureSize } from "../chain/signature.ts"
 import { decodeStatement, encodeStatement, entryOf, statementSizeMax } from "../chain/statement.ts"
 import type { OutboxEntry } from "./outbox.ts"
 
 export type OutboxRecord =
-  | { readonly kind: "forget"; readonly upTo: number; readonly acceptedSeq: number }
+  | {
+      readonly kind: "forget"
+      readonly upTo: number
+      readonly acceptedSeq: number
+      readonly acceptedEntry: Hash | null
+    }
+  | { readonly kind: "bind"; readonly firstPrev: Hash }
   | { readonly kind: "entry"; readonly entry: OutboxEntry }
 
 const checkSize = 8
@@ -31,15 +38,27 @@ const unsigned = {
 const noSignature = new Uint8Array(signatureSize)
 
 export function encodeRecord(record: OutboxRecord): Uint8Array {
-  const body =
-    record.kind === "forget"
-      ? encodeCbor([0, record.upTo, record.acceptedSeq])
-      : record.entry.signed !== null
-        ? encodeCbor([1, record.entry.number, record.entry.signed.bytes])
-        : encodeCbor([2, record.entry.number, encodeDraft(record.entry)])
+  const body = encodeBody(record)
   const head = new Uint8Array(4)
   new DataView(head.buffer).setUint32(0, body.length)
   return joinBytes(head, checkOf(body), body)
+}
+
+function encodeBody(record: OutboxRecord): Uint8Array {
+  switch (record.kind) {
+    case "forget": {
+      const { upTo, acceptedSeq, acceptedEntry } = record
+      return encodeCbor([0, upTo, acceptedSeq, ...(acceptedEntry === null ? [] : [acceptedEntry])])
+    }
+    case "bind":
+      return encodeCbor([3, 0, record.firstPrev])
+    default: {
+      const { entry } = record
+      return entry.signed === null
+        ? encodeCbor([2, entry.number, encodeDraft(entry)])
+        : encodeCbor([1, entry.number, entry.signed.bytes])
+    }
+  }
 }
 
 function encodeDraft({ content, payload, iat, sub }: OutboxEntry): Uint8Array {
@@ -85,10 +104,19 @@ function decodeRecordAt(
 function decodeBody(body: Uint8Array): OutboxRecord | null {
   try {
     const reader = new CborReader(body, "deterministic")
-    reader.enterArray("a record")
+    const members = reader.enterArray("a record")
     const kind = reader.readUint("a kind")
     const number = reader.readUint("a number")
-    if (kind === 0) return { kind: "forget", upTo: number, acceptedSeq: reader.readUint("a seq") }
+    if (kind === 0) {
+      const acceptedSeq = reader.readUint("a seq")
+      return {
+        kind: "forget",
+        upTo: number,
+        acceptedSeq,
+        acceptedEntry: members === 4 ? readHash(reader) : null,
+      }
+    }
+    if (kind === 3) return { kind: "bind", firstPrev: readHash(reader) }
     const decoded = decodeStatement(Uint8Array.from(reader.readBytes("a statement")))
     if (decoded.kind !== "statement") return null
     const { content, payload, iat, sub, seq, prev, bytes } = decoded.statement
@@ -98,4 +126,10 @@ function decodeBody(body: Uint8Array): OutboxRecord | null {
     if (error instanceof FormatFault) return null
     throw error
   }
+}
+
+function readHash(reader: CborReader): Hash {
+  const start = reader.offset
+  const bytes = reader.readBytes("an entry")
+  return bytes.length === hashSize ? parseHash(bytes) : reader.fault("an entry has 32 bytes", start)
 }

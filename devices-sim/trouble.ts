@@ -171,6 +171,10 @@ function wordsOf(alarm: Alarm, device: string): string {
       return `the service has lost statements: it acknowledged ${alarm.acceptedSeq}, and now has ${alarm.headSeq}. Nothing is signed until it has them again; its operator must look`
     case "another-signer":
       return `another statement than its own is stored at seq ${alarm.seq}: somebody else signs with this key. Revoke it by tidemark device revoke ${device}`
+    case "another-log":
+      return `the service answers for another log than the one that this device belongs to: its head, at seq ${alarm.headSeq}, is not of this chain. Nothing is signed for it and the outbox keeps everything. Look at service.url, and at logVkey, which is the "log" line of /log/policy (leave it out for a log of protocol version 1)`
+    case "log-changed":
+      return `it was configured for another log: ${alarm.waiting} statements that wait are signed again for that one`
     case "contradiction":
       return `statement ${alarm.seq ?? "?"} is refused again and again as ${alarm.verdict} although it follows the head: look by tidemark receipts --device ${device}. The device asks again in minutes`
     default:

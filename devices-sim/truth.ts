@@ -154,6 +154,12 @@ function ownFaults(played: PlayedDevice, allowance: Allowance, { isCut }: Circum
         if (allowance.evidence === "never")
           faults.push(`another statement than its own stands at seq ${alarm.seq}`)
         break
+      case "another-log":
+        faults.push(`it met the head of another log at seq ${alarm.headSeq}`)
+        break
+      case "log-changed":
+        faults.push("its log changed while it ran")
+        break
       case "contradiction":
         faults.push(`it is refused again and again as ${alarm.verdict} at seq ${alarm.seq ?? "?"}`)
         break

@@ -4,6 +4,7 @@
  */
 import type { PoolClient } from "pg"
 import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
+import { type ChainBinding, firstPrevOf } from "../chain/genesis.ts"
 import { type Hash, parseHash } from "../chain/hash.ts"
 import { findRequestFault, rotationOf } from "../chain/key-request.ts"
 import {
@@ -22,7 +23,7 @@ import { contentRegistry } from "../chain/statement.ts"
 import { type Verdict, verdictCodes } from "../chain/verdict.ts"
 import type { Checked, SignedCandidate } from "./candidate.ts"
 import type { IngestKeys } from "./log-keys.ts"
-import { verifyNative } from "./native.ts"
+import { sha256Native, verifyNative } from "./native.ts"
 import { OperatorChain, beginUnderSeal, tryLockOperator } from "./operator.ts"
 import { isSameRegistry } from "./registry.ts"
 import { updateDevices } from "./registry-rows.ts"
@@ -123,7 +124,7 @@ export async function commitGroup(
   const operator = operatorHead === null ? null : new OperatorChain(keys, operatorHead)
   const { chains, nowMs } = await lockChains(client, items)
   await lookUpStored(client, chains, items)
-  const group = new Judgement(chains, nowMs, keys.origin, operator !== null)
+  const group = new Judgement(chains, nowMs, keys, operator !== null)
   const outcomes = items.map((item) => group.judge(item))
   await store(client, group, nowMs, operator)
   // From here on a lost answer leaves it open whether the rows stand.
@@ -247,12 +248,19 @@ class Judgement {
   private readonly postponed = new Set<PlaceState>()
   private readonly nowMs: number
   private readonly origin: string
+  private readonly binding: ChainBinding
   private readonly isOperatorLocked: boolean
 
-  constructor(chains: ReadonlyMap<string, Chain>, nowMs: number, origin: string, isOperatorLocked: boolean) {
+  constructor(
+    chains: ReadonlyMap<string, Chain>,
+    nowMs: number,
+    { origin, binding }: Pick<IngestKeys, "origin" | "binding">,
+    isOperatorLocked: boolean,
+  ) {
     this.chains = chains
     this.nowMs = nowMs
     this.origin = origin
+    this.binding = binding
     this.isOperatorLocked = isOperatorLocked
   }
 
@@ -308,6 +316,7 @@ class Judgement {
     const state: ChainState = {
       status: chain.status,
       head: chain.head,
+      firstPrev: () => firstPrevOf(this.binding, chain.device, sha256Native),
       stored: (at) => chain.stored.get(at) ?? null,
     }
     const link = judgeLink({ seq, prev, entry, signedDigest, isRevokedBeyond }, state)

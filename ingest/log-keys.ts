@@ -5,12 +5,15 @@ import { join } from "node:path"
 import { equalBytes, formatHex, parseHex } from "../chain/bytes.ts"
 import { type PrivateKey, type PublicKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
 import { formatVkey } from "../chain/note.ts"
-import { type Policy, protocolVersion } from "../chain/policy.ts"
+import { type ChainBinding, type ProtocolVersion, protocolVersion } from "../chain/genesis.ts"
+import type { Policy } from "../chain/policy.ts"
 import { createFolder } from "../disk/durable.ts"
 import { hmacNative } from "./native.ts"
 
 export interface LogKeys {
   readonly origin: string
+  /** Where the log's chains begin, by its policy. */
+  readonly binding: ChainBinding
   /** Signs checkpoints. */
   readonly log: PrivateKey
   /** Signs the operator's chain. */
@@ -35,7 +38,10 @@ export type SecretName = keyof typeof secretFiles
 export type GivenSecrets = Readonly<Partial<Record<SecretName, Uint8Array>>>
 
 /** The keys of a process that does not need all of them. */
-export type SomeKeys<Name extends SecretName> = Pick<LogKeys, Name | "origin">
+export type SomeKeys<Name extends SecretName> = Pick<LogKeys, Name | "origin" | "binding">
+
+/** Keys as their folder holds them: the binding is the policy's, which is in the database. */
+export type FolderKeys<Name extends SecretName = SecretName> = Pick<LogKeys, Name | "origin">
 
 /** Whoever takes statements answers devices that ask for their next key, and keys the digests of what was signed. */
 export const ingestSecrets = ["operator", "headsSecret"] as const
@@ -62,11 +68,14 @@ export function makeLogKeys(
   origin: string,
   random: (size: number) => Uint8Array = randomBytes,
   given: GivenSecrets = {},
+  version: ProtocolVersion = protocolVersion,
 ): LogKeys {
   const key = (name: SecretName): PrivateKey => makePrivateKey(algorithmEd25519, given[name] ?? random(32))
+  const log = key("log")
   return {
     origin,
-    log: key("log"),
+    binding: { logVkey: formatVkey({ name: origin, publicKey: log.publicKey }), version },
+    log,
     operator: key("operator"),
     receipt: key("receipt"),
     headsSecret: given.headsSecret ?? random(32),
@@ -88,17 +97,17 @@ function secretsOf({
   operator,
   receipt,
   headsSecret,
-}: LogKeys): Readonly<Record<SecretName, Uint8Array>> {
+}: FolderKeys): Readonly<Record<SecretName, Uint8Array>> {
   return { log: log.secret, operator: operator.secret, receipt: receipt.secret, headsSecret }
 }
 
 export function policyOf(keys: LogKeys): Policy {
   return {
     origin: keys.origin,
-    logVkey: logVkeyOf(keys),
+    logVkey: keys.binding.logVkey,
     operatorKey: keys.operator.publicKey,
     receiptKey: keys.receipt.publicKey,
-    version: protocolVersion,
+    version: keys.binding.version,
   }
 }
 
@@ -135,17 +144,17 @@ export async function writeLogKeys(
  *
  * @param given in place of files
  */
-export async function readLogKeys(folder: string): Promise<LogKeys | null>
+export async function readLogKeys(folder: string): Promise<FolderKeys | null>
 export async function readLogKeys<Name extends SecretName>(
   folder: string,
   needed: readonly Name[],
   given?: GivenSecrets,
-): Promise<SomeKeys<Name> | null>
+): Promise<FolderKeys<Name> | null>
 export async function readLogKeys(
   folder: string,
   needed: readonly SecretName[] = allSecrets,
   given: GivenSecrets = {},
-): Promise<Partial<LogKeys> | null> {
+): Promise<(Partial<FolderKeys> & Pick<LogKeys, "origin">) | null> {
   const origin = await readText(join(folder, "origin"))
   if (origin === null) return null
   const secrets: Partial<Record<SecretName, Uint8Array>> = { ...given }
@@ -166,7 +175,7 @@ export function pickLogKeys(
   origin: string,
   needed: readonly SecretName[],
   given: GivenSecrets,
-): (Partial<LogKeys> & Pick<LogKeys, "origin">) | null {
+): (Partial<FolderKeys> & Pick<LogKeys, "origin">) | null {
   const keys: Record<string, PrivateKey | Uint8Array> = {}
   for (const name of needed) {
     const secret = given[name]

@@ -4,16 +4,18 @@ import { readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Pool } from "pg"
 import { equalBytes } from "../chain/bytes.ts"
+import { type ChainBinding, type ProtocolVersion, protocolVersion } from "../chain/genesis.ts"
 import { zeroHash } from "../chain/hash.ts"
 import { type PublicKey, encodeCoseKey } from "../chain/key.ts"
 import { formatVkey, parseVkey } from "../chain/note.ts"
-import { encodePolicy, findOriginFault } from "../chain/policy.ts"
+import { encodePolicy, findOriginFault, parseVersion } from "../chain/policy.ts"
 import { contentPolicy } from "../chain/statement.ts"
 import { renameFolder } from "../disk/durable.ts"
 import { migrate } from "./database/migration.ts"
 import { inTransaction } from "./database/pool.ts"
 import {
   type CheckpointSigner,
+  type FolderKeys,
   type GivenSecrets,
   type LogKeys,
   type SecretName,
@@ -46,6 +48,7 @@ const nameNewKeys = (): string => `keys.new-${randomBytes(6).toString("hex")}`
  *
  * @param random 32 byte secrets; the simulator passes a seeded one
  * @param given secrets that are neither made nor written
+ * @param version of the protocol; tests make logs of version 1 to show that they go on
  */
 export async function initLog(
   pool: Pool,
@@ -53,12 +56,13 @@ export async function initLog(
   origin: string,
   random?: (size: number) => Uint8Array,
   given: GivenSecrets = {},
+  version: ProtocolVersion = protocolVersion,
 ): Promise<LogKeys> {
   const fault = findOriginFault(origin)
   if (fault !== null) throw new RangeError(`${origin} cannot be a log's origin: ${fault}`)
   if ((await readLogKeys(keysFolder(dataFolder), [])) !== null)
     throw new LogMismatch(`${dataFolder} holds a log's keys already`)
-  const keys = makeLogKeys(origin, random, given)
+  const keys = makeLogKeys(origin, random, given, version)
   const shared = findSharedSecret(keys)
   if (shared !== null)
     throw new LogMismatch(
@@ -85,8 +89,14 @@ async function commitPolicy(pool: Pool, keys: LogKeys): Promise<void> {
   await inTransaction(pool, async (client) => {
     await lockSealShared(client)
     const { rowCount } = await client.query(
-      "insert into log (origin, vkey, operator_key, receipt_key) values ($1, $2, $3, $4) on conflict do nothing",
-      [policy.origin, policy.logVkey, encodeCoseKey(policy.operatorKey), encodeCoseKey(policy.receiptKey)],
+      "insert into log (origin, vkey, operator_key, receipt_key, version) values ($1, $2, $3, $4, $5) on conflict do nothing",
+      [
+        policy.origin,
+        policy.logVkey,
+        encodeCoseKey(policy.operatorKey),
+        encodeCoseKey(policy.receiptKey),
+        policy.version,
+      ],
     )
     if (rowCount === 0)
       throw new LogMismatch(
@@ -110,7 +120,7 @@ async function commitPolicy(pool: Pool, keys: LogKeys): Promise<void> {
 async function adoptKeys(
   dataFolder: string,
   newKeys: string,
-  keys: LogKeys,
+  keys: FolderKeys,
   given: GivenSecrets,
 ): Promise<void> {
   const isRenamed = await renameFolder(newKeys, keysFolder(dataFolder)).catch((error: unknown) => {
@@ -127,7 +137,11 @@ async function adoptKeys(
 }
 
 /** The keys of this log that a crash kept from getting their name, or null. They get it now. */
-async function findNewKeys(dataFolder: string, stored: LogRow, given: GivenSecrets): Promise<LogKeys | null> {
+async function findNewKeys(
+  dataFolder: string,
+  stored: LogRow,
+  given: GivenSecrets,
+): Promise<FolderKeys | null> {
   const names = await readdir(dataFolder).catch(() => [])
   for (const name of names.filter((one) => newKeysPattern.test(one))) {
     const folder = join(dataFolder, name)
@@ -167,7 +181,7 @@ export async function openLog(
   dataFolder: string,
   needed: readonly SecretName[] = allSecrets,
   given: GivenSecrets = {},
-): Promise<(Omit<HeldKeys, "log"> & CheckpointSigner) | null> {
+): Promise<(Omit<HeldKeys, "log"> & CheckpointSigner & { readonly binding: ChainBinding }) | null> {
   const stored = await readLogRow(pool)
   let keys: HeldKeys | null = await readLogKeys(keysFolder(dataFolder), needed, given)
   if (keys === null && stored !== null) keys = await findNewKeys(dataFolder, stored, given)
@@ -192,17 +206,18 @@ export async function openLog(
     )
   }
   // Whoever does not sign checkpoints knows their signer by the database, whose log its own keys are of.
-  return { log: { publicKey: logKeyOf(stored) }, ...keys }
+  return { log: { publicKey: logKeyOf(stored) }, ...keys, binding: bindingOf(stored) }
 }
 
 /** Some or all of a log's. */
-type HeldKeys = Partial<LogKeys> & Pick<LogKeys, "origin">
+type HeldKeys = Partial<FolderKeys> & Pick<FolderKeys, "origin">
 
 interface LogRow {
   readonly origin: string
   readonly vkey: string
   readonly operator_key: Uint8Array
   readonly receipt_key: Uint8Array
+  readonly version: number
 }
 
 async function readLogRow(pool: Pool): Promise<LogRow | null> {
@@ -210,7 +225,10 @@ async function readLogRow(pool: Pool): Promise<LogRow | null> {
     "select to_regclass('log') is not null as exists",
   )
   if (tables[0]?.exists !== true) return null
-  const { rows } = await pool.query<LogRow>("select origin, vkey, operator_key, receipt_key from log")
+  // As JSON, since a log is opened before its database is migrated to the version that has this column.
+  const { rows } = await pool.query<LogRow>(
+    "select origin, vkey, operator_key, receipt_key, coalesce((to_jsonb(log) ->> 'version')::int, 1) as version from log",
+  )
   return rows[0] ?? null
 }
 
@@ -222,6 +240,15 @@ function isSameLog({ origin, log, operator, receipt }: HeldKeys, row: LogRow): b
     (operator === undefined || equalBytes(row.operator_key, encodeCoseKey(operator.publicKey))) &&
     (receipt === undefined || equalBytes(row.receipt_key, encodeCoseKey(receipt.publicKey)))
   )
+}
+
+function bindingOf({ vkey, version }: LogRow): ChainBinding {
+  const known = parseVersion(version)
+  if (known === null)
+    throw new LogMismatch(
+      `the database's log has protocol version ${version}, which this version of Tidemark does not know: use a newer one`,
+    )
+  return { logVkey: vkey, version: known }
 }
 
 function logKeyOf({ vkey }: LogRow): PublicKey {

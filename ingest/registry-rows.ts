@@ -2,9 +2,11 @@
 import type { Pool, PoolClient } from "pg"
 import type { AuthorityRecord } from "../chain/authority.ts"
 import type { DeviceRecord, EnrolledKey, KeyIntroduction } from "../chain/device.ts"
-import { parseHash, zeroHash } from "../chain/hash.ts"
+import { type ChainBinding, firstPrevOf } from "../chain/genesis.ts"
+import { parseHash } from "../chain/hash.ts"
 import { decodeEnrolledKey, encodeCoseKey } from "../chain/key.ts"
 import type { DeviceStatus } from "../chain/link.ts"
+import { sha256Native } from "./native.ts"
 
 interface DeviceRow {
   readonly device_id: string
@@ -75,11 +77,18 @@ export async function lockHeads(
 }
 
 /** Rows of devices that were not enrolled before: four queries, however many they are. */
-export async function insertDevices(client: PoolClient, records: readonly DeviceRecord[]): Promise<void> {
+export async function insertDevices(
+  client: PoolClient,
+  binding: ChainBinding,
+  records: readonly DeviceRecord[],
+): Promise<void> {
   if (records.length === 0) return
   await client.query(
-    "insert into chain_heads (device_id, seq, entry) select device_id, 0, $2 from unnest($1::text[]) as n(device_id)",
-    [records.map(({ device }) => device), zeroHash],
+    "insert into chain_heads (device_id, seq, entry) select device_id, 0, entry from unnest($1::text[], $2::bytea[]) as n(device_id, entry)",
+    [
+      records.map(({ device }) => device),
+      records.map(({ device }) => firstPrevOf(binding, device, sha256Native)),
+    ],
   )
   await client.query(
     `insert into devices (device_id, status, registry, attributes, ca_digest)

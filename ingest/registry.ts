@@ -4,6 +4,7 @@ import { type AuthorityRecord, applyAuthority, findTrustedAuthority } from "../c
 import { equalBytes } from "../chain/bytes.ts"
 import { FormatFault } from "../chain/cbor.ts"
 import { type DeviceRecord, applyRegistry } from "../chain/device.ts"
+import type { ChainBinding } from "../chain/genesis.ts"
 import { type Hash, zeroHash } from "../chain/hash.ts"
 import { type PublicKey, decodeEnrolledKey, equalKeys } from "../chain/key.ts"
 import { parseVkey } from "../chain/note.ts"
@@ -76,7 +77,12 @@ export async function changeRegistry(
     const ownKeys = await readOwnKeys(client)
     const receivedAtMs = await readClock(client)
     const ids = await takeIds(client, changes.length)
-    const batch = new RegistryBatch({ origin: keys.origin, ownKeys }, heads, known, authorities)
+    const batch = new RegistryBatch(
+      { origin: keys.origin, binding: keys.binding, ownKeys },
+      heads,
+      known,
+      authorities,
+    )
     const results = changes.map((change, index): ChangeResult => {
       const { action, device } = change
       const registry = batch.registryOf(change)
@@ -134,7 +140,11 @@ function findFormatFault(registry: Registry): string | null {
 
 /** The registry as the changes so far leave it. */
 class RegistryBatch {
-  private readonly log: { readonly origin: string; readonly ownKeys: readonly PublicKey[] }
+  private readonly log: {
+    readonly origin: string
+    readonly binding: ChainBinding
+    readonly ownKeys: readonly PublicKey[]
+  }
   private readonly heads: ReadonlyMap<string, { readonly seq: number }>
   private readonly known: ReadonlyMap<string, DeviceRecord>
   private readonly authorities: Map<string, AuthorityRecord>
@@ -232,6 +242,7 @@ class RegistryBatch {
     const records = [...this.changed.values()]
     await insertDevices(
       client,
+      this.log.binding,
       records.filter(({ device }) => !this.known.has(device)),
     )
     const moved = records.filter(({ device }) => this.known.has(device))

@@ -146,6 +146,7 @@ async function sealInTransaction(
   const tiles = await TileWriter.open(client, cut.last?.size ?? 0)
   const { tree } = tiles
   const start = {
+    binding: options.keys.binding,
     height: cut.last === null ? 0 : cut.last.height + 1,
     fromMs: cut.last?.toMs ?? (await readFirstArrival(client)),
     tree,

@@ -9,6 +9,8 @@
  */
 import type { BlockStatement } from "../chain/block.ts"
 import { formatBase64 } from "../chain/bytes.ts"
+import { protocolVersion } from "../chain/genesis.ts"
+import { formatVkey } from "../chain/note.ts"
 import { contentBlock, decodeStatement } from "../chain/statement.ts"
 import type { AuditOptions, AuditRange } from "./audit-options.ts"
 import type { AuditedPlace } from "./audited.ts"
@@ -117,6 +119,7 @@ class LogAudit {
       checkpoints,
       headsSecret,
       start: start?.block ?? null,
+      binding: { logVkey: formatVkey(options.logKey), version: protocolVersion },
       ...(hash === undefined ? {} : { hash }),
       ...(hmac === undefined ? {} : { hmac }),
     })
@@ -211,6 +214,7 @@ class LogAudit {
       this.chains = beginning?.chains ?? null
       this.judge = beginning?.judge ?? null
       this.checkpoints.receiptKey = beginning?.policy.receiptKey ?? null
+      if (beginning !== null) this.blocks.binding = beginning.policy
     }
     // A row without an entry, before the first that has one.
     const judge = this.judge ?? (rows.entry === null ? this.judgeOfNobody() : null)
@@ -236,7 +240,8 @@ class LogAudit {
 
   private judgeOfNobody(): StatementAudit {
     const { logKey, digestKey } = this.options
-    const chains = new Chains(logKey.name, logKey.publicKey)
+    const binding = { logVkey: formatVkey(logKey), version: protocolVersion }
+    const chains = new Chains({ origin: logKey.name, operatorKey: logKey.publicKey, ...binding })
     return new StatementAudit({ findings: this.findings, chains, digestKey })
   }
 

@@ -38,7 +38,7 @@ export async function auditBeginning(
     return null
   }
   await auditLogRow(source.log(), policy, findings)
-  const chains = new Chains(policy.origin, policy.operatorKey, options.sha256)
+  const chains = new Chains(policy, options.sha256)
   return { policy, chains, judge: new StatementAudit({ ...options, findings, chains, digestKey }) }
 }
 
@@ -56,6 +56,7 @@ async function auditLogRow(rows: AsyncIterable<LogRow>, policy: Policy, findings
   const rule = "differs from the signed policy"
   if (logRow.origin !== policy.origin) say("origin", rule)
   if (logRow.vkey !== policy.logVkey) say("vkey", rule)
+  if (logRow.version !== policy.version) say("version", rule)
   if (!equalBytes(logRow.operatorKey, encodeCoseKey(policy.operatorKey))) say("operator_key", rule)
   if (!equalBytes(logRow.receiptKey, encodeCoseKey(policy.receiptKey))) say("receipt_key", rule)
 }

@@ -9,6 +9,7 @@ import {
   hashSummary,
 } from "../chain/block.ts"
 import { FormatFault } from "../chain/cbor.ts"
+import type { ChainBinding } from "../chain/genesis.ts"
 import { type Hash, type Sha256, sha256 } from "../chain/hash.ts"
 import { type Hmac, type SealedHead, headsRootOf, hmacSha256 } from "../chain/heads.ts"
 import { Frontier, hashLeaf } from "../chain/merkle.ts"
@@ -38,12 +39,16 @@ interface BlockAuditOptions {
   readonly headsSecret: Uint8Array | null
   /** Where the first block that is looked at begins; null: with the log. */
   readonly start: BlockStart | null
+  /** Where chains begin, as far as it is known before the policy is read. */
+  readonly binding: ChainBinding
   readonly hash?: Sha256
   readonly hmac?: Hmac
 }
 
 export class BlockAudit {
   readonly tree: Frontier
+  /** By the policy, once it is read. */
+  binding: ChainBinding
   /** Of the block that is being computed. */
   height: number
   private readonly options: BlockAuditOptions
@@ -66,6 +71,7 @@ export class BlockAudit {
 
   constructor(options: BlockAuditOptions) {
     const { source, findings, start, hash = sha256 } = options
+    this.binding = start?.binding ?? options.binding
     this.options = options
     this.findings = findings
     this.hash = hash
@@ -108,8 +114,8 @@ export class BlockAudit {
     this.arrivals = new TileCollector(1)
     // The first block begins with the log, which begins with its policy.
     this.fromMs ??= receivedAtMs
-    const { height, fromMs, tree, manifests: blocks, heads } = this
-    this.builder = new BlockBuilder({ height, fromMs, tree, blocks, heads }, this.hash)
+    const { binding, height, fromMs, tree, manifests: blocks, heads } = this
+    this.builder = new BlockBuilder({ binding, height, fromMs, tree, blocks, heads }, this.hash)
     return this.builder
   }
 

@@ -2,12 +2,14 @@
 import { equalBytes } from "../chain/bytes.ts"
 import { type AuthorityRecord, applyAuthority, findTrustedAuthority } from "../chain/authority.ts"
 import { type DeviceRecord, type KeyRequest, applyRegistry } from "../chain/device.ts"
-import { type Hash, type Sha256, parseHash } from "../chain/hash.ts"
+import { type Hash, type Sha256, parseHash, zeroHash } from "../chain/hash.ts"
 import { type PublicKey, kidOf } from "../chain/key.ts"
 import { findRequestFault } from "../chain/key-request.ts"
+import { type ChainBinding, emptyHeadOf, firstPrevOf } from "../chain/genesis.ts"
 import { findKey, judgeLink, noHead } from "../chain/link.ts"
 import { type Payload, readPayload } from "../chain/payload.ts"
 import type { Head } from "../chain/receipt.ts"
+import type { Policy } from "../chain/policy.ts"
 import type { Registry } from "../chain/registry.ts"
 import type { VerifyEquation } from "../chain/signature.ts"
 import type { Statement } from "../chain/statement.ts"
@@ -33,10 +35,17 @@ export class Chains {
   readonly authorities = new Map<string, AuthorityRecord>()
   private readonly operatorKey: PublicKey
   private readonly operatorKid: Uint8Array
+  private readonly binding: ChainBinding
+  private readonly hash: Sha256 | undefined
 
-  constructor(origin: string, operatorKey: PublicKey, hash?: Sha256) {
+  constructor(
+    { origin, operatorKey, ...binding }: Pick<Policy, "origin" | "operatorKey" | "logVkey" | "version">,
+    hash?: Sha256,
+  ) {
     this.origin = origin
     this.operatorKey = operatorKey
+    this.binding = binding
+    this.hash = hash
     this.operatorKid = kidOf(operatorKey, hash)
   }
 
@@ -74,7 +83,8 @@ export class Chains {
     // The whole statement is one candidate against the head: no place below it can come up, so no digest is compared.
     const candidate = { seq, prev, entry, signedDigest: entry, isRevokedBeyond }
     const status = chain.record?.status ?? "active"
-    const link = judgeLink(candidate, { status, head: chain.head, stored: () => null })
+    const firstPrev = (): Hash => (iss === this.origin ? zeroHash : firstPrevOf(this.binding, iss, this.hash))
+    const link = judgeLink(candidate, { status, head: chain.head, firstPrev, stored: () => null })
     if (link.kind !== "next") return { kind: "fault", rule: `should have been refused: ${link.rule}` }
     return { kind: "stands", key }
   }
@@ -121,7 +131,8 @@ export class Chains {
     const outcome = applyRegistry(chain?.record ?? null, registry, place)
     if (outcome.kind === "refused") return outcome.rule
     if (chain === undefined) {
-      this.devices.set(registry.device, { head: noHead, record: outcome.record, request: null })
+      const head = emptyHeadOf(this.binding, registry.device, this.hash)
+      this.devices.set(registry.device, { head, record: outcome.record, request: null })
       return null
     }
     chain.record = outcome.record

@@ -2,7 +2,8 @@
 import { equalBytes } from "../chain/bytes.ts"
 import { type DeviceRecord, type KeyRequest, applyRegistry } from "../chain/device.ts"
 import type { EvidencedHead } from "../chain/evidence.ts"
-import type { Hash } from "../chain/hash.ts"
+import { type ChainBinding, emptyHeadOf } from "../chain/genesis.ts"
+import type { Hash, Sha256 } from "../chain/hash.ts"
 import type { PublicKey } from "../chain/key.ts"
 import { findRequestFault } from "../chain/key-request.ts"
 import { findKey, judgeLink, noHead } from "../chain/link.ts"
@@ -19,6 +20,8 @@ export class EvidencedDevice {
   record: DeviceRecord | null = null
   /** The last statement that is known; while the chain is shown, its head. */
   head: Head = noHead
+  /** The head before the first statement. */
+  private empty: Head = noHead
   private readonly origin: string
   private readonly verify: VerifyEquation | undefined
   /** Whether the chain is shown here, so that `head` is the head and no less. */
@@ -36,6 +39,12 @@ export class EvidencedDevice {
 
   name(seq: number): string {
     return `statement ${seq} of device ${this.device}`
+  }
+
+  /** The policy is read: it says where the device's chain begins. Comes before everything else. */
+  begin(binding: ChainBinding, hash: Sha256): void {
+    this.empty = emptyHeadOf(binding, this.device, hash)
+    this.head = this.empty
   }
 
   /** From here every statement is shown. */
@@ -112,12 +121,15 @@ export class EvidencedDevice {
     const { deviceKey, isRevokedBeyond } = finding
     // The whole statement is one candidate against the head: no place below it can come up, so no digest is compared.
     const candidate = { seq, prev, entry, signedDigest: entry, isRevokedBeyond }
-    const link = judgeLink(candidate, { status: record.status, head, stored: () => null })
+    const firstPrev = (): Hash => this.empty.entry
+    const link = judgeLink(candidate, { status: record.status, head, firstPrev, stored: () => null })
     if (link.kind === "broken")
       throw new EvidenceFault(
         "chain",
         what,
-        `does not follow: its prev is not the entry of statement ${seq - 1}`,
+        seq === 1
+          ? "does not begin the device's chain in this log: its prev is neither its genesis nor, in a log of version 1, zeros"
+          : `does not follow: its prev is not the entry of statement ${seq - 1}`,
       )
     if (link.kind !== "next") throw new EvidenceFault("key", what, `should have been refused: ${link.rule}`)
     this.checkSignature(statement, deviceKey.key)

@@ -1,6 +1,7 @@
 /** The operator as the evidence shows it: its policy, which is the first leaf, and its chain as far as it is shown. */
 import { equalBytes } from "../chain/bytes.ts"
 import { FormatFault } from "../chain/cbor.ts"
+import type { ChainBinding } from "../chain/genesis.ts"
 import type { Hash } from "../chain/hash.ts"
 import { kidOf } from "../chain/key.ts"
 import { formatVkey } from "../chain/note.ts"
@@ -31,7 +32,12 @@ export class EvidencedOperator {
 
   /** Of the log that signed the checkpoint, once the policy was read. */
   get logVkey(): string {
-    return this.policy!.logVkey
+    return this.binding.logVkey
+  }
+
+  /** Where the log's chains begin, once the policy was read. */
+  get binding(): ChainBinding {
+    return this.policy!
   }
 
   /**

@@ -110,6 +110,7 @@ export class EvidenceWalk {
     const leafIndex = this.tree.size
     if (item.kind === "operator") {
       const what = this.operator.follow(statement, entry)
+      if (leafIndex === 0) this.device.begin(this.operator.binding, this.hash)
       this.blocks.addLeaf(entry, item.receivedAtMs, what)
       if (leafIndex > 0) this.takeRegistry(statement, entry, what)
     } else {

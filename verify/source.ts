@@ -65,6 +65,7 @@ export interface LogRow {
   readonly vkey: string
   readonly operatorKey: Uint8Array
   readonly receiptKey: Uint8Array
+  readonly version: number
 }
 
 /** Every row that carries this id. `entry` is null where others do and no entry does. */

@@ -67,6 +67,7 @@ export async function openStart(
     beginning.chains.advance(chain, head.seq, head.entry)
   }
   const block: BlockStart = {
+    binding: beginning.policy,
     height,
     fromMs: last.manifest.toMs,
     tree,

@@ -15,6 +15,19 @@ export function diagnoseStore(store: StoreFacts, server: ServerFacts): Finding[]
     ),
     make(
       "log",
+      "chains",
+      store.protocolVersion === 1
+        ? "not bound to this log (protocol version 1)"
+        : `bound to this log (protocol version ${store.protocolVersion})`,
+      store.protocolVersion === 1
+        ? [
+            "better",
+            "a device's statements for another log of version 1 can be played into this one, and take the places of its own: give a device a key of its own for each log, or begin a new log",
+          ]
+        : null,
+    ),
+    make(
+      "log",
       "schema",
       store.migrationsMissing === 0 ? "of this version" : `${store.migrationsMissing} migrations behind`,
       store.migrationsMissing === 0

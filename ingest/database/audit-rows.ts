@@ -106,14 +106,15 @@ export class AuditRows {
 
   log() {
     return mapRows(
-      this.read<{ origin: string; vkey: string; operator_key: Buffer; receipt_key: Buffer }>(
-        "select origin, vkey, operator_key, receipt_key from log",
+      this.read<{ origin: string; vkey: string; operator_key: Buffer; receipt_key: Buffer; version: number }>(
+        "select origin, vkey, operator_key, receipt_key, version from log",
       ),
       (row) => ({
         origin: row.origin,
         vkey: row.vkey,
         operatorKey: plainBytes(row.operator_key),
         receiptKey: plainBytes(row.receipt_key),
+        version: row.version,
       }),
     )
   }

@@ -142,6 +142,8 @@ async function compareClocks(pool: Pool, nowMs: () => number): Promise<ServerFac
 
 export interface StoreFacts {
   readonly origin: string
+  /** Of the protocol: in version 1 nothing binds a chain to this log (FORMAT §4, genesis). */
+  readonly protocolVersion: number
   /** Migrations that this version knows and the database does not have yet. */
   readonly migrationsMissing: number
   readonly hasHypertables: boolean
@@ -166,7 +168,10 @@ export async function examineStore(pool: Pool, migrations: readonly string[]): P
     "select to_regclass('log') is not null and to_regclass('schema_migrations') is not null as exists",
   )
   if (tables[0]?.exists !== true) return null
-  const { rows: logs } = await pool.query<{ origin: string }>("select origin from log")
+  // As JSON, since the schema may be that of a version without the column.
+  const { rows: logs } = await pool.query<{ origin: string; version: number }>(
+    "select origin, coalesce((to_jsonb(log) ->> 'version')::int, 1) as version from log",
+  )
   if (logs[0] === undefined) return null
   const { rows: done } = await pool.query<{ name: string }>("select name from schema_migrations")
   const known = new Set(done.map(({ name }) => name))
@@ -175,6 +180,7 @@ export async function examineStore(pool: Pool, migrations: readonly string[]): P
   const migrationsMissing = migrations.filter((name) => !known.has(name)).length
   return {
     origin: logs[0].origin,
+    protocolVersion: logs[0].version,
     migrationsMissing,
     schema: migrationsMissing > 0 ? null : await examineSchema(pool),
     hasHypertables: !row.partitioned,

@@ -45,7 +45,7 @@ export async function openAttackStand(limits: Partial<BrokerLimits> = {}): Promi
   })
   const { pool } = service.database
   const enrol = async (id: string, algorithm: Algorithm): Promise<TestDevice> => {
-    const device = new TestDevice(id, algorithm)
+    const device = new TestDevice(id, algorithm, service.keys.binding)
     const [result] = await enrolDevices(pool, service.keys, [{ device: id, key: device.key.publicKey }])
     if (result?.kind !== "enrolled") throw new Error(`${id} was not enrolled`)
     return device

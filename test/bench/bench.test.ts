@@ -35,6 +35,7 @@ test("what the generator counts as acknowledged is what is stored, at full pace 
     service.keys,
     fleet.devices.map(({ id, key }) => ({ device: id, key: key.publicKey })),
   )
+  fleet.begin(service.keys.binding)
   const devices = fleet.devices.map(({ id }) => id)
   const send = async (statements: number, perSecond: number | null): Promise<Published> => {
     writeMessages(path, fleet.sign(fleet.packs(statements, 60)))

@@ -1,6 +1,7 @@
 /** The bench's devices: keys from a seed, and chains that grow as statements are signed for them. */
 import { writeFileSync } from "node:fs"
 import { formatHex } from "../../chain/bytes.ts"
+import { type ChainBinding, firstPrevOf } from "../../chain/genesis.ts"
 import { type Hash, zeroHash } from "../../chain/hash.ts"
 import { algorithmEd25519, encodeCoseKey } from "../../chain/key.ts"
 import { entryOf } from "../../chain/statement.ts"
@@ -45,6 +46,11 @@ export class Fleet {
 
   /** Unix seconds of everybody's first reading. */
   readonly startsAtS: number
+
+  /** Begins every chain in this log. Comes before `sign`. */
+  begin(binding: ChainBinding): void {
+    for (const member of this.#members) member.entry = firstPrevOf(binding, member.device.id)
+  }
 
   get devices(): readonly SoakDevice[] {
     return this.#members.map(({ device }) => device)

@@ -1,4 +1,5 @@
 /** The service as its operator runs it: the built `tidemark up` in a process of its own, on an embedded Postgres. */
+import type { ProtocolVersion } from "../../chain/genesis.ts"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -75,6 +76,10 @@ export class BenchService {
     const path = join(this.folder, "devices.csv")
     fleet.writeEnrolments(path)
     await runTidemark(["device", "enroll", "--from", path, "--data", this.dataFolder])
+    const { rows } = await this.pool.query<{ vkey: string; version: ProtocolVersion }>(
+      "select vkey, version from log",
+    )
+    fleet.begin({ logVkey: rows[0]!.vkey, version: rows[0]!.version })
   }
 
   /** Starts `up`. */

@@ -14,6 +14,7 @@ import {
   saltSize,
 } from "../../chain/block.ts"
 import { encodeCbor } from "../../chain/cbor.ts"
+import { type ChainBinding, emptyHeadOf } from "../../chain/genesis.ts"
 import { type Hash, parseHash, sha256, zeroHash } from "../../chain/hash.ts"
 import { type SealedHead, headsRootOf } from "../../chain/heads.ts"
 import { Frontier, hashLeaf, rootOf } from "../../chain/merkle.ts"
@@ -90,6 +91,7 @@ test("an empty block in no time is a block", () => {
 })
 
 const secret = sha256(encodeUtf8("heads secret of a test"))
+const binding: ChainBinding = { logVkey: "block.example/log+1+a", version: 2 }
 const salt = new Uint8Array(saltSize).fill(7)
 const entry = (word: string): Hash => sha256(encodeUtf8(word))
 
@@ -105,7 +107,7 @@ function startOf(devices: readonly string[]): BlockStart {
       { device, seq: 0, entry: zeroHash, registry: entry(`registry ${device}`) },
     ]),
   )
-  return { height: 1, fromMs: 1_000_000, tree, blocks, heads }
+  return { binding, height: 1, fromMs: 1_000_000, tree, blocks, heads }
 }
 
 /** A reading of one device, or something of the operator. */
@@ -158,7 +160,7 @@ test("a block built statement by statement is the one that the protocol describe
           heads.set(origin.device, { ...heads.get(origin.device)!, seq: origin.seq, entry: leaf })
         } else if (origin.registry !== undefined) {
           const { device } = origin.registry
-          const known = heads.get(device) ?? { device, seq: 0, entry: zeroHash }
+          const known = heads.get(device) ?? { device, ...emptyHeadOf(binding, device) }
           if (heads.has(device) || origin.registry.isEnrolment)
             heads.set(device, { ...known, registry: leaf })
         }

@@ -3,7 +3,8 @@ import { pathToFileURL } from "node:url"
 import { formatHex, joinBytes } from "../../chain/bytes.ts"
 import { kidOf } from "../../chain/key.ts"
 import { encodeReceipt } from "../../chain/receipt.ts"
-import { entryOf, prevOfFirst, signStatement } from "../../chain/statement.ts"
+import { zeroHash } from "../../chain/hash.ts"
+import { entryOf, signStatement } from "../../chain/statement.ts"
 import { spokenAt } from "../vectors/draft.ts"
 import { array, bytes, hex, int, record, text } from "../vectors/items.ts"
 import { edKey } from "../vectors/keys.ts"
@@ -11,7 +12,7 @@ import { edKey } from "../vectors/keys.ts"
 const payload = array(record({ n: "heart-rate", u: "beat/min", v: 72, t: spokenAt }))
 
 export const exampleStatement = signStatement(
-  { content: 112, iss: "k7", sub: "k7", iat: spokenAt, seq: 1, prev: prevOfFirst, payload },
+  { content: 112, iss: "k7", sub: "k7", iat: spokenAt, seq: 1, prev: zeroHash, payload },
   edKey,
 )
 
@@ -28,7 +29,7 @@ export const exampleParts: readonly (readonly [Uint8Array, string])[] = [
   [joinBytes(int(2), text("k7")), "    2 sub: k7"],
   [joinBytes(int(6), int(spokenAt)), "    6 iat: 2025-06-01T08:00:00Z"],
   [joinBytes(int(-65_537), int(1)), "    -65537 seq: 1"],
-  [joinBytes(int(-65_538), bytes(prevOfFirst)), "    -65538 prev: zeros, for the first"],
+  [joinBytes(int(-65_538), bytes(zeroHash)), "    -65538 prev: zeros, for the first"],
   [hex("a0"), "2. unprotected header: an empty map"],
   [joinBytes(hex("58"), Uint8Array.of(payload.length)), `3. payload: a byte string of ${payload.length}`],
   [hex("81 a4"), "  a pack of one record, map of 4"],

@@ -2,14 +2,14 @@
  * A device's history, folded statement by statement: the reference of PROTOCOL §4, built from the functions of `chain/`
  * alone. Ingest has a fold of its own, in groups and over a database; the two must never say different things.
  */
-import { type Hash, sha256 } from "../../chain/hash.ts"
+import { type ChainBinding, firstPrevOf } from "../../chain/genesis.ts"
+import { type Hash, sha256, zeroHash } from "../../chain/hash.ts"
 import {
   type DeviceKey,
   type DeviceStatus,
   type StoredPlace,
   findKey,
   judgeLink,
-  noHead,
   verdictOfNext,
 } from "../../chain/link.ts"
 import { type Payload, isAhead, readPayload } from "../../chain/payload.ts"
@@ -30,12 +30,16 @@ export class DeviceFold {
   readonly device: string
   keys: readonly DeviceKey[]
   status: DeviceStatus = "active"
-  head: Head = noHead
+  head: Head
   private readonly places: StoredPlace[] = []
+  private readonly firstPrev: Hash
 
-  constructor(device: string, keys: readonly DeviceKey[]) {
+  /** @param binding of the log; without one it is of version 1 */
+  constructor(device: string, keys: readonly DeviceKey[], binding: ChainBinding | null = null) {
     this.device = device
     this.keys = keys
+    this.firstPrev = binding === null ? zeroHash : firstPrevOf(binding, device)
+    this.head = { seq: 0, entry: this.firstPrev }
   }
 
   /** Judges one message and, where it is accepted, takes it in. The order of checks is 11, 10, 12, 13, 15 or 17, link. */
@@ -58,7 +62,12 @@ export class DeviceFold {
     const { seq, prev } = statement
     const link = judgeLink(
       { seq, prev, ...place, isRevokedBeyond: finding.isRevokedBeyond },
-      { status: this.status, head: this.head, stored: (stored) => this.places[stored - 1] ?? null },
+      {
+        status: this.status,
+        head: this.head,
+        firstPrev: () => this.firstPrev,
+        stored: (stored) => this.places[stored - 1] ?? null,
+      },
     )
     if (link.kind === "duplicate") {
       return { verdict: "duplicate", rule: null, entry: this.places[seq - 1]!.entry, payload: null }

@@ -1,8 +1,10 @@
 import { readFileSync, readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { expect, test } from "vitest"
-import { encodeUtf8, joinBytes } from "../../chain/bytes.ts"
+import { encodeUtf8, formatHex, joinBytes } from "../../chain/bytes.ts"
 import { decodeCoseReceipt, encodeCoseReceipt } from "../../chain/cose-receipt.ts"
+import { genesisOf } from "../../chain/genesis.ts"
+import { formatVkey } from "../../chain/note.ts"
 import { checkSignature } from "../../chain/signature.ts"
 import { signedBytesOf } from "../../chain/statement.ts"
 import { parseTlogProof } from "../../chain/tlog-proof.ts"
@@ -24,6 +26,13 @@ test("the example of FORMAT.md is what the code makes, byte by byte", () => {
   const signed = signedBytesOf(exampleStatement)
   expect(checkSignature(edKey.publicKey, -19, signed, exampleStatement.signature)).toBe("good")
   expect(format).toContain(seedSentence)
+})
+
+test("the genesis of FORMAT.md is what the code makes", () => {
+  const [, vkey, chain, genesis] =
+    /^```genesis\nvkey +(\S+)\nchain id +(\S+)\ngenesis +(\S+)\n```$/m.exec(format) ?? []
+  expect(vkey).toBe(formatVkey(exampleLog().vkey))
+  expect(genesis).toBe(formatHex(genesisOf(vkey!, chain!)))
 })
 
 test("the example of evidence in FORMAT.md is what the code makes, byte by byte, and verifies", async () => {

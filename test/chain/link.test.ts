@@ -35,6 +35,7 @@ function chainOf(words: readonly string[], status: DeviceStatus = "active"): Cha
   const last = words.at(-1)
   return {
     status,
+    firstPrev: () => zeroHash,
     head: last === undefined ? noHead : { seq: words.length, entry: placeOf(last).entry },
     stored: (seq) => (words[seq - 1] === undefined ? null : placeOf(words[seq - 1]!)),
   }

@@ -17,7 +17,6 @@ import {
   encodeSignedBytes,
   encodeStatement,
   entryOf,
-  prevOfFirst,
   signStatement,
   signedBytesOf,
   statementSizeMax,
@@ -32,7 +31,7 @@ const first: Omit<Claims, "algorithm" | "kid"> = {
   sub: "k7",
   iat: spokenAt,
   seq: 1,
-  prev: prevOfFirst,
+  prev: zeroHash,
   payload: heartRatePack(spokenAt),
 }
 

@@ -21,7 +21,7 @@ const readChain = (path: string): ChainVector => read(path) as ChainVector
 
 const valid = list("statements/valid")
 const invalid = list("statements/invalid")
-const chains = list("chains")
+const chains = [...list("chains"), ...list("version-2/chains")]
 const registry = [...list("registry/valid"), ...list("registry/invalid")]
 
 function keysOf(keys: readonly KeyInFile[]): DeviceKey[] {
@@ -73,7 +73,9 @@ test.each([...valid, ...invalid])("%s has the verdict that it says", (path) => {
 
 test.each(chains)("%s has the verdicts that it says, and the heads", (path) => {
   const vector = readChain(path)
-  const fold = new DeviceFold(vector.device, [])
+  const { version, vkey } = vector
+  const binding = version === undefined ? null : { logVkey: vkey!, version }
+  const fold = new DeviceFold(vector.device, [], binding)
   expect(vector.steps.length).toBeGreaterThan(3)
   for (const step of vector.steps) {
     if ("operator" in step) {

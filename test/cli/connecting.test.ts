@@ -61,7 +61,7 @@ const urlOf = (transport: (typeof all)[number]): string =>
   `${transport}://127.0.0.1:${service.ports[transport]}`
 
 async function enrol(id: string, algorithm = algorithmEd25519): Promise<TestDevice> {
-  const device = new TestDevice(id, algorithm)
+  const device = new TestDevice(id, algorithm, service.keys.binding)
   const [result] = await enrolDevices(service.database.pool, service.keys, [
     { device: id, key: device.key.publicKey },
   ])
@@ -141,7 +141,7 @@ test("a device with a certificate of a registered CA is enrolled at its first co
   const { database, keys } = service
   const ca = makeCertificate({ commonName: "Fleet CA", isCa: true })
   const between = makeCertificate({ commonName: "Line 4", issuer: ca, isCa: true, pathLength: 0 })
-  const device = new TestDevice("made-by-ca", algorithmEd25519)
+  const device = new TestDevice("made-by-ca", algorithmEd25519, service.keys.binding)
   const own = makeCertificate({ commonName: device.id, issuer: between, privateKey: keyObjectOf(device) })
   const shown = { cert: `${own.pem}${between.pem}`, key: own.keyPem }
   await expect(publish(device, urlOf("mqtts"), shown)).rejects.toThrow(/Not authorized/)
@@ -180,7 +180,7 @@ test("field S4: a revoked key logs in by JWT in a loop and takes nothing over", 
   await changed({ action: "revoke", device: "stolen", lastGoodSeq: 0 })
   const next = makePrivateKey(algorithmEd25519, sha256(encodeUtf8("what replaces the stolen one")))
   await changed({ action: "rotate", device: "stolen", key: next.publicKey, firstSeq: 1 })
-  const honest = new TestDevice("stolen", algorithmEd25519, next)
+  const honest = new TestDevice("stolen", algorithmEd25519, service.keys.binding, next)
   const client = await connectAsync(urlOf("mqtt"), {
     clientId: "stolen",
     username: "stolen",
@@ -247,7 +247,7 @@ test("field S4: a device that a CA enrolled keeps its connection when the CA is 
   const ca = makeCertificate({ commonName: "Passing CA", isCa: true })
   await changed({ action: "trust-ca", device: "passing", certificate: ca.der })
   const certified = (id: string) => {
-    const device = new TestDevice(id, algorithmEd25519)
+    const device = new TestDevice(id, algorithmEd25519, service.keys.binding)
     const { pem: cert, keyPem: key } = makeCertificate({
       commonName: id,
       issuer: ca,

@@ -63,6 +63,7 @@ const server: ServerFacts = {
 
 const store: StoreFacts = {
   origin: "example.org/log",
+  protocolVersion: 2,
   migrationsMissing: 0,
   hasHypertables: false,
   weeksAhead: 9,
@@ -185,6 +186,7 @@ test.each<[string, Changes, string[]]>([
     { machine: { disks: [{ ...machine.disks[0]!, freeBytes: gigabyte / 10 }] } },
     ["danger disk"],
   ],
+  ["a log of protocol version 1", { store: { protocolVersion: 1 } }, ["better chains"]],
   ["an older schema", { store: { migrationsMissing: 2 } }, ["better schema"]],
   ["a seal that is late", { store: { unsealedMsAgo: 3 * hourMs } }, ["better not sealed"]],
   ["no seal for two days", { store: { unsealedMsAgo: 48 * hourMs } }, ["danger not sealed"]],

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path"
 import { parse } from "csv-parse/sync"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { encodeCoseKey } from "../../chain/key.ts"
+import { decodeReceipt } from "../../chain/receipt.ts"
 import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
 import { RawClient } from "../broker/raw-client.ts"
@@ -30,6 +31,8 @@ beforeAll(async () => {
     { kind: "text", name: "diary", unit: null, times: [noon + 120], values: [note] },
     { kind: "boolean", name: "worn", unit: null, times: [noon + 180], values: [true] },
   ]
+  await client.subscribe()
+  device.goOnFrom(decodeReceipt(await client.expectReceipt()))
   for (const one of said) client.publish(device.next({ payload: encodePack([one]) }).bytes)
   for (const _ of said) await client.expect("puback")
   await client.destroy()

@@ -9,10 +9,10 @@ import {
   type StoredPlace,
   findKey,
   judgeLink,
-  noHead,
   verdictOfNext,
 } from "../../chain/link.ts"
 import { type PublicKey, algorithmEd25519, kidOf } from "../../chain/key.ts"
+import { type ChainBinding, emptyHeadOf, firstPrevOf } from "../../chain/genesis.ts"
 import { isAhead, readPayload } from "../../chain/payload.ts"
 import { type VerifyEquation, checkSignature, verifyEquation } from "../../chain/signature.ts"
 import { type Statement, decodeStatement, entryOf, signedBytesOf } from "../../chain/statement.ts"
@@ -36,11 +36,15 @@ const native: VerifyEquation = (key, message, signature) => {
   return verify(null, message, createPublicKey({ key: jwk, format: "jwk" }), signature)
 }
 
+/** The vkey of the model's log: nothing here checks a checkpoint. */
+export const modelVkey = "model.example/log+00000000+model"
+
 export class ModelService implements Submit {
   readonly devices = new Map<string, ModelDevice>()
   /** How often each verdict was given. */
   readonly given = new Map<Verdict, number>()
   readonly nowMs: number
+  binding: ChainBinding = { logVkey: modelVkey, version: 2 }
   /** A verdict that a test forces on the next statement, once. */
   private readonly forced: Verdict[] = []
 
@@ -68,7 +72,7 @@ export class ModelService implements Submit {
   headOf(id: string): Head {
     const chain = this.devices.get(id)?.chain ?? []
     const last = chain.at(-1)
-    return last === undefined ? noHead : { seq: chain.length, entry: last.entry }
+    return last === undefined ? emptyHeadOf(this.binding, id) : { seq: chain.length, entry: last.entry }
   }
 
   /** The payloads in the order in which they are stored. */
@@ -120,7 +124,12 @@ export class ModelService implements Submit {
     const place: StoredPlace = { entry: entryOf(bytes), signedDigest: sha256(signedBytes) }
     const link = judgeLink(
       { seq, prev, ...place, isRevokedBeyond: finding.isRevokedBeyond },
-      { status: device.status, head: this.headOf(id), stored: (at) => device.chain[at - 1] ?? null },
+      {
+        status: device.status,
+        head: this.headOf(id),
+        firstPrev: () => firstPrevOf(this.binding, id),
+        stored: (at) => device.chain[at - 1] ?? null,
+      },
     )
     if (link.kind !== "next") return link.kind
     device.chain.push({ ...place, statement })

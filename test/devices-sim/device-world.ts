@@ -170,7 +170,10 @@ export class DeviceWorld {
         }
         return
       case "forget":
-        this.outbox.forget(effect.upTo, effect.acceptedSeq)
+        this.outbox.forget(effect.upTo, effect.acceptedSeq, effect.acceptedEntry)
+        return
+      case "bind":
+        this.outbox.bind(effect.firstPrev)
         return
       case "settle": {
         const content = this.contentByNumber.get(effect.number)

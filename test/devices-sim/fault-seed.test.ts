@@ -9,7 +9,7 @@ import { openWireLink } from "../../devices-sim/connection-wire.ts"
 import { makeRandom } from "../../devices-sim/random.ts"
 import { decodeStatement } from "../../chain/statement.ts"
 import { TestDevice } from "../ingest/stand.ts"
-import { ModelService } from "./device-service.ts"
+import { ModelService, modelVkey } from "./device-service.ts"
 import { hurried, stand } from "./fleet-stand.ts"
 
 const faults: readonly Fault[] = [
@@ -68,7 +68,7 @@ function decodeHeaderEnd(bytes: Uint8Array): number {
 }
 
 test("a flipped bit is refused by the check that the field in it fails", () => {
-  const device = new TestDevice("k7", algorithmEd25519)
+  const device = new TestDevice("k7", algorithmEd25519, { logVkey: modelVkey, version: 2 })
   const { bytes } = device.next()
   const kids = [kidOf(device.key.publicKey)]
   const seen = new Map<string, number>()
@@ -88,7 +88,7 @@ test("a flipped bit is refused by the check that the field in it fails", () => {
 })
 
 test("an oversized statement has the size that was asked for, to within the bytes of its lengths", () => {
-  const device = new TestDevice("k7", algorithmEd25519)
+  const device = new TestDevice("k7", algorithmEd25519, { logVkey: modelVkey, version: 2 })
   const own = device.next()
   const signer = makeSigner(device.key)
   for (const sizeBytes of [65_536, 66_000, 131_072, 300_000]) {

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import * as fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { encodeUtf8 } from "../../chain/bytes.ts"
+import { sha256 } from "../../chain/hash.ts"
 import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
 import { noHead } from "../../chain/link.ts"
 import { contentSenml } from "../../chain/statement.ts"
@@ -31,6 +32,9 @@ const signed = (number: number, seq = number): OutboxEntry => {
   return { ...draft, number, signed: signDraft(speaker, draft, seq, noHead.entry) }
 }
 
+/** No log is known yet, and of the accepted seq no entry. */
+const unbound = { acceptedEntry: null, firstPrev: null }
+
 let folder = ""
 let files = 0
 beforeAll(async () => {
@@ -50,7 +54,7 @@ describe.each([
 ])("an outbox %s", (_name, make) => {
   test("holds nothing at first", async () => {
     const outbox = make()
-    expect(await outbox.load()).toEqual({ entries: [], forgottenUpTo: 0, acceptedSeq: 0 })
+    expect(await outbox.load()).toEqual({ entries: [], forgottenUpTo: 0, acceptedSeq: 0, ...unbound })
     await outbox.close()
   })
 
@@ -67,6 +71,7 @@ describe.each([
       entries: [signed(2, 9), signed(3), unsigned(4)],
       forgottenUpTo: 1,
       acceptedSeq: 1,
+      ...unbound,
     })
     await outbox.close()
   })
@@ -77,7 +82,7 @@ describe.each([
     await outbox.append([signed(1), signed(2)])
     await outbox.forget(2, 7)
     await outbox.append([signed(2)])
-    expect(await outbox.load()).toEqual({ entries: [], forgottenUpTo: 2, acceptedSeq: 7 })
+    expect(await outbox.load()).toEqual({ entries: [], forgottenUpTo: 2, acceptedSeq: 7, ...unbound })
     await outbox.close()
   })
 })
@@ -89,6 +94,7 @@ const deed = fc.oneof(
     numbers: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 3 }),
   }),
   fc.record({ kind: fc.constant("forget" as const), upTo: fc.integer({ min: 0, max: 9 }) }),
+  fc.record({ kind: fc.constant("bind" as const), log: fc.integer({ min: 0, max: 2 }) }),
   fc.record({ kind: fc.constant("reopen" as const) }),
 )
 
@@ -113,8 +119,13 @@ test("an outbox on disk holds what one in memory holds, however often it is open
           await disk.append(entries)
         } else if (one.kind === "forget") {
           const upTo = Math.min(one.upTo, top)
-          memory.forget(upTo, upTo)
-          await disk.forget(upTo, upTo)
+          const entry = upTo % 2 === 0 ? null : sha256(Uint8Array.of(upTo))
+          memory.forget(upTo, upTo, entry)
+          await disk.forget(upTo, upTo, entry)
+        } else if (one.kind === "bind") {
+          const firstPrev = sha256(Uint8Array.of(100 + one.log))
+          memory.bind(firstPrev)
+          await disk.bind!(firstPrev)
         } else {
           await disk.close()
           disk = openFile(path, 400)
@@ -199,7 +210,7 @@ test("an outbox that is used for long does not grow", async () => {
     await outbox.forget(number, number)
   }
   expect((await stat(path)).size).toBeLessThan(6_000)
-  expect(await outbox.load()).toEqual({ entries: [], forgottenUpTo: 100, acceptedSeq: 100 })
+  expect(await outbox.load()).toEqual({ entries: [], forgottenUpTo: 100, acceptedSeq: 100, ...unbound })
   await outbox.close()
 })
 

@@ -39,7 +39,8 @@ class Bench {
     if (keys !== undefined) await this.keys.save(keysOf(keys))
     for (const effect of step.effects) {
       if (effect.kind === "store") for (const entry of effect.entries) this.outbox.put(entry)
-      if (effect.kind === "forget") this.outbox.forget(effect.upTo, effect.acceptedSeq)
+      if (effect.kind === "forget") this.outbox.forget(effect.upTo, effect.acceptedSeq, effect.acceptedEntry)
+      if (effect.kind === "bind") this.outbox.bind(effect.firstPrev)
       if (effect.kind === "publish") this.published.push(effect.bytes)
       if (effect.kind === "alarm") this.alarms.push(effect.alarm.kind)
     }

@@ -4,16 +4,30 @@ import { sha256 } from "../../chain/hash.ts"
 import { decodeCoseKey } from "../../chain/key.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
 import type { ChainVector } from "../vectors/chains.ts"
-import { type Stand, offer, openStand } from "./stand.ts"
+import { vectorOrigin } from "../vectors/keys.ts"
+import { simulatedKey } from "../verify/simulated-log.ts"
+import { type Stand, type StandLog, offer, openStand } from "./stand.ts"
 import { bytesOf, readChainVectors, writeStanding } from "./vector-files.ts"
 
-let stand: Stand
+/** The log of the vectors of version 2, whose vkey is in each genesis. */
+const boundLog: StandLog = { version: 2, origin: vectorOrigin, given: { log: simulatedKey("log").secret } }
+const logOf = ({ version }: ChainVector): StandLog => (version === 2 ? boundLog : { version: 1 })
+
+let stands: { readonly 1: Stand; readonly 2: Stand }
 beforeAll(async () => {
-  stand = await openStand()
+  stands = { 1: await openStand({}, { version: 1 }), 2: await openStand({}, boundLog) }
 })
-afterAll(() => stand.close())
+afterAll(async () => {
+  await stands[1].close()
+  await stands[2].close()
+})
 
 const chains = readChainVectors()
+
+test("the log of version 2 is the one of the vectors", () => {
+  const { vector } = chains.find((one) => one.vector.version === 2)!
+  expect(stands[2].keys.binding).toEqual({ logVkey: vector.vkey, version: 2 })
+})
 
 async function enrol(pool: Stand["pool"], keys: Stand["keys"], device: string, coseKey: string | undefined) {
   const key = decodeCoseKey(bytesOf(coseKey ?? ""))
@@ -24,6 +38,7 @@ async function enrol(pool: Stand["pool"], keys: Stand["keys"], device: string, c
 /** Each message on a connection of its own where the one before was refused. */
 test.for(chains)("the chain $name gets its verdicts from the intake, one by one", async ({ vector }) => {
   const { device, steps } = vector
+  const stand = stands[vector.version ?? 1]
   let place = stand.intake.open(device)
   let hasSpoken = false
   const heard: unknown[] = []
@@ -66,7 +81,7 @@ test.for(chains.filter(({ vector }) => vector.steps.slice(1).every((step) => !("
     const enrolment = steps[0]!
     if (!("operator" in enrolment)) throw new Error("a chain begins with an enrolment")
     // Another database, since the device is the same.
-    const other = await openStand()
+    const other = await openStand({}, logOf(vector))
     try {
       await enrol(other.pool, other.keys, vector.device, enrolment.operator.coseKey)
       const answers = steps.flatMap((step) => {

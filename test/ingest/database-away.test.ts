@@ -1,3 +1,4 @@
+import { algorithmEsp256 } from "../../chain/key.ts"
 import { expect, test } from "vitest"
 import { enrolDevices } from "../../ingest/registry.ts"
 import { RawClient } from "../broker/raw-client.ts"
@@ -14,7 +15,7 @@ test("while the database is away a device gets no PUBACK, /readyz says why, and 
       return proxy.url
     },
   })
-  const device = new TestDevice("waits")
+  const device = new TestDevice("waits", algorithmEsp256, stand.service.keys.binding)
   await enrolDevices(stand.pool, stand.service.keys, [{ device: device.id, key: device.key.publicKey }])
   const session = await DeviceSession.open(stand.service.mqtt, device.id)
   expect(await session.say(device.next().bytes)).toMatchObject({ receipt: { code: 1 }, isAcknowledged: true })

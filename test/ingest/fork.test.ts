@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { equalBytes } from "../../chain/bytes.ts"
+import { zeroHash } from "../../chain/hash.ts"
 import { checkSignature } from "../../chain/signature.ts"
 import { decodeStatement, signedBytesOf } from "../../chain/statement.ts"
+import { migrate } from "../../ingest/database/migration.ts"
+import { openLog } from "../../ingest/log.ts"
+import { auditLog } from "./log-audit.ts"
 import { type Stand, type TestDevice, ask, offer, openStand, send } from "./stand.ts"
 
 let stand: Stand
@@ -98,4 +102,48 @@ test("late copies, retries and copies by other connections are never a fork", as
   const moved = await Promise.all(history.map(({ bytes }) => offer(stand.intake.open(device.id), bytes)))
   expect(new Set(moved.map((receipt) => receipt?.code))).toEqual(new Set([2]))
   expect(await forksOf(device.id)).toEqual([])
+})
+
+test("field S5: a statement of one log that is played into another is broken there, and its device no fork", async () => {
+  const other = await openStand()
+  try {
+    // One key in two logs, as a device that changed its operator has.
+    const here = await stand.enrol("two-logs")
+    const there = await other.enrol("two-logs")
+    const said = [there.next(), there.next()]
+    for (const { bytes } of said) await offer(other.intake.open(there.id), bytes)
+
+    const replay = () => Promise.all(said.map(({ bytes }) => offer(stand.intake.open(here.id), bytes)))
+    expect((await replay()).map((receipt) => receipt?.code)).toEqual([21, 20])
+    expect(await send(stand.intake.open(here.id), here.next())).toMatchObject({ code: 1, seq: 1 })
+    expect((await replay()).map((receipt) => receipt?.code)).toEqual([21, 21])
+    expect(await send(stand.intake.open(here.id), here.next())).toMatchObject({ code: 1, seq: 2 })
+    expect(await forksOf(here.id)).toEqual([])
+  } finally {
+    await other.close()
+  }
+})
+
+test("field S5: a log of protocol version 1 goes on as it was, also on a database from before chains were bound", async () => {
+  const old = await openStand({}, { version: 1 })
+  try {
+    const device = await old.enrol("unbound")
+    expect(await ask(old.intake.open(device.id))).toMatchObject({
+      code: 0,
+      head: { seq: 0, entry: zeroHash },
+    })
+    expect(await send(old.intake.open(device.id), device.next())).toMatchObject({ code: 1, seq: 1 })
+    await old.seal()
+    // The schema of the version before, as far as this goes.
+    await old.pool.query("alter table log drop column version")
+    await old.pool.query("delete from schema_migrations where name = '0018-protocol-version.sql'")
+    expect((await openLog(old.pool, old.dataFolder))?.binding.version).toBe(1)
+    await migrate(old.pool)
+    expect((await openLog(old.pool, old.dataFolder))?.binding.version).toBe(1)
+    expect(await send(old.intake.open(device.id), device.next())).toMatchObject({ code: 1, seq: 2 })
+    await old.seal()
+    await auditLog(old.pool, old.keys)
+  } finally {
+    await old.close()
+  }
 })

@@ -58,6 +58,7 @@ test("a machine that is given all that it needs has no keys in its folder", asyn
   const opened = await openLog(pool, elsewhere, ingestSecrets, { headsSecret, operator })
   expect(opened).toEqual({
     origin: testOrigin,
+    binding: keys.binding,
     operator: keys.operator,
     headsSecret,
     log: { publicKey: keys.log.publicKey },

@@ -5,7 +5,9 @@ import type { Pool } from "pg"
 import { type Manifest, decodeManifest, encodeArrival } from "../../chain/block.ts"
 import { formatHex } from "../../chain/bytes.ts"
 import { type Checkpoint, parseCheckpoint } from "../../chain/checkpoint.ts"
-import { type Hash, parseHash, zeroHash } from "../../chain/hash.ts"
+import { emptyHeadOf } from "../../chain/genesis.ts"
+import { type Hash, parseHash } from "../../chain/hash.ts"
+import { noHead } from "../../chain/link.ts"
 import { type SealedHead, headsRootOf } from "../../chain/heads.ts"
 import { Frontier, hashLeaf, rootOf } from "../../chain/merkle.ts"
 import { parseNote, verifyNote } from "../../chain/note.ts"
@@ -70,7 +72,9 @@ export async function auditLog(pool: Pool, keys: LogKeys): Promise<AuditedLog> {
     const what = `statement ${row.seq} of ${row.device_id}`
     const entry = parseHash(row.entry)
     same(entryOf(row.bytes, sha256Native), entry, `${what}: its bytes are not its entry's`)
-    const before = chains.get(row.device_id) ?? { seq: 0, entry: zeroHash }
+    const isOperator = row.device_id === keys.origin
+    const before =
+      chains.get(row.device_id) ?? (isOperator ? noHead : emptyHeadOf(keys.binding, row.device_id))
     const decoded = decodeStatement(row.bytes, keys.origin)
     if (decoded.kind !== "statement") throw new Error(`the log is wrong: ${what} cannot be read`)
     const { statement } = decoded
@@ -92,7 +96,7 @@ export async function auditLog(pool: Pool, keys: LogKeys): Promise<AuditedLog> {
       tree.append(hashLeaf(entry, sha256Native))
       arrivals.push(encodeArrival(entry, receivedAtMs))
       receivedAtMsMax = Math.max(receivedAtMsMax, receivedAtMs)
-      follow(heads, row, entry, readPayload(statement), keys.origin)
+      follow(heads, row, entry, readPayload(statement), keys)
       continue
     }
     const manifest = decodeManifest(statement.payload)
@@ -151,7 +155,7 @@ function follow(
   row: LogRow,
   entry: Hash,
   payload: ReturnType<typeof readPayload>,
-  origin: string,
+  { origin, binding }: LogKeys,
 ): void {
   if (row.device_id !== origin) {
     const head = heads.get(row.device_id)
@@ -159,7 +163,7 @@ function follow(
     heads.set(row.device_id, { ...head, seq: row.seq, entry })
   } else if (payload.kind === "registry") {
     const { device } = payload.registry
-    const head = heads.get(device) ?? { device, seq: 0, entry: zeroHash }
+    const head = heads.get(device) ?? { device, ...emptyHeadOf(binding, device) }
     heads.set(device, { ...head, registry: entry })
   }
 }

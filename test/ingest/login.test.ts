@@ -523,7 +523,7 @@ test("field S4: a key that a revocation ended logs nobody in, by JWT or certific
   const next = makePrivateKey(algorithmEd25519, sha256(encodeUtf8("the next key of lost")))
   await change({ action: "rotate", device: "lost", key: next.publicKey, firstSeq: 1 })
   expect(
-    await judge("lost", { password: await jwtOf(new TestDevice("lost", algorithmEd25519, next)) }),
+    await judge("lost", { password: await jwtOf(new TestDevice("lost", algorithmEd25519, null, next)) }),
   ).toEqual(accepted)
   expect(await judge("lost", { password: await jwtOf(lost) })).toEqual(refused("jwt-key-revoked"))
   const made = await tokenOf("lost")
@@ -537,7 +537,7 @@ test("field S4: nothing logs in a device that was revoked as a whole, and it get
   expect(await judge("gone", { password: await jwtOf(gone) })).toEqual(refused("device-revoked"))
   expect(await judge("gone", { certificates: [der] })).toEqual(refused("device-revoked"))
   // A stranger learns nothing of it, and is counted as one.
-  const forged = await jwtOf(new TestDevice("gone", algorithmEd25519, devices.other.key))
+  const forged = await jwtOf(new TestDevice("gone", algorithmEd25519, null, devices.other.key))
   expect(await judge("gone", { password: forged })).toEqual(refused("jwt-key"))
   expect(await createToken(stand.pool, "gone", null)).toEqual({ kind: "revoked-device" })
   // A token that a version before this one left to a revoked device.
@@ -555,6 +555,7 @@ test("field S4: a key logs in until a rotation has ended it, and its successor f
   const next = new TestDevice(
     "turning",
     algorithmEd25519,
+    stand.keys.binding,
     makePrivateKey(algorithmEd25519, sha256(encodeUtf8("turned"))),
   )
   // From seq 3 on: statements 1 and 2 are still the old key's, and a device that missed it all tries both keys.

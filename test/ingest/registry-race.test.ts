@@ -1,3 +1,4 @@
+import { algorithmEsp256 } from "../../chain/key.ts"
 import type { PoolClient } from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { sha256 } from "../../chain/hash.ts"
@@ -72,7 +73,7 @@ test("a connection from before a suspension is fenced off: nothing it sends is j
 })
 
 test("a device that is enrolled after its first statement was refused is known at its next, at once", async () => {
-  const device = new TestDevice("enrolled-late")
+  const device = new TestDevice("enrolled-late", algorithmEsp256, stand.keys.binding)
   const statement = device.next()
   expect(await offer(stand.intake.open(device.id), statement.bytes)).toMatchObject({ code: 13 })
   await enrolDevices(stand.pool, stand.keys, [{ device: device.id, key: device.key.publicKey }])
@@ -80,12 +81,12 @@ test("a device that is enrolled after its first statement was refused is known a
 })
 
 test("a device that is enrolled between the check and the commit of its statement is judged by its enrolment", async () => {
-  const device = new TestDevice("enrolled-between")
   const other = await openStand({
     beforeCommit: async () => {
       await enrolDevices(other.pool, other.keys, [{ device: device.id, key: device.key.publicKey }])
     },
   })
+  const device = new TestDevice("enrolled-between", algorithmEsp256, other.keys.binding)
   try {
     const place = other.intake.open(device.id)
     const statements = [device.next(), device.next(), device.next()]

@@ -1,3 +1,4 @@
+import { algorithmEsp256 } from "../../chain/key.ts"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { openPool } from "../../ingest/database/pool.ts"
 import { publishLast } from "../../ingest/publication.ts"
@@ -65,7 +66,7 @@ test("an enrolment during a seal waits for its block and stands in the next; sta
   const device = await stand.enrol("speaks-meanwhile")
   const place = stand.intake.open(device.id)
   await send(place, device.next())
-  const late = new TestDevice("enrolled-meanwhile")
+  const late = new TestDevice("enrolled-meanwhile", algorithmEsp256, stand.keys.binding)
   let enrolling: Promise<EnrolmentResult[]> | null = null
   const onStep = async (step: SealStep): Promise<void> => {
     if (step !== "computed") return

@@ -5,6 +5,8 @@ import { join } from "node:path"
 import type { Pool } from "pg"
 import { pino } from "pino"
 import { type Service, type ServiceOptions, startService } from "../../cli/service.ts"
+import type { ProtocolVersion } from "../../chain/genesis.ts"
+import { initLog } from "../../ingest/log.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { openTestDatabase } from "./postgres.ts"
 import { spineTemplate, testOrigin } from "./stand.ts"
@@ -24,6 +26,8 @@ export interface ServiceStand {
 
 export interface ServiceStandOptions {
   readonly origin?: string
+  /** Of the log's protocol; the newest where nothing is said. */
+  readonly version?: ProtocolVersion
   /** Given the database's URL, gives the one that the service shall use: through a proxy. */
   readonly through?: (url: string) => Promise<string>
   readonly service?: Partial<ServiceOptions>
@@ -34,8 +38,10 @@ export async function openServiceStand(options: ServiceStandOptions = {}): Promi
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-service-"))
   const pool = openPool(database.url, 4)
   const url = (await options.through?.(database.url)) ?? database.url
+  const { version, origin = testOrigin } = options
+  if (version !== undefined) await initLog(pool, dataFolder, origin, undefined, {}, version)
   const service = await startServiceOn(url, dataFolder, {
-    origin: options.origin ?? testOrigin,
+    origin,
     ...options.service,
   })
   return {

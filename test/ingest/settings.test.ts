@@ -1,3 +1,4 @@
+import { algorithmEsp256 } from "../../chain/key.ts"
 import { randomBytes } from "node:crypto"
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -171,7 +172,9 @@ const statementsCount = 25
 
 async function publishBesideSeals(pool: Pool, dataFolder: string) {
   const keys = await initLog(pool, dataFolder, testOrigin)
-  const devices = Array.from({ length: devicesCount }, (_, index) => new TestDevice(`d${index}`))
+  const devices = Array.from({ length: devicesCount }, (_, index) => {
+    return new TestDevice(`d${index}`, algorithmEsp256, keys.binding)
+  })
   await enrolDevices(
     pool,
     keys,

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Pool } from "pg"
-import { type Hash, sha256, zeroHash } from "../../chain/hash.ts"
+import { type ChainBinding, type ProtocolVersion, emptyHeadOf } from "../../chain/genesis.ts"
+import { type Hash, sha256 } from "../../chain/hash.ts"
 import {
   type Algorithm,
   type PrivateKey,
@@ -11,7 +12,8 @@ import {
   algorithmEsp256,
   makePrivateKey,
 } from "../../chain/key.ts"
-import { type Receipt, decodeReceipt } from "../../chain/receipt.ts"
+import { noHead } from "../../chain/link.ts"
+import { type Head, type Receipt, decodeReceipt } from "../../chain/receipt.ts"
 import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
 import { type Claims, type Statement, contentSenml, entryOf, signStatement } from "../../chain/statement.ts"
@@ -20,7 +22,7 @@ import { migrate } from "../../ingest/database/migration.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type Intake, type IntakeOptions, type IntakePlace, openIntake } from "../../ingest/intake.ts"
 import { initLog } from "../../ingest/log.ts"
-import type { LogKeys } from "../../ingest/log-keys.ts"
+import type { GivenSecrets, LogKeys } from "../../ingest/log-keys.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
 import { type SealOptions, type SealResult, seal } from "../../ingest/seal.ts"
 import { openTestDatabase } from "./postgres.ts"
@@ -49,11 +51,21 @@ export const spineTemplate = {
   },
 }
 
-export async function openStand(intakeOptions: Partial<IntakeOptions> = {}): Promise<Stand> {
+/** How the log of a stand is made, where it is not one of the newest version. */
+export interface StandLog {
+  readonly version?: ProtocolVersion
+  readonly origin?: string
+  readonly given?: GivenSecrets
+}
+
+export async function openStand(
+  intakeOptions: Partial<IntakeOptions> = {},
+  { version, origin = testOrigin, given = {} }: StandLog = {},
+): Promise<Stand> {
   const database = await openTestDatabase({ template: spineTemplate })
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-test-"))
   const pool = openPool(database.url, 8)
-  const keys = await initLog(pool, dataFolder, testOrigin)
+  const keys = await initLog(pool, dataFolder, origin, undefined, given, version)
   const intake = openIntake({ pool, keys, ...intakeOptions })
   return {
     pool,
@@ -62,7 +74,7 @@ export async function openStand(intakeOptions: Partial<IntakeOptions> = {}): Pro
     dataFolder,
     intake,
     enrol: async (id, algorithm = algorithmEd25519) => {
-      const device = new TestDevice(id, algorithm)
+      const device = new TestDevice(id, algorithm, keys.binding)
       const [result] = await enrolDevices(pool, keys, [{ device: id, key: device.key.publicKey }])
       if (result?.kind !== "enrolled") throw new Error(`${id} was not enrolled: ${result?.rule}`)
       return device
@@ -81,15 +93,21 @@ export async function openStand(intakeOptions: Partial<IntakeOptions> = {}): Pro
 export class TestDevice {
   readonly id: string
   readonly key: PrivateKey
+  /** The head before its first statement. */
+  readonly empty: Head
   seq = 0
-  entry: Hash = zeroHash
+  entry: Hash
 
+  /** @param binding of the log that it speaks to; without one it begins at zeros, as in a log of version 1 */
   constructor(
     id: string,
     algorithm: Algorithm = algorithmEsp256,
+    binding: ChainBinding | null = null,
     key = makePrivateKey(algorithm, sha256(encodeUtf8(`test key of ${id}`))),
   ) {
     this.id = id
+    this.empty = binding === null ? noHead : emptyHeadOf(binding, id)
+    this.entry = this.empty.entry
     this.key = key
   }
 

@@ -59,7 +59,7 @@ test("a key that a device asks for through one process stands at the other, whic
 })
 
 test("a device that was unknown, suspended or revoked is what the registry says now, at every process", async () => {
-  const device = new TestDevice("changes", algorithmEsp256)
+  const device = new TestDevice("changes", algorithmEsp256, stand.keys.binding)
   const answers = async () =>
     Promise.all([one, two].map(async (intake) => (await ask(intake.open(device.id))).code))
   expect(await answers()).toEqual([13, 13])

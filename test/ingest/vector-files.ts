@@ -28,7 +28,7 @@ export function readStatementVectors(): { readonly name: string; readonly vector
 }
 
 export function readChainVectors(): { readonly name: string; readonly vector: ChainVector }[] {
-  return readVectors("chains") as { name: string; vector: ChainVector }[]
+  return ["chains", "version-2/chains"].flatMap(readVectors) as { name: string; vector: ChainVector }[]
 }
 
 export function bytesOf(hex: string): Uint8Array {

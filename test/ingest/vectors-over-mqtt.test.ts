@@ -27,7 +27,7 @@ const batchSize = 32
 let stand: ServiceStand
 
 beforeAll(async () => {
-  stand = await openServiceStand({ origin: vectorOrigin })
+  stand = await openServiceStand({ origin: vectorOrigin, version: 1 })
   const enrolments = vectors.map(({ vector }) => ({
     device: vector.device,
     key: decodeCoseKey(bytesOf(vector.keys[0]!.coseKey)),

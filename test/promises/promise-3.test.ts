@@ -1,12 +1,11 @@
 import * as fc from "fast-check"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { equalBytes, formatHex } from "../../chain/bytes.ts"
-import { noHead } from "../../chain/link.ts"
 import { checkSignature } from "../../chain/signature.ts"
 import { type Statement, decodeStatement, entryOf, signedBytesOf } from "../../chain/statement.ts"
 import { openPool } from "../../ingest/database/pool.ts"
 import { type Intake, openIntake } from "../../ingest/intake.ts"
-import { type Stand, offer, openStand } from "../ingest/stand.ts"
+import { type Stand, type TestDevice, offer, openStand } from "../ingest/stand.ts"
 
 let stand: Stand
 let other: { readonly intake: Intake; readonly close: () => Promise<void> }
@@ -40,8 +39,8 @@ async function storedOf(device: string): Promise<StoredRow[]> {
   return rows
 }
 
-function expectOneHistory(rows: readonly StoredRow[]): void {
-  let entry = new Uint8Array(32)
+function expectOneHistory(device: TestDevice, rows: readonly StoredRow[]): void {
+  let entry = Uint8Array.from(device.empty.entry)
   for (const [index, { seq, bytes }] of rows.entries()) {
     const decoded = decodeStatement(Uint8Array.from(bytes))
     if (decoded.kind !== "statement") throw new Error("what is stored can be read")
@@ -62,7 +61,7 @@ test("A device has one history: whatever two holders of its key send, together a
     fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 30 }), async (steps) => {
       const device = await stand.enrol(`two-holders-${run++}`)
       const histories = [0, 1].map((holder) => {
-        device.goOnFrom({ head: noHead })
+        device.goOnFrom({ head: device.empty })
         return Array.from({ length: 6 }, () => device.next({ iat: 1_700_000_000 + holder }))
       })
       const places = [stand.intake.open(device.id), other.intake.open(device.id)]
@@ -73,7 +72,7 @@ test("A device has one history: whatever two holders of its key send, together a
       })
       const receipts = await Promise.all(sent)
       const rows = await storedOf(device.id)
-      expectOneHistory(rows)
+      expectOneHistory(device, rows)
       const accepted = receipts.filter((receipt) => receipt?.code === 1)
       expect(accepted).toHaveLength(rows.length)
       await expectEvidence(device.id, receipts.filter((receipt) => receipt?.code === 22).length, rows)

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { noHead } from "../../chain/link.ts"
+import { algorithmEsp256 } from "../../chain/key.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
 import { RawClient } from "../broker/raw-client.ts"
 import { DeviceSession } from "../ingest/device-session.ts"
@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => stand.close())
 
 async function enrol(...ids: string[]): Promise<TestDevice[]> {
-  const devices = ids.map((id) => new TestDevice(id))
+  const devices = ids.map((id) => new TestDevice(id, algorithmEsp256, stand.service.keys.binding))
   const enrolments = devices.map(({ id, key }) => ({ device: id, key: key.publicKey }))
   const results = await enrolDevices(stand.pool, stand.service.keys, enrolments)
   if (results.some(({ kind }) => kind !== "enrolled")) throw new Error("a test device was not enrolled")
@@ -87,7 +87,7 @@ test("One bad device never stalls another: floods, forks, garbage and half packe
   const stop = new AbortController()
   const first = forker!.next().bytes
   const forks = Array.from({ length: 5 }, (_, number) => {
-    forker!.goOnFrom({ head: noHead })
+    forker!.goOnFrom({ head: forker!.empty })
     return forker!.sign({ iat: 1_700_000_000 + number }).bytes
   })
   flooder!.next()

@@ -2,6 +2,7 @@ import type { PoolClient } from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { formatHex } from "../../chain/bytes.ts"
 import { parseVkey } from "../../chain/note.ts"
+import { algorithmEsp256 } from "../../chain/key.ts"
 import { policyOfLog } from "../../chain/tlog-policy.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
 import { type EvidencedStatement, EvidenceVerifier } from "../../verify/evidence.ts"
@@ -25,7 +26,7 @@ beforeAll(async () => {
     {},
     { k1: 1, k3: 2 },
   ]
-  const devices = ["k1", "k2", "k3"].map((id) => new TestDevice(id))
+  const devices = ["k1", "k2", "k3"].map((id) => new TestDevice(id, algorithmEsp256, service.keys.binding))
   for (const device of devices) signed.set(device.id, device)
   const enrol = async (ids: readonly string[]): Promise<void> => {
     const enrolments = ids.map((id) => ({ device: id, key: signed.get(id)!.key.publicKey }))

@@ -51,7 +51,7 @@ async function setStatus(device: string, status: string): Promise<void> {
 }
 
 async function tellEverything(number: number): Promise<void> {
-  const one = await enrol(new TestDevice(`counted-${number}`, algorithmEsp256))
+  const one = await enrol(new TestDevice(`counted-${number}`, algorithmEsp256, stand.service.keys.binding))
   const [first, second, third] = [one.next(), one.next(), one.next()]
   const ahead = one.next({ iat: 7_258_118_400 })
   const unread = one.next({ payload: Uint8Array.of(0xff) })

@@ -2,8 +2,8 @@
 import { type Socket, createConnection } from "node:net"
 import { setTimeout as wait } from "node:timers/promises"
 import { joinBytes } from "../../chain/bytes.ts"
+import { type ChainBinding, emptyHeadOf } from "../../chain/genesis.ts"
 import { algorithmEd25519 } from "../../chain/key.ts"
-import { noHead } from "../../chain/link.ts"
 import type { Head } from "../../chain/receipt.ts"
 import { entryOf } from "../../chain/statement.ts"
 import { type Random, makeRandom } from "../../devices-sim/random.ts"
@@ -44,6 +44,8 @@ export function makeBadDevices(seed: number): ReadonlyMap<BadKind, SoakDevice> {
 interface Settings {
   readonly port: number
   readonly seed: number
+  /** Of the log to which the neighbours speak. */
+  readonly binding: ChainBinding
 }
 
 type Order = { readonly kind: BadKind } | "stop"
@@ -148,8 +150,8 @@ class Neighbour {
   }
 }
 
-function signMany(device: SoakDevice, count: number, readings: number): Uint8Array[] {
-  let head: Head = noHead
+function signMany(device: SoakDevice, from: Head, count: number, readings: number): Uint8Array[] {
+  let head = from
   return Array.from({ length: count }, (_, index) => {
     const bytes = signClaims(device.key, claimsBehind(device, head, heartRates(head.seq, readings)))
     head = { seq: head.seq + 1, entry: entryOf(bytes, sha256Native) }
@@ -157,18 +159,22 @@ function signMany(device: SoakDevice, count: number, readings: number): Uint8Arr
   })
 }
 
-function serve({ port, seed }: Settings): void {
+function serve({ port, seed, binding }: Settings): void {
   const devices = makeBadDevices(seed)
   const random = makeRandom(`neighbours ${seed} at work`)
   const of = (kind: BadKind): SoakDevice => devices.get(kind)!
+  const empty = (kind: BadKind): Head => emptyHeadOf(binding, of(kind).id)
   // Made before anything is measured.
-  const small = signMany(of("flood"), smallCount, 20)
-  const large = signMany(of("flood of large ones"), largeCount, 4_900)
-  const [first] = signMany(of("fork"), 1, 3)
+  const small = signMany(of("flood"), empty("flood"), smallCount, 20)
+  const large = signMany(of("flood of large ones"), empty("flood of large ones"), largeCount, 4_900)
+  const [first] = signMany(of("fork"), empty("fork"), 1, 3)
   const [one, other] = [3, 4].map((count) =>
-    signClaims(of("fork").key, claimsBehind(of("fork"), noHead, heartRates(0, count))),
+    signClaims(of("fork").key, claimsBehind(of("fork"), empty("fork"), heartRates(0, count))),
   )
-  const unsigned = signClaims(of("refused").key, claimsBehind(of("refused"), noHead, heartRates(0, 20)))
+  const unsigned = signClaims(
+    of("refused").key,
+    claimsBehind(of("refused"), empty("refused"), heartRates(0, 20)),
+  )
   unsigned[unsigned.length - 1]! ^= 1
   let neighbour: Neighbour | null = null
   process.on("message", (order: Order) => {

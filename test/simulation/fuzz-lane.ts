@@ -1,6 +1,6 @@
 /** Plays cases one after the other, each until it is answered or its connection closed. */
 import { formatHex, joinBytes } from "../../chain/bytes.ts"
-import { noHead } from "../../chain/link.ts"
+import { type ChainBinding, emptyHeadOf } from "../../chain/genesis.ts"
 import type { Head } from "../../chain/receipt.ts"
 import { type FuzzCase, kindOf, makeCase } from "./fuzz-case.ts"
 import { FuzzConnection, type FuzzHeard, probeId } from "./fuzz-connection.ts"
@@ -10,6 +10,7 @@ import { type SoakDevice, connectFrame, publishFrame, subscribeFrame } from "./s
 export interface FuzzWorld {
   readonly seed: number
   readonly port: number
+  readonly binding: ChainBinding
   readonly devices: readonly SoakDevice[]
   readonly heard: FuzzHeard
   /** First bytes that are no CONNECT's. */
@@ -57,7 +58,7 @@ export class FuzzLane {
 
   async #playConnect(number: number): Promise<boolean> {
     const { seed, port, devices, heard } = this.#world
-    const one = makeCase(seed, number, devices, noHead)
+    const one = makeCase(seed, number, devices, this.#empty(devices[number % devices.length]!))
     const connection = this.#begin(one, new FuzzConnection(port, heard))
     if (one.bytes[0] !== 0x10) this.#world.strangers += 1
     const { isUnfinished, isLeaving } = readFrames(one.bytes)
@@ -80,11 +81,11 @@ export class FuzzLane {
     const connection = kept !== undefined && !kept.isClosed ? kept : new FuzzConnection(port, heard)
     const hello = connection === kept ? [] : [connectFrame(device.id), subscribeFrame(device.id)]
     // The first time nothing is stored, and later the head is known: but for a connection that closed without a word.
-    let head = this.#open.has(device) ? this.#heads.get(device) : noHead
+    let head = this.#open.has(device) ? this.#heads.get(device) : this.#empty(device)
     if (head === undefined) {
       connection.send(...hello.splice(0))
       await connection.until(() => connection.receipts > 0 || connection.isClosed)
-      head = connection.head ?? noHead
+      head = connection.head ?? this.#empty(device)
     }
     this.#open.set(device, connection)
     const one = makeCase(seed, number, devices, head)
@@ -101,6 +102,10 @@ export class FuzzLane {
       this.#heads.set(device, connection.head)
     else this.#heads.delete(device)
     return isAnswered && (!connection.isClosed || connection.hasRefusal)
+  }
+
+  #empty({ id }: SoakDevice): Head {
+    return emptyHeadOf(this.#world.binding, id)
   }
 
   #begin(one: FuzzCase, connection: FuzzConnection): FuzzConnection {

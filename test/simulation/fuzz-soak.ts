@@ -60,6 +60,7 @@ export async function soakByFuzz(options: FuzzOptions): Promise<FuzzReport> {
     const world: FuzzWorld = {
       seed,
       port: host.mqtt,
+      binding: host.binding,
       devices,
       heard: { connections: 0, receipts: new Map(), connacks: new Map(), silent: 0, left: 0, refused: 0 },
       strangers: 0,

@@ -1,7 +1,7 @@
 /** An honest device that publishes at a steady pace, whatever goes on beside it, and remembers what it was told. */
 import { setTimeout as wait } from "node:timers/promises"
 import { formatHex } from "../../chain/bytes.ts"
-import { type Hash, zeroHash } from "../../chain/hash.ts"
+import type { Hash } from "../../chain/hash.ts"
 import { algorithmEd25519 } from "../../chain/key.ts"
 import { decodeReceipt } from "../../chain/receipt.ts"
 import { entryOf } from "../../chain/statement.ts"
@@ -45,10 +45,11 @@ export class HonestDevice {
     try {
       const client = await RawClient.connect(port, id)
       await client.subscribe()
-      if (decodeReceipt(await client.expectReceipt()).code !== 0) this.faults.push(`${id}: was not welcome`)
+      const welcome = decodeReceipt(await client.expectReceipt())
+      if (welcome.code !== 0) this.faults.push(`${id}: was not welcome`)
       this.receipts += 1
       this.answers += 1
-      let prev: Hash = zeroHash
+      let prev: Hash = welcome.head.entry
       while (!this.#isEnding) {
         const sentAt = performance.now()
         prev = await this.#say(client, prev)

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { promisify } from "node:util"
 import type { Pool } from "pg"
 import { equalBytes, formatHex } from "../../chain/bytes.ts"
+import { type ProtocolVersion, firstPrevOf } from "../../chain/genesis.ts"
 import { type Hash, zeroHash } from "../../chain/hash.ts"
 import { decodeStatement } from "../../chain/statement.ts"
 import { openEmbedded } from "../../ingest/database/embedded.ts"
@@ -78,6 +79,10 @@ interface StoredRow {
 /** Fills `stored`, in order of seq, and looks at each row for what must not be. */
 async function readStored(pool: Pool, stored: ReadonlyMap<string, Hash[]>) {
   const faults: string[] = []
+  const { rows: logs } = await pool.query<{ vkey: string; version: ProtocolVersion }>(
+    "select vkey, version from log",
+  )
+  const binding = { logVkey: logs[0]!.vkey, version: logs[0]!.version }
   const seen = new Set<string>()
   let storedTwice = 0
   for (let after = 0; ;) {
@@ -102,7 +107,7 @@ async function readStored(pool: Pool, stored: ReadonlyMap<string, Hash[]>) {
       if (seen.has(name)) storedTwice += 1
       seen.add(name)
       const decoded = decodeStatement(bytes)
-      const prev = entries.at(-1) ?? zeroHash
+      const prev = entries.at(-1) ?? firstPrevOf(binding, device, sha256Native)
       if (decoded.kind !== "statement" || !equalBytes(decoded.statement.prev, prev))
         faults.push(`${device}: statement ${seq} does not link to the one before`)
       entries.push(hash)

@@ -3,7 +3,7 @@ import { createPrivateKey, sign, type KeyObject } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
 import { equalBytes } from "../../chain/bytes.ts"
 import { FormatFault } from "../../chain/cbor.ts"
-import { type Hash, zeroHash } from "../../chain/hash.ts"
+import type { Hash } from "../../chain/hash.ts"
 import { algorithmEd25519, kidOf, makePrivateKey, type PublicKey } from "../../chain/key.ts"
 import { decodeReceipt, type Head } from "../../chain/receipt.ts"
 import { encodePack } from "../../chain/senml.ts"
@@ -46,6 +46,8 @@ export class KillDevice {
   /** Signed bytes without an answer, by seq. */
   readonly #outbox = new Map<number, Uint8Array>()
   #sentHighest = 0
+  /** Where its chain begins: told by the first head. */
+  #firstPrev: Hash | null = null
   /** The last that it knows to be stored, by a PUBACK or by a head. */
   #acceptedHighest = 0
   #isEnding = false
@@ -139,7 +141,8 @@ export class KillDevice {
       )
     if (head.seq > this.entries.length)
       return this.#fault(`the head is ${head.seq}, and it signed ${this.entries.length}`)
-    if (!equalBytes(head.entry, this.entries[head.seq - 1] ?? zeroHash))
+    if (head.seq === 0) this.#firstPrev ??= head.entry
+    if (!equalBytes(head.entry, this.entries[head.seq - 1] ?? this.#firstPrev!))
       return this.#fault(`the head's entry at ${head.seq} is not what it signed`)
     for (const seq of this.#outbox.keys()) {
       if (seq > head.seq) continue
@@ -164,7 +167,7 @@ export class KillDevice {
       sub: this.id,
       iat: startsAt + 60,
       seq,
-      prev: this.entries[seq - 2] ?? zeroHash,
+      prev: this.entries[seq - 2] ?? this.#firstPrev!,
       payload: encodePack([
         {
           kind: "number",

@@ -1,4 +1,5 @@
 /** What honest devices feel of each kind of bad neighbour: times to PUBACK with and without it, turn by turn in one run. */
+import type { ChainBinding } from "../../chain/genesis.ts"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
@@ -52,7 +53,7 @@ export async function soakBesideNeighbours(options: NeighboursOptions): Promise<
     })
     const all = [...makeBadDevices(seed).values(), ...honest.map(({ device }) => device)]
     await host.enrol(all.map(({ id, key }) => ({ device: id, key: key.publicKey })))
-    bad = await startBad(host.mqtt, seed)
+    bad = await startBad(host.mqtt, seed, host.binding)
     const running = honest.map((one) => one.run(host.mqtt, honestIntervalMs))
     await wait(turnMs)
 
@@ -118,10 +119,10 @@ async function spend(turnMs: number): Promise<Turn> {
   return { fromMs, toMs: performance.now() }
 }
 
-async function startBad(port: number, seed: number): Promise<ChildProcess> {
+async function startBad(port: number, seed: number, binding: ChainBinding): Promise<ChildProcess> {
   const loader = pathToFileURL(join(repository, "node_modules", "tsx", "dist", "loader.mjs")).href
   const program = join(repository, "test", "simulation", "bad-neighbour.ts")
-  const child = fork(program, [JSON.stringify({ port, seed })], { execArgv: ["--import", loader] })
+  const child = fork(program, [JSON.stringify({ port, seed, binding })], { execArgv: ["--import", loader] })
   await once(child, "message")
   return child
 }

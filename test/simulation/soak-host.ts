@@ -1,4 +1,5 @@
 /** Starts a service in a process of its own, asks it things, and takes down what it says before it dies. */
+import { type ChainBinding, protocolVersion } from "../../chain/genesis.ts"
 import { type ChildProcess, execFile, fork } from "node:child_process"
 import { once } from "node:events"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
@@ -30,6 +31,8 @@ export class SoakHost {
   #tail = ""
   mqtt = 0
   http = 0
+  /** Of the log that it made. */
+  binding: ChainBinding = { logVkey: "", version: protocolVersion }
   /** What the service said: errors only, and what Node says when a process dies. */
   readonly lines: string[] = []
 
@@ -60,12 +63,13 @@ export class SoakHost {
     // Postgres may run as another user.
     await chmod(folder, 0o711)
     const host = new SoakHost(folder, options)
-    const ready = new Promise<{ mqtt: number; http: number }>((resolve) => {
+    const ready = new Promise<{ mqtt: number; http: number; logVkey: string }>((resolve) => {
       host.#asked.set(0, resolve as (value: unknown) => void)
     })
-    const { mqtt, http } = await host.#orEnd(ready)
+    const { mqtt, http, logVkey } = await host.#orEnd(ready)
     host.mqtt = mqtt
     host.http = http
+    host.binding = { logVkey, version: protocolVersion }
     return host
   }
 

@@ -56,7 +56,10 @@ process.on("message", (message: { readonly id: number; readonly request: SoakReq
 // Without its host nobody would end it.
 let closing: Promise<void> | null = null
 process.on("disconnect", () => void closeOnce())
-process.send?.({ id: 0, value: { mqtt: service.mqtt, http: service.http } })
+process.send?.({
+  id: 0,
+  value: { mqtt: service.mqtt, http: service.http, logVkey: service.keys.binding.logVkey },
+})
 
 function closeOnce(): Promise<void> {
   return (closing ??= service.close())

@@ -1,6 +1,7 @@
 /** Whole histories of one device: what came, in order of arrival, and what a service must say to each. */
 import { formatHex } from "../../chain/bytes.ts"
 import { type DeviceRecord, applyRegistry } from "../../chain/device.ts"
+import { type ChainBinding, firstPrevOf } from "../../chain/genesis.ts"
 import { type Hash, sha256, zeroHash } from "../../chain/hash.ts"
 import { type PrivateKey, encodeCoseKey } from "../../chain/key.ts"
 import type { DeviceStatus } from "../../chain/link.ts"
@@ -41,20 +42,26 @@ export interface ChainVector {
   readonly rule: string
   readonly device: string
   readonly origin: string
+  /** Of the protocol, and the log's vkey; absent in vectors of version 1. */
+  readonly version?: 2
+  readonly vkey?: string
   /** The service's clock for all of it, Unix seconds. */
   readonly now: number
   readonly steps: readonly Step[]
 }
 
 /** Writes down a history. It knows what it meant to be accepted; whether that is right is for the test's fold to say. */
-class Story {
+export class Story {
   private readonly name: string
+  private readonly binding: ChainBinding | null
   private readonly steps: Step[] = []
   private readonly kept: Uint8Array[] = []
   private record: DeviceRecord | null = null
 
-  constructor(name: string) {
+  /** @param binding of the log; null: it has version 1 */
+  constructor(name: string, binding: ChainBinding | null = null) {
     this.name = name
+    this.binding = binding
   }
 
   enrol(key: PrivateKey = edKey): this {
@@ -101,7 +108,8 @@ class Story {
   }
 
   entry(seq: number): Hash {
-    return seq === 0 ? zeroHash : entryOf(this.kept[seq - 1]!)
+    if (seq > 0) return entryOf(this.kept[seq - 1]!)
+    return this.binding === null ? zeroHash : firstPrevOf(this.binding, this.name)
   }
 
   /** The next statement, or what these parts make of it, without sending it. */
@@ -117,6 +125,11 @@ class Story {
     })
   }
 
+  /** Takes a statement that was made for accepted, without writing it down. */
+  keep(statement: Uint8Array): void {
+    this.kept.push(statement)
+  }
+
   arrive(says: string, statement: Uint8Array, verdict: number): this {
     const seq = this.kept.length
     this.steps.push({
@@ -129,7 +142,9 @@ class Story {
   }
 
   tell(description: string, rule = "§4"): ChainVector {
-    return { description, rule, device: this.name, origin: vectorOrigin, now: heardAt, steps: this.steps }
+    const { name: device, steps, binding } = this
+    const log = binding === null ? {} : ({ version: 2, vkey: binding.logVkey } as const)
+    return { description, rule, device, origin: vectorOrigin, ...log, now: heardAt, steps }
   }
 
   private operate(says: string, order: Pick<Registry, "action" | "key" | "firstSeq" | "lastGoodSeq">): this {

@@ -1,6 +1,7 @@
 /** What the vectors of evidence are played on: a small log, who reads, and who witnesses. */
 import { formatHex } from "../../chain/bytes.ts"
 import { formatCosignerVkey } from "../../chain/cosignature.ts"
+import type { ProtocolVersion } from "../../chain/genesis.ts"
 import { thumbprintOf } from "../../chain/key.ts"
 import { formatVkey } from "../../chain/note.ts"
 import type { EvidenceCode } from "../../verify/evidence.ts"
@@ -53,7 +54,7 @@ export const witness = (name: string, at = cosignedAt): SimulatedWitness => ({
 const vkeyOf = ({ name, key }: SimulatedWitness): string =>
   formatCosignerVkey({ name, publicKey: key.publicKey })
 
-export const newLog = (): SimulatedLog => new SimulatedLog({ origin: vectorOrigin })
+export const newLog = (version: ProtocolVersion = 1): SimulatedLog => new SimulatedLog({ origin: vectorOrigin, version })
 
 const logLine = `log ${formatVkey(newLog().vkey)}\n`
 
@@ -74,8 +75,8 @@ export interface Scene {
   readonly n1: SimulatedDevice
 }
 
-export function openScene(): Scene {
-  const log = newLog()
+export function openScene(version: ProtocolVersion = 1): Scene {
+  const log = newLog(version)
   const k7 = log.enrol("k7", edKey)
   const n1 = log.enrol("n1")
   return { log, k7, n1 }
@@ -87,8 +88,11 @@ export function sayBlock({ log, k7, n1 }: Scene, height: number): void {
 }
 
 /** The scene up to the end of a block; then `more` happens. */
-export function playScene(more: Partial<Record<number, (scene: Scene) => void>> = {}): Scene {
-  const scene = openScene()
+export function playScene(
+  more: Partial<Record<number, (scene: Scene) => void>> = {},
+  version: ProtocolVersion = 1,
+): Scene {
+  const scene = openScene(version)
   for (let height = 0; height < 5; height++) {
     const act = more[height]
     if (act === undefined) sayBlock(scene, height)

@@ -17,7 +17,7 @@ export async function evidenceVectors(): Promise<Map<string, EvidenceVector>> {
   return vectors
 }
 
-function trustOf({ description, policy = policyAlone, deviceKeys, since }: Case) {
+export function trustOf({ description, policy = policyAlone, deviceKeys, since }: Case) {
   return {
     description,
     rule: "§8",

@@ -17,6 +17,7 @@ import { registryVectors } from "./registry.ts"
 import { refusedVectors } from "./refused.ts"
 import { splitVectors } from "./splits.ts"
 import { tilesVectors } from "./tiles.ts"
+import { boundChainVectors, boundEvidenceVectors } from "./version-2.ts"
 import { aheadVectors, unreadVectors } from "./unread.ts"
 import { witnessVectors } from "./witnesses.ts"
 
@@ -52,13 +53,14 @@ export function makeVectorFiles(): Map<string, string> {
   add("statements/valid", [...acceptedVectors(), ...unreadVectors(), ...aheadVectors()])
   add("chains", chainVectors())
   for (const [path, vector] of registryVectors()) files.set(path, formatVector(vector))
+  for (const [path, vector] of boundChainVectors()) files.set(path, formatVector(vector))
   return files
 }
 
 /** The files of `evidence/`, likewise. */
 export async function makeEvidenceFiles(): Promise<Map<string, string>> {
-  const vectors = await evidenceVectors()
-  return new Map([...vectors].map(([path, vector]) => [path, formatVector(vector)]))
+  const vectors = [...(await evidenceVectors()), ...(await boundEvidenceVectors())]
+  return new Map(vectors.map(([path, vector]) => [path, formatVector(vector)]))
 }
 
 /** The files of `splits/`, likewise. */
@@ -85,7 +87,7 @@ export function makeWitnessFiles(): Map<string, string> {
 }
 
 async function writeVectorFiles(folder: string): Promise<void> {
-  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts", "tiles", "checkpoints", "cosignatures", "witnesses"])
+  for (const old of ["statements", "chains", "registry", "evidence", "splits", "proofs", "receipts", "tiles", "checkpoints", "cosignatures", "witnesses", "version-2"])
     rmSync(join(folder, old), { recursive: true, force: true })
   for (const [path, text] of [...makeVectorFiles(), ...(await makeEvidenceFiles()), ...makeSplitFiles(), ...makeProofFiles(), ...makePublishedFiles(), ...makeWitnessFiles()]) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })

@@ -5,6 +5,7 @@ import type { PoolClient } from "pg"
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { encodeUtf8 } from "../../chain/bytes.ts"
 import { sha256 } from "../../chain/hash.ts"
+import { algorithmEsp256 } from "../../chain/key.ts"
 import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
 import { entryOf, signedBytesOf } from "../../chain/statement.ts"
 import { openAuditRows } from "../../ingest/database/audit-rows.ts"
@@ -130,7 +131,7 @@ test("two arrivals that were swapped wherever they stand are found in their bloc
 })
 
 test("a device that signs its last statement anew is found by the leaf that was sealed", async () => {
-  const k4 = new TestDevice("k4")
+  const k4 = new TestDevice("k4", algorithmEsp256, stand.keys.binding)
   const anew = k4.next({ iat: 1_760_000_777 })
   const result = await asOwner(async (client) => {
     const entry = entryOf(anew.bytes)

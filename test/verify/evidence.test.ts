@@ -18,7 +18,9 @@ import { SimulatedLog } from "./simulated-log.ts"
 
 const folder = fileURLToPath(new URL("../vectors/", import.meta.url))
 const list = (name: string): string[] =>
-  readdirSync(`${folder}evidence/${name}`).map((file) => `evidence/${name}/${file}`)
+  ["evidence", "version-2/evidence"].flatMap((kind) =>
+    readdirSync(`${folder}${kind}/${name}`).map((file) => `${kind}/${name}/${file}`),
+  )
 const read = (path: string): EvidenceVector =>
   JSON.parse(readFileSync(folder + path, "utf8")) as EvidenceVector
 const fileOf = ({ evidence }: EvidenceVector): Uint8Array => parseHex(evidence)!

@@ -3,12 +3,14 @@ import { type Manifest, encodeArrival, encodeManifest, hashSummary } from "../..
 import { encodeUtf8, formatHex } from "../../chain/bytes.ts"
 import { formatCheckpoint } from "../../chain/checkpoint.ts"
 import { cosignNote } from "../../chain/cosignature.ts"
+import { type ProtocolVersion, emptyHeadOf } from "../../chain/genesis.ts"
 import { type Hash, sha256, zeroHash } from "../../chain/hash.ts"
 import { type SealedHead, blindOf, headsRootOf } from "../../chain/heads.ts"
 import { type PrivateKey, algorithmEd25519 } from "../../chain/key.ts"
 import { Frontier, type NodePlace, coverRange, hashLeaf, proveInclusion, rootOf } from "../../chain/merkle.ts"
 import { type Note, type NoteKey, formatNote, formatVkey, signNote } from "../../chain/note.ts"
 import { type Policy, encodePolicy } from "../../chain/policy.ts"
+import type { Head } from "../../chain/receipt.ts"
 import { type Registry, encodeRegistry } from "../../chain/registry.ts"
 import { encodePack } from "../../chain/senml.ts"
 import {
@@ -78,6 +80,8 @@ export interface SimulatedLogOptions {
   readonly operator?: PrivateKey
   readonly log?: PrivateKey
   readonly startMs?: number
+  /** Of the protocol; 1 where nothing is said. */
+  readonly version?: ProtocolVersion
   /** The policy that is logged, where it is not the true one. */
   readonly policy?: (policy: Policy) => Policy
 }
@@ -106,6 +110,7 @@ export class SimulatedLog {
   private operatorSeq = 0
   private operatorEntry: Hash = zeroHash
   private fromMs: number
+  private readonly version: ProtocolVersion
 
   constructor(options: SimulatedLogOptions = {}) {
     this.origin = options.origin ?? "log.example/simulated"
@@ -113,14 +118,20 @@ export class SimulatedLog {
     this.logKey = options.log ?? simulatedKey("log")
     this.nowMs = options.startMs ?? 1_748_764_800_000
     this.fromMs = this.nowMs
+    this.version = options.version ?? 1
     const policy: Policy = {
       origin: this.origin,
       logVkey: formatVkey(this.vkey),
       operatorKey: this.operator.publicKey,
       receiptKey: simulatedReceiptKey.publicKey,
-      version: 1,
+      version: this.version,
     }
     this.sayAsOperator("policy", contentPolicy, encodePolicy(options.policy?.(policy) ?? policy))
+  }
+
+  /** The head of a device before its first statement. */
+  emptyHeadOf(device: string): Head {
+    return emptyHeadOf({ logVkey: formatVkey(this.vkey), version: this.version }, device)
   }
 
   get vkey(): NoteKey {
@@ -161,13 +172,13 @@ export class SimulatedLog {
     const head = this.heads.get(device)
     const payload = encodeRegistry({ previous: head?.registry ?? zeroHash, ...said })
     const entry = this.sayAsOperator(device, contentRegistry, payload, { device })
-    this.heads.set(device, { device, seq: 0, entry: zeroHash, ...head, registry: entry })
+    this.heads.set(device, { device, ...this.emptyHeadOf(device), ...head, registry: entry })
     return entry
   }
 
   enrol(id: string, key: PrivateKey = simulatedKey(id), said: Partial<Registry> = {}): SimulatedDevice {
     this.register({ action: "enrol", device: id, key: key.publicKey, firstSeq: 1, ...said })
-    return { id, key, seq: 0, entry: zeroHash }
+    return { id, key, ...this.emptyHeadOf(id) }
   }
 
   /** A statement of a device, three readings unless something else is given. */

@@ -120,6 +120,7 @@ export const changes: readonly Tamper[] = [
     /^the log's row$/,
     /differs from the signed policy/,
   ),
+  tamper("log.version", "update log set version = 1", /^the log's row$/, /differs from the signed policy/),
 
   tamper(
     "entries.id",

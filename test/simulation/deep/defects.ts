@@ -111,6 +111,22 @@ export const defects: readonly Defect[] = [
     ],
   },
   {
+    name: "where a chain begins is not compared",
+    promise: 2,
+    edits: [{ file: "chain/link.ts", find: `seq === 1 ? state.firstPrev()`, replace: `seq === 1 ? prev` }],
+  },
+  {
+    name: "a service answers with the empty head of another log",
+    promise: 4,
+    edits: [
+      {
+        file: "ingest/registry-rows.ts",
+        find: `firstPrevOf(binding, device, sha256Native)`,
+        replace: `firstPrevOf({ ...binding, logVkey: "another" }, device, sha256Native)`,
+      },
+    ],
+  },
+  {
     name: "a late copy is a fork",
     promise: 4,
     edits: [

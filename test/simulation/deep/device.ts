@@ -22,6 +22,8 @@ import { unstorableMetric } from "./queries-chain.ts"
 import type { Truth } from "./truth.ts"
 
 export interface DeviceTraits {
+  /** Where it was configured with the log; otherwise it goes by the head that it is told. */
+  readonly logVkey?: string
   readonly id: string
   readonly key: PrivateKey
   /** Its outbox outlives a loss of power. */
@@ -44,6 +46,8 @@ export interface DeviceWorld {
   readonly isStored: (device: string, payload: Uint8Array) => boolean
   /** The process that a new connection reaches. */
   readonly balance: () => Listening
+  /** What a device said in another log, under the same key. */
+  readonly saidElsewhere: (device: string) => readonly Uint8Array[]
 }
 
 /** A content that a device had to say, as it was in the outbox. */
@@ -169,6 +173,7 @@ export class SimulatedDevice {
       id: traits.id,
       signer: makeSigner(traits.key, signNatively),
       origin: world.origin,
+      ...(traits.logVkey === undefined ? {} : { logVkey: traits.logVkey }),
       service: { url: "mqtt://simulated" },
       outbox: power.outbox((entries) => this.remember(entries)),
       keyStore: power.keyStore(),

@@ -64,11 +64,11 @@ export const registryQueries: Readonly<Record<string, Query>> = {
       const rows = yield* lockHeads(scope)
       return rows.map(({ device_id, seq }) => ({ device_id, seq }))
     },
-  "insert into chain_heads (device_id, seq, entry) select device_id, 0, $2 from unnest($1::text[]) as n(device_id)":
+  "insert into chain_heads (device_id, seq, entry) select device_id, 0, entry from unnest($1::text[], $2::bytea[]) as n(device_id, entry)":
     function* ({ transaction, tables, values }) {
-      const [devices, entry] = values as unknown as [readonly string[], Uint8Array]
-      for (const device of devices)
-        yield* transaction.insert(tables.heads, { device, seq: 0, entry, epoch: 0 })
+      const [devices, entries] = values as unknown as [readonly string[], readonly Uint8Array[]]
+      for (const [place, device] of devices.entries())
+        yield* transaction.insert(tables.heads, { device, seq: 0, entry: entries[place]!, epoch: 0 })
       return { rowCount: devices.length }
     },
   [`insert into devices (device_id, status, registry, attributes, ca_digest)
@@ -182,10 +182,16 @@ export const registryQueries: Readonly<Record<string, Query>> = {
   },
   // No device of a simulated run has a token.
   "delete from login_tokens where device_id = any($1)": () => ({ rowCount: 0 }),
-  "insert into log (origin, vkey, operator_key, receipt_key) values ($1, $2, $3, $4) on conflict do nothing":
+  "insert into log (origin, vkey, operator_key, receipt_key, version) values ($1, $2, $3, $4, $5) on conflict do nothing":
     function* ({ transaction, tables, values }) {
-      const [origin, vkey, operatorKey, receiptKey] = values
-      const row = { origin: origin!, vkey: vkey!, operatorKey: operatorKey!, receiptKey: receiptKey! }
+      const [origin, vkey, operatorKey, receiptKey, version] = values as unknown as [
+        string,
+        string,
+        Uint8Array,
+        Uint8Array,
+        number,
+      ]
+      const row = { origin, vkey, operatorKey, receiptKey, version }
       const isNew = yield* transaction.tryInsert(tables.log, row)
       return { rowCount: isNew ? 1 : 0 }
     },
@@ -207,12 +213,14 @@ export const registryQueries: Readonly<Record<string, Query>> = {
       operator_key: bytea(operatorKey),
       receipt_key: bytea(receiptKey),
     })),
-  "select origin, vkey, operator_key, receipt_key from log": ({ transaction, tables }) => {
-    return transaction.list(tables.log).map(({ origin, vkey, operatorKey, receiptKey }) => ({
-      origin,
-      vkey,
-      operator_key: bytea(operatorKey),
-      receipt_key: bytea(receiptKey),
-    }))
-  },
+  "select origin, vkey, operator_key, receipt_key, coalesce((to_jsonb(log) ->> 'version')::int, 1) as version from log":
+    ({ transaction, tables }) => {
+      return transaction.list(tables.log).map(({ origin, vkey, operatorKey, receiptKey, version }) => ({
+        version,
+        origin,
+        vkey,
+        operator_key: bytea(operatorKey),
+        receipt_key: bytea(receiptKey),
+      }))
+    },
 }

@@ -1,6 +1,7 @@
 /** Those who do not keep the rules: a device that is broken or means ill, and strangers who replay, alter and make up. */
 import { equalBytes } from "../../../chain/bytes.ts"
-import { type Hash, zeroHash } from "../../../chain/hash.ts"
+import type { Hash } from "../../../chain/hash.ts"
+import { noHead } from "../../../chain/link.ts"
 import { algorithmEsp256, kidOf, type PrivateKey } from "../../../chain/key.ts"
 import { encodeRegistry } from "../../../chain/registry.ts"
 import { decodeReceipt } from "../../../chain/receipt.ts"
@@ -75,6 +76,7 @@ export function actAsStranger(world: DeviceWorld, devices: readonly string[], ra
     "elsewhere",
     "flip",
     "other-s",
+    "another-log",
   ] as const)
   truth.see(`stranger ${kind}`)
   switch (kind) {
@@ -113,6 +115,16 @@ export function actAsStranger(world: DeviceWorld, devices: readonly string[], ra
           ],
         })
       return
+    case "another-log": {
+      // What the device said in another log, where it speaks under the same key.
+      const bytes = random.pick(world.saidElsewhere(victim))
+      send(world, {
+        device: victim,
+        bytes,
+        verdicts: ["gap", "broken", "unknown-key", "revoked", "suspended"],
+      })
+      return
+    }
     case "flip": {
       if (seen === null) return
       const bytes = Uint8Array.from(seen.bytes)
@@ -138,7 +150,8 @@ export class Rogue {
   readonly key: PrivateKey
   private readonly world: DeviceWorld
   private readonly random: Random
-  private head: { readonly seq: number; readonly entry: Hash } = { seq: 0, entry: zeroHash }
+  /** As it was told last; it asks before it says anything. */
+  private head: { readonly seq: number; readonly entry: Hash } = noHead
   private before: { readonly seq: number; readonly entry: Hash } = this.head
 
   constructor(id: string, key: PrivateKey, world: DeviceWorld, random: Random) {

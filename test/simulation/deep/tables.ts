@@ -136,6 +136,7 @@ export interface LogRow {
   readonly vkey: string
   readonly operatorKey: Uint8Array
   readonly receiptKey: Uint8Array
+  readonly version: number
 }
 
 /** The tables, and with them the constraints that ingest leans on: keys, and columns that are unique. */

@@ -1,7 +1,9 @@
 /** Who looks on: each commit and each name on the disk, as it happens, beside what must never be. */
 import { equalBytes, formatHex } from "../../../chain/bytes.ts"
 import { parseCheckpoint } from "../../../chain/checkpoint.ts"
-import { zeroHash } from "../../../chain/hash.ts"
+import { type ProtocolVersion, emptyHeadOf } from "../../../chain/genesis.ts"
+import { noHead } from "../../../chain/link.ts"
+import type { Head } from "../../../chain/receipt.ts"
 import { formatNote, parseNote } from "../../../chain/note.ts"
 import { decodeStatement } from "../../../chain/statement.ts"
 import type { Store } from "./store.ts"
@@ -57,7 +59,7 @@ export class Witnessing {
     for (const entry of writtenTo(transaction, entries).values())
       added.set(entry.device, [...(added.get(entry.device) ?? []), entry])
     for (const [device, head] of writtenTo(transaction, heads)) {
-      const before = heads.rows.get(device) ?? { seq: 0, entry: zeroHash, epoch: 0 }
+      const before = heads.rows.get(device) ?? { ...this.emptyHeadOf(device), epoch: 0 }
       truth.demand(3, head.epoch >= before.epoch, `the epoch of ${device} went back`)
       let { seq, entry: prev } = before
       for (const entry of (added.get(device) ?? []).toSorted((a, b) => a.id - b.id)) {
@@ -83,6 +85,13 @@ export class Witnessing {
     }
     for (const device of added.keys())
       truth.demand(3, false, `statements of ${device} were added and its head stayed`)
+  }
+
+  /** The head with which a chain begins: the operator's begins before there is a log. */
+  private emptyHeadOf(device: string): Head {
+    const [log] = this.store.tables.log.rows.values()
+    if (log === undefined || log.origin === device) return noHead
+    return emptyHeadOf({ logVkey: log.vkey, version: log.version as ProtocolVersion }, device)
   }
 
   /** Between its transaction's beginning and now, by the clock that both were read from; a manifest at its block's end. */

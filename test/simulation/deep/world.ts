@@ -21,6 +21,7 @@ import { type QueryFault, SimulatedPool } from "./pool.ts"
 import { chainCopies, chainQueries } from "./queries-chain.ts"
 import { registryQueries } from "./queries-registry.ts"
 import { sealCopies, sealQueries } from "./queries-seal.ts"
+import { saidElsewhere } from "./other-log.ts"
 import { Rogue, actAsStranger } from "./rogue.ts"
 import { MemoryServer } from "./server.ts"
 import { ServiceProcess } from "./service.ts"
@@ -153,6 +154,7 @@ export class World {
       const algorithm = number < plan.p256 ? algorithmEsp256 : algorithmEd25519
       const traits = {
         id: `k${number}`,
+        ...(number % 2 === 0 ? { logVkey: this.keys.binding.logVkey } : {}),
         key: this.makeKey(algorithm),
         isDurable: !(plan.troubles.has("forgetful") && number % 2 === 1),
         clockAheadSeconds: plan.troubles.has("device-clock") && number % 3 === 0 ? 3_600 : 0,
@@ -192,6 +194,8 @@ export class World {
       trueTimeMs: () => Math.floor(beginMs + this.clock.nowMs),
       isStored: (device, payload) => this.isStored(device, payload),
       balance: () => this.balance(),
+      saidElsewhere: (device) =>
+        saidElsewhere(device, this.devices.find(({ id }) => id === device)!.traits.key),
     }
   }
 
