@@ -141,6 +141,36 @@ test.each(peers.map((peer, index) => [peer.name, `mix${index}`, peer] as const))
   },
 )
 
+test.each(peers.map((peer, index) => [peer.name, `bound${index}`, peer] as const))(
+  "field S5: a device in %s begins at its genesis in the log that it was told, and signs nothing for another",
+  async (_name, id, peer) => {
+    const command = prepare(peer)
+    if (command === null) return
+    const key = join(files, `${id}.pem`)
+    writeKey(key, peer.curve)
+    expect((await tidemark(["device", "enroll", id, "--key", key, "--data", data])).code).toBe(0)
+    const policy = await (await fetch(`${up.http}/log/policy`)).text()
+    const vkey = /^log (\S+)/m.exec(policy)![1]!
+    const run = (outbox: string, log: string): RunningPeer => {
+      const args = [id, key, join(files, `${id}-${outbox}`), "127.0.0.1", port]
+      const device = new RunningPeer(command, args, { TIDEMARK_LOG: log })
+      device.tell([61])
+      return device
+    }
+    const misled = run("misled", vkey.replace(/^[^+]+/, "other.example/log"))
+    try {
+      await misled.saying(/another log answers/)
+    } finally {
+      misled.kill()
+    }
+    const shown = await tidemark(["device", "show", id, "--json", "--data", data])
+    expect(JSON.parse(shown.stdout)).toMatchObject({ refused: {}, head: { seq: 0 } })
+    const device = run("bound", vkey)
+    expect([await device.finish(), device.said]).toEqual([0, ""])
+    expect(await readBack(id)).toEqual([61])
+  },
+)
+
 async function readCount(): Promise<number> {
   const text = await (await fetch(`${up.http}/metrics`)).text()
   return Number(/^tidemark_readings_stored_total (\d+)/m.exec(text)?.[1])

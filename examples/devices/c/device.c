@@ -1,7 +1,8 @@
 /* A Tidemark device: each line of standard input, a heart rate, becomes one signed statement that is delivered.
  * Usage: device ID KEY.pem OUTBOX [HOST [PORT]]; the key is Ed25519. Ends when the input has ended and all is stored.
  * OUTBOX is a folder that survives a loss of power: a statement is a file there until it is known to be stored.
- * Each reason not to go on is said once. TLS and the login are set in the environment:
+ * Each reason not to go on is said once. An OUTBOX belongs to one log. The log, TLS and the login are set in the environment:
+ *   TIDEMARK_LOG=VKEY       the log's verifier key, as /log/policy shows it; without it the first that answers is taken
  *   TIDEMARK_CA=FILE        TLS; the service's certificate must be of this CA (PEM), or of the machine's with "system"
  *   TIDEMARK_ORIGIN=ORIGIN  log in by a JWT of the device's own key; ORIGIN is the log's, and the clock must be right
  *   TIDEMARK_TOKEN=TOKEN    log in by the token that `tidemark device token create ID` printed
@@ -32,7 +33,7 @@ static int isAnswered;                  /* has the service answered CONNECT */
 static int known, anew, ended, refusal; /* is the head known, must what waits be signed anew, has the input ended; a code */
 static int isOld;                       /* an outbox that is new signs nothing before it has asked for the head */
 static time_t offset;                   /* of a clock that the first receipt brought */
-static const char *ca, *origin, *token; /* of the environment; null where it is not set */
+static const char *ca, *origin, *token, *logVkey; /* of the environment; null where it is not set */
 static void stop(const char *why, int code) { fprintf(stderr, "stop: %s (%d)\n", why, code), exit(1); }
 /* Says why it does not go on; the same reason is not repeated while it lasts. */
 static void tell(const char *what, const char *why) {
@@ -141,6 +142,15 @@ static uint64_t number(const uint8_t **at) {
   for (int size = low < 24 ? 0 : 1 << (low - 24); size; size--) value = value << 8 | *(*at)++;
   return value;
 }
+/* Where the chain begins in this log (FORMAT.md §4, genesis): a statement for it links in no other. */
+static int is_of_another_log(uint64_t seq, const uint8_t *entry) {
+  Bytes named = {0};
+  uint8_t genesis[32];
+  if (isOld && seq == stored.seq && memcmp(entry, stored.entry, 32)) return 1;
+  if (!logVkey || seq) return 0;
+  put(&named, "tidemark/genesis\x82", 17), text(&named, logVkey), text(&named, me), SHA256(named.bytes, named.size, genesis);
+  return memcmp(entry, genesis, 32) != 0;
+}
 /* [code, seq or null, head seq, head entry, now]; it comes from the service, so its form is trusted. */
 static void hear(struct mosquitto *m, void *_, const struct mosquitto_message *message) {
   uint8_t own[32];
@@ -150,6 +160,7 @@ static void hear(struct mosquitto *m, void *_, const struct mosquitto_message *m
   if (time(NULL) < CLOCK_MIN) offset = number(&at) - time(NULL);
   if (code >= 10) tell("refused", refused_as(refusal = code));
   else if (code == 0) {
+    if (is_of_another_log(head_seq, entry)) stop("alarm: another log answers; nothing was signed for it", 0);
     if (head_seq < stored.seq) stop("alarm: the service has lost data", 0);
     forget(head_seq, entry), relink(), sent = head_seq, known = 1, anew = 0, tell("", "");
   } else if (seq > stored.seq && load(seq, &record, sizeof record)) /* 1 to 4: stored */
@@ -205,7 +216,7 @@ int main(int count, char **words) {
   if (!file || !(key = PEM_read_PrivateKey(file, NULL, NULL, NULL)) ||
       EVP_PKEY_get_raw_public_key(key, cose + 8, &(size_t){32}) != 1)
     stop("usage: device ID KEY.pem OUTBOX [HOST [PORT]]; KEY.pem has an Ed25519 key", 0);
-  ca = getenv("TIDEMARK_CA"), origin = getenv("TIDEMARK_ORIGIN"), token = getenv("TIDEMARK_TOKEN");
+  ca = getenv("TIDEMARK_CA"), origin = getenv("TIDEMARK_ORIGIN"), token = getenv("TIDEMARK_TOKEN"), logVkey = getenv("TIDEMARK_LOG");
   me = words[1], outbox = words[3], SHA256(cose, sizeof cose, kid), mkdir(outbox, 0700), mosquitto_lib_init();
   if (stat(outbox, &found) || !S_ISDIR(found.st_mode)) stop("OUTBOX must be a folder; the kit in Node keeps a file", 0);
  

@@ -4,7 +4,8 @@ Usage: device.py ID KEY.pem OUTBOX [HOST [PORT]]
 The key is Ed25519 or P-256. OUTBOX is a folder that survives a loss of power: each statement is a file there until it
 is known to be stored. Ends when the input has ended and all of it is stored. Each reason not to go on is said once.
 
-TLS and the login are set in the environment:
+The log, TLS and the login are set in the environment. An OUTBOX belongs to one log: give another log another folder.
+  TIDEMARK_LOG=VKEY       the log's verifier key, as /log/policy shows it; without it the first log that answers is taken
   TIDEMARK_CA=FILE        TLS; the service's certificate must be of this CA (PEM), or of the machine's with "system"
   TIDEMARK_ORIGIN=ORIGIN  log in by a JWT of the device's own key; ORIGIN is the log's, and the clock must be right
   TIDEMARK_TOKEN=TOKEN    log in by the token that `tidemark device token create ID` printed
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 IN_FLIGHT_MAX = 100
 CLOCK_MIN = 1735689600  # a clock before 2025 was never set
 P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-CA, ORIGIN, TOKEN = (os.environ.get(name) for name in ("TIDEMARK_CA", "TIDEMARK_ORIGIN", "TIDEMARK_TOKEN"))
+CA, ORIGIN, TOKEN, LOG = (os.environ.get(f"TIDEMARK_{name}") for name in ("CA", "ORIGIN", "TOKEN", "LOG"))
 REFUSALS = {
     10: "malformed: see `tidemark inspect FILE`", 11: "too large: a statement has at most 65,535 bytes",
     12: "wrong device: client id, topic and iss must all be this device's id",
@@ -32,6 +33,8 @@ if len(sys.argv) < 4: sys.exit(__doc__)
 if CA not in (None, "system") and not os.path.isfile(CA): sys.exit(f"TIDEMARK_CA: there is no file {CA}")
 ME, KEY_FILE, OUTBOX, HOST, PORT = (sys.argv[1:] + ["127.0.0.1", "8883" if CA else "1883"][len(sys.argv) - 4:])[:5]
 
+# Where the chain begins in this log (FORMAT.md §4, genesis): a statement for it links in no other.
+GENESIS = hashlib.sha256(b"tidemark/genesis" + cbor2.dumps([LOG, ME])).digest() if LOG else None
 said = None
 
 def tell(line):
@@ -165,6 +168,9 @@ def converse(chain, anew, ended, clock):
             if code >= 10:
                 tell(f"refused with {code}, seq {seq}, head {head}: {REFUSALS.get(code, 'see FORMAT.md §4')}")
                 return code
+            if code == 0 and ((head == 0 and GENESIS not in (None, entry)) or
+                              (chain.known and head == chain.stored[0] and entry != chain.stored[1])):
+                sys.exit(f"alarm: another log answers: its head {head} is not of this chain. Nothing was signed for it")
             if code == 0 and head < chain.stored[0]:
                 sys.exit(f"alarm: the service has lost data: its head is {head}, and {chain.stored[0]} was stored")
             if code == 0:

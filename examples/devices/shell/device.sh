@@ -4,6 +4,8 @@
 # Needs openssl 3, xxd, mosquitto_pub and mosquitto_sub. The key is Ed25519: openssl's ECDSA would want s made low.
 # OUTBOX is a folder that survives a loss of power: a statement is a file there until it is known to be stored.
 # A connection brings one statement, so all lines of a second go into one pack. TLS and login: MOSQUITTO_ARGS="--cafile ca.pem -u ID -P TOKEN".
+# TIDEMARK_LOG=VKEY names the log by its verifier key, as /log/policy shows it; without it the first that answers is
+# taken. An OUTBOX belongs to one log: give another log another folder.
 # mosquitto_pub does not show the receipt of a refusal; it only fails. So the head that is asked for next decides what to
 # do, and `tidemark receipts --device ID` shows a person which rule it was.
 set -euo pipefail
@@ -98,6 +100,11 @@ ask() { # for the head: code, head_seq, head_entry; fails where there is no answ
   if (($(date +%s) < clock_min)); then offset=$((value - $(date +%s))); fi
 }
 
+genesis= # where the chain begins in this log (FORMAT.md §4, genesis): a statement for it links in no other
+if [[ -n ${TIDEMARK_LOG:-} ]]; then
+  genesis=$({ printf tidemark/genesis | xxd -p && printf 82 && text "$TIDEMARK_LOG" && text "$me"; } | tr -d '\n' | sha256)
+fi
+
 ended=0 known=0 refused=0 delay=1 records='' count=0 line='' code=
 while :; do
   # Lines of about a second. Without a clock, or in an outbox that is new, they wait in the pipe for the first receipt.
@@ -113,9 +120,14 @@ while :; do
   if ((count)); then say "$(now)" "$(head 4 $count)$records" && records='' count=0; fi
   if ((known == 0)); then # at the start, and after everything that went wrong
     if ask; then
-      read -r seq _ < <(stored)
+      read -r seq entry < <(stored)
       case $code in
-      0) if ((head_seq < seq)); then echo "alarm: the service has lost data" >&2 && exit 3; fi ;;
+      0)
+        if [[ $head_seq == 0 && -n $genesis && $head_entry != "$genesis" ]] ||
+          [[ -e $outbox/head && $head_seq == "$seq" && $head_entry != "$entry" ]]; then
+          echo "alarm: another log answers: its head $head_seq is not of this chain. Nothing was signed for it" >&2 && exit 3
+        fi
+        if ((head_seq < seq)); then echo "alarm: the service has lost data" >&2 && exit 3; fi ;;
       14) echo "stop: the key or the device was revoked" >&2 && exit 1 ;;
       13) echo "not now: $me is not enrolled, or with another key; see tidemark device show" >&2 && sleep $((60 + RANDOM % 60)) && continue ;;
       *) echo "not now: $code; 40 is suspended by an operator" >&2 && sleep $((60 + RANDOM % 60)) && continue ;; # until an operator has done it
