@@ -17,6 +17,7 @@ export type LoginRefusal =
   | "jwt-key-rotated" // a rotation ended the key, and another one stands
   | "token-unknown"
   | "token-expired"
+  | "token-forged" // its row was written or changed past the operator's command
   | "certificate-malformed"
   | "certificate-untrusted"
   | "certificate-expired"

@@ -6,7 +6,7 @@ import { encodeUtf8 } from "../chain/bytes.ts"
 import { examineSchema } from "../ingest/database/catalogue.ts"
 import { replaceFile } from "../disk/durable.ts"
 import { openAuditRows } from "../ingest/database/audit-rows.ts"
-import { type LogKeys, digestKeyOf } from "../ingest/log-keys.ts"
+import { type LogKeys, accessKeyOf, digestKeyOf } from "../ingest/log-keys.ts"
 import { hmacNative, sha256Native, verifyNative } from "../ingest/native.ts"
 import { GatheredSignatures, openVerifier } from "../ingest/verifier.ts"
 import {
@@ -20,6 +20,8 @@ import {
   formatAudit,
 } from "../verify/audit.ts"
 import { type AuditedPlace, formatAudited, parseAudited } from "../verify/audited.ts"
+import { listForgedTokens } from "../ingest/token.ts"
+import { listForgedKeys } from "../research/key.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
@@ -58,7 +60,7 @@ export async function runAudit(options: AuditCommandOptions): Promise<void> {
       onProgress: auditProgress(progress),
     })
     progress.done()
-    const result = await withSchema(pool, audited)
+    const result = await withAccess(pool, keys, await withSchema(pool, audited))
     print(options.json ? JSON.stringify(describeAudit(result)) : formatAudit(result))
     if (result.kind === "stopped" && isWhole)
       say(`tidemark verify --continue goes on behind the last block that was found good`)
@@ -78,6 +80,23 @@ async function withSchema(pool: Pool, audited: AuditResult): Promise<AuditResult
   const found = faults.map(({ of, what, rule }) => ({ table: of, column: null, row: what, rule }))
   const before = audited.kind === "failed" ? audited.findings : []
   return { kind: "failed", findings: [...before, ...found], remarks: all }
+}
+
+/** Rows of keys and tokens that the operator's commands did not write: they give no access, and somebody tried. */
+async function withAccess(pool: Pool, keys: LogKeys, audited: AuditResult): Promise<AuditResult> {
+  if (audited.kind === "absent" || audited.kind === "stopped") return audited
+  const macKey = accessKeyOf(keys)
+  const rule = "was written or changed past the operator's commands, and gives no access: revoke it"
+  const found = [
+    ...(await listForgedKeys(pool, macKey)).map((id) => ({ table: "api_keys", row: `API key ${id}` })),
+    ...(await listForgedTokens(pool, macKey)).map((id) => ({
+      table: "login_tokens",
+      row: `login token ${id}`,
+    })),
+  ].map(({ table, row }) => ({ table, column: null, row, rule }))
+  if (found.length === 0) return audited
+  const before = audited.kind === "failed" ? audited.findings : []
+  return { kind: "failed", findings: [...before, ...found], remarks: audited.remarks }
 }
 
 async function chooseRange(options: AuditCommandOptions, kept: AuditedFile): Promise<AuditRange> {

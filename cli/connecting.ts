@@ -10,7 +10,7 @@ import type { ListenerOptions } from "../broker/listener.ts"
 import type { Login } from "../broker/login.ts"
 import type { AnswerSealed, Submit } from "../broker/submit.ts"
 import { type Transport, findExposureFault, transports } from "../broker/transport.ts"
-import type { IngestKeys } from "../ingest/log-keys.ts"
+import { type IngestKeys, accessKeyOf } from "../ingest/log-keys.ts"
 import { makeLogin } from "../ingest/login.ts"
 import { makeLoginRecords } from "../ingest/login-record.ts"
 import { enrolByCertificate, readTrustedAuthorities } from "../ingest/registry.ts"
@@ -170,7 +170,7 @@ function makeJudge(
 ): Login {
   const { pool, keys } = needs
   return makeLogin({
-    records: makeLoginRecords(pool),
+    records: makeLoginRecords(pool, accessKeyOf(keys)),
     origin: keys.origin,
     clock: Date.now,
     clockSkewSeconds,

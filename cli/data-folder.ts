@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import type { Pool } from "pg"
+import { adoptAccessRows } from "../ingest/access-macs.ts"
 import { EmbeddedDatabaseError, openEmbedded } from "../ingest/database/embedded.ts"
 import { migrate } from "../ingest/database/migration.ts"
 import { checkServer, openPool } from "../ingest/database/pool.ts"
@@ -16,9 +17,11 @@ import {
   findMissingSecrets,
   secretFiles,
 } from "../ingest/log-keys.ts"
+import { type KeyRow, keyColumns, macOfKeyRow } from "../research/key.ts"
 import { CommandFault } from "./fault.ts"
 import { waitForFolder } from "./folder-lock.ts"
 import { readGivenSecrets } from "./given-secrets.ts"
+import { say as sayAlways } from "./output.ts"
 
 export interface Database {
   readonly pool: Pool
@@ -199,7 +202,30 @@ function formatNames(names: readonly string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 }
 
-async function openLogWith<Keys>(
+/**
+ * Rows of API keys and tokens that an older version wrote get their MACs, once for each data folder. A process without the
+ * heads secret neither asks for one nor needs it.
+ */
+export async function adoptAccess(
+  pool: Pool,
+  dataFolder: string,
+  { origin, headsSecret }: Partial<LogKeys> & Pick<LogKeys, "origin">,
+  say: (line: string) => void = sayAlways,
+): Promise<void> {
+  if (headsSecret === undefined) return
+  const adopted = await adoptAccessRows({
+    pool,
+    dataFolder,
+    keys: { origin, headsSecret },
+    apiKeys: { columns: keyColumns, macOf: (macKey, row) => macOfKeyRow(macKey, row as unknown as KeyRow) },
+  })
+  if (adopted === null || adopted.apiKeys + adopted.tokens === 0) return
+  say(
+    `${adopted.apiKeys} API keys and ${adopted.tokens} login tokens of an older version were taken over as they stand: look at tidemark key list and tidemark device token list; rows that are written past these commands give no access from now on`,
+  )
+}
+
+async function openLogWith<Keys extends Pick<LogKeys, "origin">>(
   dataFolder: string,
   open: (pool: Pool) => Promise<Keys | null>,
   needed: readonly SecretName[],
@@ -213,6 +239,7 @@ async function openLogWith<Keys>(
     const keys = await open(database.pool)
     if (keys === null) throw new CommandFault(`there is no log in ${dataFolder}`, noLogHint)
     await migrate(database.pool)
+    await adoptAccess(database.pool, dataFolder, keys, options.say)
     return { ...database, keys }
   } catch (error) {
     await database.close()

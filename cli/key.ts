@@ -9,6 +9,7 @@ import {
   listKeys,
   revokeKey,
 } from "../research/key.ts"
+import { accessKeyOf } from "../ingest/log-keys.ts"
 import { withLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseExpiry } from "./option.ts"
@@ -75,8 +76,8 @@ async function create(name: string, options: CreateOptions): Promise<void> {
   if (devices !== null && attributes !== null)
     throw new UsageFault("--devices names them, --attribute finds them: give one of the two")
   const expiresMs = expires?.(Date.now()) ?? null
-  const made = await withLog(options.data, ({ pool }) =>
-    createKey(pool, { name, scope, devices, attributes, expiresMs }),
+  const made = await withLog(options.data, ({ pool, keys }) =>
+    createKey(pool, accessKeyOf(keys), { name, scope, devices, attributes, expiresMs }),
   )
   if (made.kind === "unknown-device")
     throw new CommandFault(
@@ -143,7 +144,7 @@ async function list({ data, json }: { readonly data: string; readonly json: bool
 }
 
 async function revoke(name: string, { data }: { readonly data: string }): Promise<void> {
-  if (!(await withLog(data, ({ pool }) => revokeKey(pool, name))))
+  if (!(await withLog(data, ({ pool, keys }) => revokeKey(pool, accessKeyOf(keys), name))))
     throw new CommandFault(`no key ${name} stands`, "tidemark key list shows those that do")
   print(`revoked  key ${name}`)
 }

@@ -1,5 +1,6 @@
 /** `tidemark device token`: static tokens, for devices that cannot make a JWT. */
 import type { Command } from "commander"
+import { accessKeyOf } from "../ingest/log-keys.ts"
 import { createToken, listTokens, revokeToken, tokensMax } from "../ingest/token.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
@@ -48,7 +49,7 @@ async function withLog<T>(dataFolder: string, work: (log: OpenedLog) => Promise<
 }
 
 async function create(id: string, expiresMs: number | null, data: string): Promise<void> {
-  const made = await withLog(data, ({ pool }) => createToken(pool, id, expiresMs))
+  const made = await withLog(data, ({ pool, keys }) => createToken(pool, accessKeyOf(keys), id, expiresMs))
   if (made.kind === "unknown-device") throw new CommandFault(`device ${id} is not enrolled`, knownHint)
   if (made.kind === "revoked-device")
     throw new CommandFault(

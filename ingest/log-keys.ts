@@ -121,6 +121,11 @@ export function digestKeyOf(keys: Pick<LogKeys, "headsSecret">): Uint8Array {
   return hmacNative(keys.headsSecret, new TextEncoder().encode("tidemark/signed-bytes"))
 }
 
+/** The key of the MACs over API keys and login tokens, which the database does not have. */
+export function accessKeyOf(keys: Pick<LogKeys, "headsSecret">): Uint8Array {
+  return hmacNative(keys.headsSecret, new TextEncoder().encode("tidemark/access"))
+}
+
 /**
  * Writes the keys into a folder that is there whole or not at all: its origin, and those that were not given. False where
  * the folder is there already: it stays as it is.

@@ -3,7 +3,7 @@ import type { Pool } from "pg"
 import type { EnrolledKey } from "../chain/device.ts"
 import type { DeviceStatus } from "../chain/link.ts"
 import { readDevices } from "./registry.ts"
-import type { StoredToken } from "./token.ts"
+import { type StoredToken, isTokenGenuine } from "./token.ts"
 
 export interface LoginRecord {
   readonly device: string
@@ -45,10 +45,12 @@ const retryMsMax = 1_000
  * Reads by batches, one at a time: ten thousand devices that come back at once cost some twenty queries and one
  * connection, and statements keep the others.
  *
+ * @param macKey `accessKeyOf` the log's keys
  * @param wait resolves after so many ms; a test passes its own
  */
 export function makeLoginRecords(
   pool: Pool,
+  macKey: Uint8Array,
   wait: (ms: number) => Promise<void> = (ms) => new Promise((done) => void setTimeout(done, ms)),
 ): LoginRecords {
   const queue: Waiting[] = []
@@ -63,6 +65,7 @@ export function makeLoginRecords(
       try {
         const records = await readBatch(
           pool,
+          macKey,
           batch.map(({ device }) => device),
         )
         for (const { device, resolve } of batch) resolve(records.get(device) ?? null)
@@ -91,12 +94,16 @@ export function makeLoginRecords(
   }
 }
 
-async function readBatch(pool: Pool, devices: readonly string[]): Promise<Map<string, LoginRecord>> {
+async function readBatch(
+  pool: Pool,
+  macKey: Uint8Array,
+  devices: readonly string[],
+): Promise<Map<string, LoginRecord>> {
   const names = [...new Set(devices)]
   const registered = await readDevices(pool, names)
   const { rows } = await pool.query<{ device_id: string; seq: number; tokens: readonly TokenRow[] }>(
     `select h.device_id, h.seq, coalesce((select json_agg(json_build_object('id', t.token_id,
-              'digest', encode(t.digest, 'hex'), 'expires', extract(epoch from t.expires_at)))
+              'digest', encode(t.digest, 'hex'), 'expires', extract(epoch from t.expires_at), 'mac', encode(t.mac, 'hex')))
               from login_tokens t where t.device_id = h.device_id), '[]') as tokens
      from chain_heads h where h.device_id = any($1)`,
     [names],
@@ -110,7 +117,7 @@ async function readBatch(pool: Pool, devices: readonly string[]): Promise<Map<st
       status: record.status,
       headSeq: seq,
       keys: record.keys,
-      tokens: tokens.map(tokenOf),
+      tokens: tokens.map((token) => tokenOf(device, token, macKey)),
     })
   }
   return records
@@ -120,8 +127,21 @@ interface TokenRow {
   readonly id: string
   readonly digest: string
   readonly expires: number | null
+  readonly mac: string | null
 }
 
-function tokenOf({ id, digest, expires }: TokenRow): StoredToken {
-  return { id, digest: Uint8Array.from(Buffer.from(digest, "hex")), expiresAt: expires }
+function tokenOf(device: string, { id, digest, expires, mac }: TokenRow, macKey: Uint8Array): StoredToken {
+  const row = {
+    device_id: device,
+    token_id: id,
+    digest: Uint8Array.from(Buffer.from(digest, "hex")),
+    expiresMs: expires === null ? null : expires * 1000,
+  }
+  const given = mac === null ? null : Uint8Array.from(Buffer.from(mac, "hex"))
+  return {
+    id,
+    digest: row.digest,
+    expiresAt: expires,
+    isGenuine: isTokenGenuine(macKey, row, given),
+  }
 }

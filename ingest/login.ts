@@ -19,6 +19,7 @@ export type LoginRefusal =
   | JwtRefusal
   | "token-unknown"
   | "token-expired"
+  | "token-forged"
   | "certificate-malformed"
   | "certificate-untrusted"
   | "certificate-expired"
@@ -130,6 +131,11 @@ export function makeLogin(options: LoginOptions): (credentials: LoginCredentials
       return refused(
         "token-unknown",
         `it is no token of device ${record.device}, or was revoked: tidemark device token list ${record.device}`,
+      )
+    if (!token.isGenuine)
+      return refused(
+        "token-forged",
+        `the row of token ${token.id} was written or changed past tidemark device token create: run tidemark verify, and make a new one`,
       )
     const { expiresAt } = token
     if (expiresAt === null) return accepted

@@ -17,6 +17,8 @@ import { sourceOf } from "./source.ts"
 export interface GuardOptions {
   /** Keys are read here and accesses written: connections of its own, so that no reader takes one from ingest. */
   readonly records: Pool
+  /** By which the rows of keys are known to be the operator's: a secret that the database does not have. */
+  readonly macKey: Uint8Array
   /** Unix ms. */
   readonly nowMs: () => number
   readonly onFault: (error: Error, route: string) => void
@@ -45,6 +47,7 @@ const recorded: ReadonlySet<HttpRefusal> = new Set([
   "key-malformed",
   "key-unknown",
   "key-revoked",
+  "key-forged",
   "key-expired",
   "too-many-guesses",
   "cross-site",
@@ -96,7 +99,7 @@ export class Guard {
 
   /** Who asks; a problem for anybody who may not. Asked again while an answer goes on without an end. */
   async findReader(app: FastifyInstance, request: FastifyRequest): Promise<Reader> {
-    const { records, nowMs } = this.options
+    const { records, nowMs, macKey } = this.options
     const { authorization } = request.headers
     if (authorization !== undefined && this.isOperator(authorization)) return operatorReader
     const source = sourceOf(request.ip)
@@ -121,6 +124,7 @@ export class Guard {
       return await findReader(records, authorization, {
         isFromHere,
         nowMs: nowMs(),
+        macKey,
         findDigest: (id) => this.keys.find(id),
       })
     } catch (error) {

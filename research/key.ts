@@ -1,5 +1,5 @@
 /** API keys: made by the operator, shown once, kept as a hash, scoped to devices and to what they may be used for. */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import type { Pool } from "pg"
 import { formatBase64url, formatHex } from "../chain/bytes.ts"
 import { devicePattern } from "../chain/statement.ts"
@@ -37,8 +37,10 @@ export type KeyCreation =
   | { readonly kind: "name-taken" }
   | { readonly kind: "unknown-device"; readonly device: string }
 
+/** @param macKey by which rows are known to be the operator's; a secret that the database does not have */
 export async function createKey(
   pool: Pool,
+  macKey: Uint8Array,
   { name, scope, devices, attributes, expiresMs }: NewKey,
   random: (size: number) => Uint8Array = randomBytes,
 ): Promise<KeyCreation> {
@@ -55,40 +57,90 @@ export async function createKey(
   }
   const id = formatHex(random(4))
   const key = `tmk_${id}_${formatBase64url(random(32))}`
+  const digest = digestOf(key)
+  const mac = macOfKeyRow(macKey, {
+    key_id: id,
+    name,
+    digest,
+    scope,
+    devices,
+    attributes,
+    expires_ms: expiresMs,
+    revoked_ms: null,
+  })
   const { rowCount } = await pool.query(
-    `insert into api_keys (key_id, name, digest, scope, devices, attributes, expires_at)
-     values ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000)) on conflict (name) do nothing`,
+    `insert into api_keys (key_id, name, digest, scope, devices, attributes, expires_at, mac)
+     values ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000), $8) on conflict (name) do nothing`,
     [
       id,
       name,
-      digestOf(key),
+      digest,
       scope,
       devices,
       attributes === null ? null : JSON.stringify(attributes),
       expiresMs,
+      mac,
     ],
   )
   return rowCount === 1 ? { kind: "created", id, key } : { kind: "name-taken" }
 }
 
-interface KeyColumns {
+/** What the MAC of a key's row is over: all that gives or takes access. */
+export interface KeyRow {
   readonly key_id: string
   readonly name: string
-  readonly digest: Buffer
+  readonly digest: Uint8Array
   readonly scope: KeyScope
-  readonly devices: string[] | null
-  readonly attributes: Record<string, string> | null
-  readonly created_ms: number
+  readonly devices: readonly string[] | null
+  readonly attributes: Readonly<Record<string, string>> | null
   readonly expires_ms: number | null
   readonly revoked_ms: number | null
 }
 
-const columns = `key_id, name, digest, scope, devices, attributes, (extract(epoch from created_at) * 1000)::float8 as created_ms,
+interface KeyColumns extends KeyRow {
+  readonly created_ms: number
+  readonly mac: Uint8Array | null
+}
+
+/** Of a row by `keyColumns`. Of a revocation only that it is there: an owner who moves its time gives nobody access. */
+export function macOfKeyRow(macKey: Uint8Array, row: KeyRow): Uint8Array {
+  const attributes =
+    row.attributes === null ? null : Object.entries(row.attributes).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const expires = row.expires_ms === null ? null : Math.round(row.expires_ms)
+  const digest = Buffer.from(row.digest).toString("hex")
+  const said = [
+    row.key_id,
+    row.name,
+    digest,
+    row.scope,
+    row.devices,
+    attributes,
+    expires,
+    row.revoked_ms !== null,
+  ]
+  return createHmac("sha256", macKey)
+    .update(JSON.stringify(["tidemark/api-key", ...said]))
+    .digest()
+}
+
+function isGenuine(macKey: Uint8Array, row: KeyColumns): boolean {
+  return row.mac?.length === 32 && timingSafeEqual(row.mac, macOfKeyRow(macKey, row))
+}
+
+/** Names of keys whose rows were not written by the operator's commands, or were changed. */
+export async function listForgedKeys(pool: Pool, macKey: Uint8Array): Promise<readonly string[]> {
+  const { rows } = await pool.query<KeyColumns>(`select ${keyColumns} from api_keys order by key_id`)
+  return rows.filter((row) => !isGenuine(macKey, row)).map(({ key_id }) => key_id)
+}
+
+export const keyColumns = `key_id, name, digest, scope, devices, attributes, mac, (extract(epoch from created_at) * 1000)::float8 as created_ms,
   (extract(epoch from expires_at) * 1000)::float8 as expires_ms, (extract(epoch from revoked_at) * 1000)::float8 as revoked_ms`
 
 /** All that ever were, without what they are. */
 export async function listKeys(pool: Pool): Promise<ListedKey[]> {
-  const { rows } = await pool.query<KeyColumns>(`select ${columns} from api_keys order by created_at, key_id`)
+  const { rows } = await pool.query<KeyColumns>(
+    `select ${keyColumns} from api_keys order by created_at, key_id`,
+  )
   return rows.map((row) => ({
     id: row.key_id,
     name: row.name,
@@ -102,10 +154,18 @@ export async function listKeys(pool: Pool): Promise<ListedKey[]> {
 }
 
 /** By name or id; false where none of it stands. Answers that are under way go on. */
-export async function revokeKey(pool: Pool, nameOrId: string): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    "update api_keys set revoked_at = now() where (name = $1 or key_id = $1) and revoked_at is null",
+export async function revokeKey(pool: Pool, macKey: Uint8Array, nameOrId: string): Promise<boolean> {
+  const { rows } = await pool.query<KeyColumns>(
+    `select ${keyColumns} from api_keys where (name = $1 or key_id = $1) and revoked_at is null`,
     [nameOrId],
+  )
+  const row = rows[0]
+  if (row === undefined) return false
+  // A row that was changed stays one that is not the operator's.
+  const mac = isGenuine(macKey, row) ? macOfKeyRow(macKey, { ...row, revoked_ms: 0 }) : row.mac
+  const { rowCount } = await pool.query(
+    "update api_keys set revoked_at = now(), mac = $2 where key_id = $1 and revoked_at is null",
+    [row.key_id, mac],
   )
   return rowCount === 1
 }
@@ -114,6 +174,8 @@ export interface FindReaderOptions {
   /** From a loopback address, and by a name of this machine. */
   readonly isFromHere: boolean
   readonly nowMs: number
+  /** By which the rows of keys are known to be the operator's. */
+  readonly macKey: Uint8Array
   /** The digest of a key by its id, without a query for each; null where there is none. */
   readonly findDigest?: (id: string) => Promise<Uint8Array | null>
 }
@@ -126,7 +188,7 @@ export interface FindReaderOptions {
 export async function findReader(
   pool: Pool,
   authorization: string | undefined,
-  { isFromHere, nowMs, findDigest }: FindReaderOptions,
+  { isFromHere, nowMs, macKey, findDigest }: FindReaderOptions,
 ): Promise<Reader> {
   if (authorization === undefined) {
     if (isFromHere && !(await hasKeys(pool))) return localReader
@@ -148,11 +210,17 @@ export async function findReader(
     // An id that nobody has and a secret that is not its own are one answer.
     if (!timingSafeEqual(digestOf(key), digest ?? new Uint8Array(32))) throw unknown()
   }
-  const { rows } = await pool.query<KeyColumns>(`select ${columns} from api_keys where key_id = $1`, [id])
+  const { rows } = await pool.query<KeyColumns>(`select ${keyColumns} from api_keys where key_id = $1`, [id])
   const row = rows[0]
   // An id that nobody has and a secret that is not its own are one answer, in one time.
   const isKnown = timingSafeEqual(digestOf(key), row?.digest ?? new Uint8Array(32))
   if (row === undefined || !isKnown) throw unknown()
+  if (!isGenuine(macKey, row))
+    throw refusal(
+      `the row of key ${row.key_id} was written or changed past tidemark key create`,
+      "must be as the operator made it: tidemark verify names such keys",
+      { reason: "key-forged", keyId: row.key_id },
+    )
   if (row.revoked_ms !== null)
     throw refusal(`key ${row.name} was revoked`, "must not be revoked", {
       reason: "key-revoked",

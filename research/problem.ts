@@ -39,6 +39,7 @@ const ownReasons = [
   "key-malformed",
   "key-unknown",
   "key-revoked",
+  "key-forged",
   "key-expired",
   "slow-reader", // takes fewer bytes than the least rate
   "long-reader", // was waited for longer than an answer may take

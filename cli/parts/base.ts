@@ -20,6 +20,7 @@ import { checkPublished } from "../../ingest/publication.ts"
 import {
   type Database,
   type NeededKeys,
+  adoptAccess,
   findKeys,
   makingAlone,
   openDatabase,
@@ -89,6 +90,7 @@ export async function openOrMakeBase(options: NewLogOptions): Promise<Base> {
     : await makingAlone(dataFolder, say, open)
   return closingOnFailure(database, async () => {
     await migrate(database.pool)
+    await adoptAccess(database.pool, dataFolder, keys, (line) => log.warn(line))
     return makeBase(dataFolder, database, keys, log)
   })
 }

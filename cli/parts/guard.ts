@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { formatBase64url } from "../../chain/bytes.ts"
 import { openPool } from "../../ingest/database/pool.ts"
+import { type LogKeys, accessKeyOf } from "../../ingest/log-keys.ts"
 import { Guard } from "../../research/guard.ts"
 import type { Base } from "./base.ts"
 
@@ -19,14 +20,19 @@ const connectionsMax = 3
 export function openGuard({
   database,
   httpCounters,
+  keys,
   log,
   opens,
-}: Pick<Base, "database" | "httpCounters" | "log" | "opens">): GuardPart {
+}: Pick<
+  Base<Pick<LogKeys, "headsSecret">>,
+  "database" | "httpCounters" | "keys" | "log" | "opens"
+>): GuardPart {
   opens(connectionsMax)
   const records = openPool(database.url, connectionsMax)
   const operatorToken = `tmo_${formatBase64url(randomBytes(32))}`
   const guard = new Guard({
     records,
+    macKey: accessKeyOf(keys),
     nowMs: Date.now,
     onFault: (error, route) => log.error({ route, error: error.message }, "a read was not recorded"),
     counters: httpCounters,

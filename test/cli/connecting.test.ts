@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { type IClientOptions, connectAsync } from "mqtt"
 import { pino } from "pino"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { encodeUtf8, formatBase64url } from "../../chain/bytes.ts"
 import { sha256 } from "../../chain/hash.ts"
 import { algorithmEd25519, algorithmEsp256, makePrivateKey } from "../../chain/key.ts"
@@ -107,7 +108,7 @@ test.each(all)(
     const device = await enrol(`stock-${transport}`, transport === "ws" ? algorithmEsp256 : algorithmEd25519)
     const { id: username } = device
     await publish(device, urlOf(transport), { username, password: jwtOf(device) })
-    const made = await createToken(service.database.pool, username, null)
+    const made = await createToken(service.database.pool, accessKeyOf(service.keys), username, null)
     if (made.kind !== "created") throw new Error(made.kind)
     await publish(device, urlOf(transport), { username, password: made.token })
     // Neither is in a line of the log, nor in a metric.
@@ -217,7 +218,7 @@ test.each(endings)(
   "field S4: the %s %s ends a connection that stands at its next statement, which is not acknowledged",
   async (_what, _ofWhat, end) => {
     const device = await enrol(`standing-${endings.findIndex(([, , each]) => each === end)}`)
-    const made = await createToken(service.database.pool, device.id, null)
+    const made = await createToken(service.database.pool, accessKeyOf(service.keys), device.id, null)
     if (made.kind !== "created") throw new Error(made.kind)
     const client = await connectAsync(urlOf("mqtt"), {
       clientId: device.id,

@@ -27,7 +27,7 @@ test("DATABASE_URL replaces the database and nothing else: keys, ports and check
   expect((await up.end("SIGTERM")).code).toBe(0)
   expect((await tidemark(["seal", ...at], given)).code).toBe(0)
   expect((await tidemark(["verify", ...at], given)).code).toBe(0)
-  expect((await readdir(data)).toSorted()).toEqual(["audited", "keys", "log", "publisher"])
+  expect((await readdir(data)).toSorted()).toEqual(["access-macs", "audited", "keys", "log", "publisher"])
 
   // The folder alone is a log whose database is elsewhere: that is said, and none is made.
   const without = await tidemark(["blocks", ...at])

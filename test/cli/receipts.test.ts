@@ -3,6 +3,7 @@ import { request } from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterAll, expect, onTestFinished, test } from "vitest"
 import { pino } from "pino"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { ReceiptFeed } from "../../cli/receipt-feed.ts"
 import { formatRefusal } from "../../cli/receipts.ts"
 import { type ReceiptLine, type StreamLimits, makeReceiptRoute } from "../../cli/receipt-stream.ts"
@@ -37,6 +38,9 @@ async function* linesOf(
   }
 }
 
+/** Keys of these tests are made and read under this one. */
+const macKey = new Uint8Array(32)
+
 /** The route alone, on a database of its own. */
 async function openFeed(limits: Partial<StreamLimits>) {
   const database = await openTestDatabase({ template: spineTemplate })
@@ -45,7 +49,7 @@ async function openFeed(limits: Partial<StreamLimits>) {
   const faults: Error[] = []
   const onFault = (error: Error): void => void faults.push(error)
   const app = makeServer({ onFault })
-  const guard = new Guard({ records, nowMs: Date.now, onFault })
+  const guard = new Guard({ records, macKey, nowMs: Date.now, onFault })
   await app.register(makeReceiptRoute(feed, guard, limits))
   await app.listen({ host: "127.0.0.1", port: 0 })
   onTestFinished(async () => {
@@ -181,7 +185,11 @@ test("field S8, S16: where keys exist receipts need one, reach as far as it does
   const keys = ["k7", "k8"].map((device) => ({ device, key: new TestDevice(device).key.publicKey }))
   await enrolDevices(pool, stand.service.keys, keys)
   const reach = { scope: "read", attributes: null, expiresMs: null } as const
-  const made = await createKey(pool, { ...reach, name: "anna", devices: ["k7"] })
+  const made = await createKey(pool, accessKeyOf(stand.service.keys), {
+    ...reach,
+    name: "anna",
+    devices: ["k7"],
+  })
   if (made.kind !== "created") throw new Error(made.kind)
   const authorization = { authorization: `Bearer ${made.key}` }
   expect((await fetch(base)).status).toBe(401)
@@ -218,13 +226,13 @@ test("field S8, S16: where keys exist receipts need one, reach as far as it does
 test("field S8: a stream of receipts ends when its key is revoked", async () => {
   const { records, port } = await openFeed({ idleMsMax: 50 })
   const reach = { scope: "read", devices: null, attributes: null, expiresMs: null } as const
-  const made = await createKey(records, { ...reach, name: "anna" })
+  const made = await createKey(records, macKey, { ...reach, name: "anna" })
   if (made.kind !== "created") throw new Error(made.kind)
   const stream = linesOf(`http://127.0.0.1:${port}/v1/receipts`, new AbortController().signal, {
     authorization: `Bearer ${made.key}`,
   })
   expect((await stream.next()).value).toEqual({ kind: "listening", device: null })
-  await revokeKey(records, "anna")
+  await revokeKey(records, macKey, "anna")
   expect((await stream.next()).value).toEqual({ kind: "dropped", rule: "key anna was revoked" })
   expect((await stream.next()).done).toBe(true)
 })

@@ -2,6 +2,7 @@ import { SignJWT, generateSecret } from "jose"
 import { type KeyObject, createPrivateKey, createPublicKey } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { sha256 } from "../../chain/hash.ts"
 import {
   type Algorithm,
@@ -22,7 +23,7 @@ import {
   changeRegistry,
   enrolByCertificate,
 } from "../../ingest/registry.ts"
-import { createToken, listTokens, revokeToken } from "../../ingest/token.ts"
+import { createToken, listForgedTokens, listTokens, macOfToken, revokeToken } from "../../ingest/token.ts"
 import {
   type CertificateOptions,
   type TestCertificate,
@@ -57,7 +58,7 @@ function judge(
   },
 ) {
   const login = makeLogin({
-    records: makeLoginRecords(stand.pool),
+    records: makeLoginRecords(stand.pool, accessKeyOf(stand.keys)),
     origin: testOrigin,
     clock: () => (shown.at ?? now) * 1000,
     clockSkewSeconds: 60,
@@ -221,7 +222,7 @@ async function tokenOf(
   device: string,
   expiresMs: number | null = null,
 ): Promise<{ id: string; token: string }> {
-  const made = await createToken(stand.pool, device, expiresMs)
+  const made = await createToken(stand.pool, accessKeyOf(stand.keys), device, expiresMs)
   if (made.kind !== "created") throw new Error(made.kind)
   return made
 }
@@ -247,6 +248,28 @@ test("a static token logs in its own device, until it expires or is revoked", as
   )
 })
 
+test("field S10: a token whose row was written or changed in the database logs nobody in, and is named", async () => {
+  const macKey = accessKeyOf(stand.keys)
+  const forged = `tmt_${"A".repeat(43)}`
+  await stand.pool.query(
+    "insert into login_tokens (device_id, token_id, digest) values ('ed', 'deadbeef', $1)",
+    [sha256(encodeUtf8(forged))],
+  )
+  expect(await judge("ed", { password: forged })).toEqual(refused("token-forged"))
+  const { id, token } = await tokenOf("ed", (now + 10) * 1000)
+  await stand.pool.query("update login_tokens set expires_at = null where token_id = $1", [id])
+  expect(await judge("ed", { password: token, at: now + 11 })).toEqual(refused("token-forged"))
+  // The row of one device's token with the name of another one.
+  const other = await tokenOf("other")
+  await stand.pool.query("update login_tokens set device_id = 'ed' where token_id = $1", [other.id])
+  expect(await judge("ed", { password: other.token })).toEqual(refused("token-forged"))
+  expect(await listForgedTokens(stand.pool, macKey)).toEqual(
+    [`ed/${id}`, `ed/${other.id}`, "ed/deadbeef"].toSorted(),
+  )
+  for (const each of ["deadbeef", id, other.id]) await revokeToken(stand.pool, "ed", each)
+  expect(await listForgedTokens(stand.pool, macKey)).toEqual([])
+})
+
 test("of a token the database has a hash only, and a device has so many at most", async () => {
   const { token } = await tokenOf("other")
   const { rows } = await stand.pool.query<{ digest: Uint8Array; row: string }>(
@@ -255,8 +278,10 @@ test("of a token the database has a hash only, and a device has so many at most"
   expect(new Uint8Array(rows[0]!.digest)).toEqual(new Uint8Array(sha256(encodeUtf8(token))))
   expect(rows[0]!.row).not.toContain(token.slice(4))
   for (let i = 1; i < 16; i++) await tokenOf("other")
-  expect(await createToken(stand.pool, "other", null)).toEqual({ kind: "too-many" })
-  expect(await createToken(stand.pool, "stranger", null)).toEqual({ kind: "unknown-device" })
+  expect(await createToken(stand.pool, accessKeyOf(stand.keys), "other", null)).toEqual({ kind: "too-many" })
+  expect(await createToken(stand.pool, accessKeyOf(stand.keys), "stranger", null)).toEqual({
+    kind: "unknown-device",
+  })
 })
 
 // Around `now`, which is not the clock of this machine.
@@ -539,13 +564,23 @@ test("field S4: nothing logs in a device that was revoked as a whole, and it get
   // A stranger learns nothing of it, and is counted as one.
   const forged = await jwtOf(new TestDevice("gone", algorithmEd25519, null, devices.other.key))
   expect(await judge("gone", { password: forged })).toEqual(refused("jwt-key"))
-  expect(await createToken(stand.pool, "gone", null)).toEqual({ kind: "revoked-device" })
+  expect(await createToken(stand.pool, accessKeyOf(stand.keys), "gone", null)).toEqual({
+    kind: "revoked-device",
+  })
   // A token that a version before this one left to a revoked device.
   const { id, token } = await tokenOf("ed")
   await stand.pool.query(
-    `insert into login_tokens (device_id, token_id, digest, expires_at)
-     select 'gone', token_id, digest, null from login_tokens where device_id = 'ed' and token_id = $1`,
-    [id],
+    `insert into login_tokens (device_id, token_id, digest, mac) values ('gone', $1, $2, $3)`,
+    [
+      id,
+      sha256(encodeUtf8(token)),
+      macOfToken(accessKeyOf(stand.keys), {
+        device_id: "gone",
+        token_id: id,
+        digest: sha256(encodeUtf8(token)),
+        expiresMs: null,
+      }),
+    ],
   )
   expect(await judge("gone", { password: token })).toEqual(refused("device-revoked"))
 })
@@ -587,7 +622,7 @@ test("a login waits while the database is away, and goes on by itself; who has l
         : (Reflect.get(target, name, receiver) as unknown),
   })
   const left = new AbortController()
-  const records = makeLoginRecords(pool, (ms) => {
+  const records = makeLoginRecords(pool, accessKeyOf(stand.keys), (ms) => {
     waits.push(ms)
     left.abort()
     return Promise.resolve()

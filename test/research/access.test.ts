@@ -1,10 +1,26 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises"
 import { request as httpRequest } from "node:http"
 import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { listAccesses } from "../../research/access.ts"
 import { listRefusals } from "../../research/refusal-record.ts"
-import { createKey, findReader, listKeys, revokeKey } from "../../research/key.ts"
-import { untilTrue } from "../ingest/stand.ts"
+import { adoptAccessRows } from "../../ingest/access-macs.ts"
+import { openPool } from "../../ingest/database/pool.ts"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
+import {
+  type KeyRow,
+  createKey,
+  findReader,
+  keyColumns,
+  listForgedKeys,
+  listKeys,
+  macOfKeyRow,
+  revokeKey,
+} from "../../research/key.ts"
+import { openTestDatabase } from "../ingest/postgres.ts"
+import { spineTemplate, untilTrue } from "../ingest/stand.ts"
 import { type ResearchStand, openResearchStand } from "./research-stand.ts"
 
 const start = 1_760_000_000
@@ -43,11 +59,11 @@ const whole = { devices: null, attributes: null, expiresMs: null } as const
 
 async function makeKey(
   ...[options]: [
-    Omit<Parameters<typeof createKey>[1], "devices" | "attributes" | "expiresMs"> &
-      Partial<Parameters<typeof createKey>[1]>,
+    Omit<Parameters<typeof createKey>[2], "devices" | "attributes" | "expiresMs"> &
+      Partial<Parameters<typeof createKey>[2]>,
   ]
 ) {
-  const made = await createKey(stand.pool, { ...whole, ...options })
+  const made = await createKey(stand.pool, accessKeyOf(stand.keys), { ...whole, ...options })
   if (made.kind !== "created") throw new Error(made.kind)
   return made
 }
@@ -63,8 +79,8 @@ test("nobody on this machine needs a key while there is none, and everybody once
     undefined,
   ])
   expect((await ask("/openapi.json", null)).statusCode).toBe(200)
-  expect(await revokeKey(stand.pool, id)).toBe(true)
-  expect(await revokeKey(stand.pool, "first")).toBe(false)
+  expect(await revokeKey(stand.pool, accessKeyOf(stand.keys), id)).toBe(true)
+  expect(await revokeKey(stand.pool, accessKeyOf(stand.keys), "first")).toBe(false)
   expect(await statusOf("/v1/devices", null)).toEqual([200, undefined])
   expect(await statusOf("/v1/devices", key)).toEqual([401, "key-refused"])
 })
@@ -90,7 +106,7 @@ test("a key is kept as a hash, and no other text, half or whole, stands in for i
   expect(basic.statusCode).toBe(401)
   expect(basic.headers["www-authenticate"]).toBe('Bearer realm="tidemark"')
   expect(basic.body).not.toContain(secret)
-  await revokeKey(stand.pool, "second")
+  await revokeKey(stand.pool, accessKeyOf(stand.keys), "second")
 })
 
 test("a key for some devices reaches those, by name or by attribute, and says nothing of others", async () => {
@@ -118,7 +134,7 @@ test("a key for some devices reaches those, by name or by attribute, and says no
     expect(await statusOf(`/v1/statements/${entryOf(mine)}`, key)).toEqual([200, undefined])
     expect(await statusOf(`/v1/statements/${entryOf(others)}`, key)).toEqual([404, "unknown-statement"])
   }
-  for (const name of ["by-name", "by-make"]) await revokeKey(stand.pool, name)
+  for (const name of ["by-name", "by-make"]) await revokeKey(stand.pool, accessKeyOf(stand.keys), name)
 })
 
 test("a key for reading gets pages and no bulk, and one that has expired gets nothing", async () => {
@@ -130,20 +146,96 @@ test("a key for reading gets pages and no bulk, and one that has expired gets no
   expect(await statusOf("/v1/devices", old)).toEqual([401, "key-refused"])
   const soon = await makeKey({ name: "soon", scope: "read", expiresMs: 2_000_000_000_000 })
   const at = (nowMs: number) =>
-    findReader(stand.pool, `Bearer ${soon.key}`, { isFromHere: false, nowMs }).then(
+    findReader(stand.pool, `Bearer ${soon.key}`, {
+      isFromHere: false,
+      nowMs,
+      macKey: accessKeyOf(stand.keys),
+    }).then(
       ({ name }) => name,
       (error: Error) => error.message,
     )
   expect([await at(1_999_999_999_999), await at(2_000_000_000_000)]).toEqual(["soon", "key soon has expired"])
   expect((await listKeys(stand.pool)).map(({ name }) => name)).toContain("old")
-  for (const name of ["reader", "old", "soon"]) await revokeKey(stand.pool, name)
+  for (const name of ["reader", "old", "soon"]) await revokeKey(stand.pool, accessKeyOf(stand.keys), name)
+})
+
+test("field S10: a key whose row was written or changed in the database reads nothing, and is named", async () => {
+  const macKey = accessKeyOf(stand.keys)
+  const good = await makeKey({ name: "good", scope: "read", devices: ["k7"] })
+  const secret = `tmk_deadbeef_${"A".repeat(43)}`
+  await stand.pool.query(
+    "insert into api_keys (key_id, name, digest, scope) values ('deadbeef', 'forged', sha256($1), 'export')",
+    [Buffer.from(secret)],
+  )
+  expect(await statusOf("/v1/devices", secret)).toEqual([401, "key-refused"])
+  for (const change of ["devices = null", "scope = 'export'", "expires_at = now()", "name = 'other'"]) {
+    await stand.pool.query("create table kept as select * from api_keys where key_id = $1", [good.id])
+    await stand.pool.query(`update api_keys set ${change} where key_id = $1`, [good.id])
+    expect([change, ...(await statusOf("/v1/devices", good.key))]).toEqual([change, 401, "key-refused"])
+    await stand.pool.query(
+      "update api_keys a set (devices, scope, expires_at, name) = (k.devices, k.scope, k.expires_at, k.name) from kept k where k.key_id = a.key_id",
+    )
+    await stand.pool.query("drop table kept")
+    expect(await statusOf("/v1/devices", good.key)).toEqual([200, undefined])
+  }
+  expect(await revokeKey(stand.pool, macKey, "good")).toBe(true)
+  expect(await listForgedKeys(stand.pool, macKey)).toEqual(["deadbeef"])
+  // A revocation taken back.
+  await stand.pool.query("update api_keys set revoked_at = null where key_id = $1", [good.id])
+  expect(await statusOf("/v1/devices", good.key)).toEqual([401, "key-refused"])
+  expect(await listForgedKeys(stand.pool, macKey)).toEqual([good.id, "deadbeef"].toSorted())
+  for (const id of ["deadbeef", good.id]) expect(await revokeKey(stand.pool, macKey, id)).toBe(true)
+})
+
+test("field S10: rows of an older version are taken over once, and later ones without a MAC are not", async () => {
+  const macKey = accessKeyOf(stand.keys)
+  const database = await openTestDatabase({ template: spineTemplate })
+  const pool = openPool(database.url, 2)
+  const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-macs-"))
+  onTestFinished(async () => {
+    await pool.end()
+    await database.close()
+    await rm(dataFolder, { recursive: true })
+  })
+  const insert = (id: string, name: string) =>
+    pool.query(
+      "insert into api_keys (key_id, name, digest, scope, attributes, expires_at) values ($1, $2, $3, 'read', $4, now() + interval '1 day')",
+      [id, name, new Uint8Array(32), JSON.stringify({ make: "X", b: "1" })],
+    )
+  const adopt = (folder: string) =>
+    adoptAccessRows({
+      pool,
+      dataFolder: folder,
+      keys: stand.keys,
+      apiKeys: { columns: keyColumns, macOf: (key, row) => macOfKeyRow(key, row as unknown as KeyRow) },
+    })
+  await insert("00000001", "old")
+  expect(await listForgedKeys(pool, macKey)).toEqual(["00000001"])
+  expect(await adopt(dataFolder)).toEqual({ apiKeys: 1, tokens: 0 })
+  expect(await listForgedKeys(pool, macKey)).toEqual([])
+  await insert("00000002", "forged")
+  expect(await adopt(dataFolder)).toBeNull()
+  // Another folder of the same log sees that it was done.
+  const second = join(dataFolder, "second")
+  await mkdir(second)
+  expect(await adopt(second)).toEqual({ apiKeys: 0, tokens: 0 })
+  expect(await listForgedKeys(pool, macKey)).toEqual(["00000002"])
 })
 
 test("a name is taken once, and a key for a device that nobody knows is not made", async () => {
-  expect(await createKey(stand.pool, { ...whole, name: "first", scope: "read" })).toEqual({
+  expect(
+    await createKey(stand.pool, accessKeyOf(stand.keys), { ...whole, name: "first", scope: "read" }),
+  ).toEqual({
     kind: "name-taken",
   })
-  expect(await createKey(stand.pool, { ...whole, name: "x", scope: "read", devices: ["k9"] })).toEqual({
+  expect(
+    await createKey(stand.pool, accessKeyOf(stand.keys), {
+      ...whole,
+      name: "x",
+      scope: "read",
+      devices: ["k9"],
+    }),
+  ).toEqual({
     kind: "unknown-device",
     device: "k9",
   })
@@ -158,7 +250,11 @@ test("field S7, S16: guessed keys cost one query for many, are limited by addres
     { counters: { refused: (reason) => counted.push(reason) }, limits: { burstMax: 30, delayMs: 1 } },
   )
   onTestFinished(() => guessed.close())
-  const made = await createKey(guessed.pool, { ...whole, name: "anna", scope: "read" })
+  const made = await createKey(guessed.pool, accessKeyOf(guessed.keys), {
+    ...whole,
+    name: "anna",
+    scope: "read",
+  })
   if (made.kind !== "created") throw new Error(made.kind)
   const queries: string[] = []
   const query = guessed.pool.query.bind(guessed.pool) as (...args: unknown[]) => unknown
@@ -192,7 +288,7 @@ test("field S7, S16: guessed keys cost one query for many, are limited by addres
   queries.splice(0)
   expect(await tryKey(`${made.key.slice(0, 13)}${"A".repeat(43)}`, "198.51.100.1")).toBe(401)
   expect(queries).toEqual([])
-  await revokeKey(guessed.pool, "anna")
+  await revokeKey(guessed.pool, accessKeyOf(guessed.keys), "anna")
   expect(await tryKey(made.key, "198.51.100.1")).toBe(401)
   await guessed.app.close()
   const rows = await listRefusals(guessed.pool, 100)
@@ -213,7 +309,7 @@ test("a key that is made while others guess is taken at once", async () => {
   await ask("/v1/devices", `tmk_00000000_${"A".repeat(43)}`)
   const { key } = await makeKey({ name: "fresh", scope: "read" })
   expect(await statusOf("/v1/devices", key)).toEqual([200, undefined])
-  await revokeKey(stand.pool, "fresh")
+  await revokeKey(stand.pool, accessKeyOf(stand.keys), "fresh")
 })
 
 const endsOf = (count: number) => untilTrue(stand.pool, "(select count(*) from access_ends) >= $1", [count])
@@ -244,7 +340,7 @@ test("every read is recorded: who, what, which devices, how many rows, up to whi
   expect(unknown).toMatchObject({ end: { outcome: "refused", status: 404, rows: 0 } })
   await expect(stand.pool.query("delete from accesses")).rejects.toThrow("only ever added")
   await expect(stand.pool.query("update access_ends set rows = 0")).rejects.toThrow("only ever added")
-  await revokeKey(stand.pool, "anna@example.org")
+  await revokeKey(stand.pool, accessKeyOf(stand.keys), "anna@example.org")
 })
 
 test("a reader that goes away in the middle is recorded with what went out", async () => {
@@ -292,5 +388,6 @@ test("field Q1: of a metric that only others have sent a key says what it says o
       detail: `metric ${metric} is not in the catalogue, and no device has sent it`,
     })
   expect((await ask("/v1/readings?metric=heart-rate", key)).statusCode).toBe(200)
-  for (const name of ["own-metrics", "all-metrics"]) await revokeKey(stand.pool, name)
+  for (const name of ["own-metrics", "all-metrics"])
+    await revokeKey(stand.pool, accessKeyOf(stand.keys), name)
 })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { formatHex, parseBase64, parseHex } from "../../chain/bytes.ts"
 import { parseCheckpoint } from "../../chain/checkpoint.ts"
 import { parseHash } from "../../chain/hash.ts"
@@ -96,7 +97,7 @@ test("it is asked by kind, and by device from the last registry statement back",
 
 test("a key for some devices is shown what was said about those, and what concerns all", async () => {
   const items = await readAll("")
-  const made = await createKey(whole.pool, {
+  const made = await createKey(whole.pool, accessKeyOf(whole.keys), {
     name: "k1-only",
     scope: "read",
     devices: ["k1"],
@@ -111,7 +112,7 @@ test("a key for some devices is shown what was said about those, and what concer
   expect(response.json<OperatorPage>().items).toEqual(
     items.filter(({ device }) => device === undefined || device === "k1"),
   )
-  await revokeKey(whole.pool, "k1-only")
+  await revokeKey(whole.pool, accessKeyOf(whole.keys), "k1-only")
 })
 
 test("a registry that was changed in the database behind the operator's chain is no statement of it", async () => {

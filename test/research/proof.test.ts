@@ -15,6 +15,7 @@ import { parseTlogProof } from "../../chain/tlog-proof.ts"
 import { logVkeyOf } from "../../ingest/log-keys.ts"
 import { verifyTlogProof } from "../../verify/proof.ts"
 import { sha256Native } from "../../ingest/native.ts"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { createKey, revokeKey } from "../../research/key.ts"
 import { PublishedLog } from "../../research/log-published.ts"
 import type { QueryLog } from "../../research/log-tiles.ts"
@@ -134,7 +135,7 @@ test("what waits for the next block has no proof yet, and what is not there or b
     })
   }
   await stand.enrol("k8")
-  const made = await createKey(stand.pool, {
+  const made = await createKey(stand.pool, accessKeyOf(stand.keys), {
     name: "other",
     scope: "read",
     devices: ["k8"],
@@ -145,7 +146,7 @@ test("what waits for the next block has no proof yet, and what is not there or b
   const authorization = `Bearer ${made.key}`
   const refused = await fetchBytes(`/v1/statements/${entryHex(said[0]!)}/proof`, { authorization })
   expect([refused.status, refused.json().type]).toEqual([404, "urn:tidemark:problem:unknown-statement"])
-  await revokeKey(stand.pool, "other")
+  await revokeKey(stand.pool, accessKeyOf(stand.keys), "other")
 })
 
 test("tiles that were changed give no proof, and the service says that it is at fault", async () => {

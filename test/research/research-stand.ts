@@ -1,6 +1,7 @@
 /** The research API on a log of the test's own, asked without a port. */
 import type { FastifyInstance } from "fastify"
 import type { Pool } from "pg"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { blindOf } from "../../chain/heads.ts"
 import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
@@ -58,6 +59,7 @@ export async function openResearchOn(
     desk,
     guard: new Guard({
       records: stand.pool,
+      macKey: accessKeyOf(stand.keys),
       nowMs: Date.now,
       onFault: (error) => faults.push(error),
       ...guard,

@@ -1,6 +1,7 @@
 import { type IncomingMessage, request as httpRequest } from "node:http"
 import type { AddressInfo } from "node:net"
 import { afterAll, beforeAll, expect, it, test } from "vitest"
+import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { createKey } from "../../research/key.ts"
 import type { HttpRefusal } from "../../research/problem.ts"
 import { BlockIndex, Snapshot } from "../../research/snapshot.ts"
@@ -40,7 +41,7 @@ afterAll(() => stand.close())
 
 async function makeKey(name: string): Promise<string> {
   const reach = { scope: "export", devices: null, attributes: null, expiresMs: null } as const
-  const made = await createKey(stand.pool, { ...reach, name })
+  const made = await createKey(stand.pool, accessKeyOf(stand.keys), { ...reach, name })
   if (made.kind !== "created") throw new Error(made.kind)
   return made.key
 }
