@@ -6,10 +6,10 @@ import { type Finding, type Opinion, formatBytes, make, megabyte } from "./findi
 import type { MachineFacts } from "./machine.ts"
 
 const zfs = 0x2fc12fc1
-/** Connections of a `tidemark up`: ten, five for logins and receipts, ten for researchers and the log. */
-const upConnectionsMax = 25
+/** Connections of a `tidemark up`: ten, five for logins and receipts, thirteen for researchers and the log. */
+const upConnectionsMax = 28
 /** And some of a command for a moment. */
-const connectionsWanted = 30
+const connectionsWanted = 33
 
 export function diagnoseServer(
   machine: MachineFacts,
@@ -170,7 +170,7 @@ function diagnoseConnections({ settings, connectionsUsed }: ServerFacts): Findin
       ? null
       : [
           "better",
-          `${left} are left; an up takes up to 25, an ingest 11, a seal 4, a research 14, a command some: allow ${connectionsWanted} more than others use`,
+          `${left} are left; an up takes up to 28, an ingest 14, a seal 4, a research 17, a command some: allow ${connectionsWanted} more than others use`,
         ],
   )
 }

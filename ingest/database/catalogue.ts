@@ -74,7 +74,7 @@ const linesQuery = `
   union all
   select 'function ' || proname || '(' || pg_get_function_arguments(p.oid) || ') returns '
          || coalesce(pg_get_function_result(p.oid), 'nothing') || ' ' || lanname || ' ' || provolatile::text || proparallel::text
-         || case when prosecdef then ' as its owner' else '' end || coalesce(' with ' || proconfig::text, '')
+         || case when prosecdef then ' as its owner' else '' end || coalesce(' with ' || replace(proconfig::text, 'search_path=' || quote_ident(current_schema()), 'search_path=ours'), '')
          || ' ' || encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
   from pg_proc p join pg_language l on l.oid = prolang
   where pronamespace = ${ours} and not ${isOfExtension("pg_proc", "p.oid")}

@@ -229,7 +229,7 @@ it("field S22: a role with few connections is named by readiness and by doctor",
       expect(response.status).toBe(503)
       expect(await response.json()).toMatchObject({
         troubles: [
-          expect.stringMatching(/^the role allows 6 connections, and up to 25 are opened: .*alter role/),
+          expect.stringMatching(/^the role allows 6 connections, and up to 28 are opened: .*alter role/),
         ],
       })
       const facts = await examineServer(service.database.pool, Date.now)
