@@ -6,6 +6,7 @@ import type { HttpCounters } from "../research/counters.ts"
 import type { Callers } from "../research/locality.ts"
 import { makeServer } from "../research/server.ts"
 import { Problem } from "../research/problem.ts"
+import type { SocketLimits } from "../research/sockets.ts"
 import type { Readiness } from "./readiness.ts"
 
 export interface HealthServer {
@@ -23,16 +24,18 @@ export interface HealthOptions {
   readonly plugins?: readonly ((app: FastifyInstance) => Promise<void>)[]
   readonly callers?: Callers
   readonly counters?: HttpCounters
+  readonly sockets?: Partial<SocketLimits>
   /** What is our mistake, for the log. */
   readonly onFault: (error: Error, route: string) => void
 }
 
 export async function startHealth(options: HealthOptions): Promise<HealthServer> {
-  const { onFault, callers, counters } = options
+  const { onFault, callers, counters, sockets } = options
   const app = makeServer({
     onFault,
     ...(callers === undefined ? {} : { callers }),
     ...(counters === undefined ? {} : { counters }),
+    ...(sockets === undefined ? {} : { sockets }),
   })
   addHealth(app, options)
   for (const plugin of options.plugins ?? []) await plugin(app)

@@ -5,6 +5,7 @@ import { describeAsOf } from "./as-of.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import { deviceDetailSchema, readDevice } from "./device-detail.ts"
 import { formatMs, formatSeconds } from "./instant.ts"
+import { isText } from "./place.ts"
 import type { ResearchOptions } from "./options.ts"
 import {
   asOfSchema,
@@ -201,8 +202,4 @@ function describeDevice(row: DeviceColumns) {
     lastArrival: row.arrived_ms === null ? null : formatMs(row.arrived_ms),
     metrics: row.metrics ?? [],
   }
-}
-
-function isText(place: unknown): place is string {
-  return typeof place === "string"
 }

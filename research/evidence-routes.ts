@@ -5,7 +5,7 @@ import { openEvidenceRows } from "./evidence-rows.ts"
 import { octetStream } from "./media-type.ts"
 import type { ResearchOptions } from "./options.ts"
 import { Problem, invalidParameter } from "./problem.ts"
-import { heightSchema, responses } from "./schema.ts"
+import { deviceSchema, heightSchema, responses } from "./schema.ts"
 
 /** RFC 8742; and by the name that generated clients know for bytes, where Accept asks for it. */
 const types = ["application/cbor-seq", octetStream] as const
@@ -31,7 +31,7 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
           type: "object",
           additionalProperties: false,
           properties: {
-            device: { type: "string" },
+            device: deviceSchema,
             from: heightSchema("the first block; the first of the log if nothing is said"),
             to: heightSchema("the last block; the last sealed one if nothing is said"),
           },

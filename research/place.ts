@@ -7,14 +7,25 @@ export type Place = TimePlace | ArrivalPlace
 export function isPlaceOf(order: SeriesOrder): (place: unknown) => place is Place {
   return (place): place is Place => {
     if (typeof place !== "object" || place === null) return false
-    const given = place as Record<string, unknown>
-    const numbers = ["statement", "position", "index", ...(order === "time" ? ["time"] : [])]
-    const texts = order === "time" ? ["device", "metric"] : []
-    return (
-      numbers.every((name) => typeof given[name] === "number") &&
-      texts.every((name) => typeof given[name] === "string")
-    )
+    const { statement, position, index, time, device, metric } = place as Record<string, unknown>
+    if (!isCount(statement) || !isPosition(position) || !isCount(index)) return false
+    return order === "arrival" || (Number.isFinite(time) && isText(device) && isText(metric))
   }
+}
+
+/** What a cursor may carry, as the columns take it: it comes back through other hands. */
+
+/** A smallint. */
+export function isPosition(value: unknown): value is number {
+  return isCount(value) && value < 2 ** 15
+}
+
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+export function isText(value: unknown): value is string {
+  return typeof value === "string" && value.length <= 1_000 && !value.includes("\0")
 }
 
 export function placeOf(run: Run, order: SeriesOrder, index: number): Place {

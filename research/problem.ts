@@ -26,6 +26,9 @@ const kinds = {
   "not-acceptable": [406, "this format is not made here"],
   "too-much-overlap": [422, "these readings cannot be put in order of time"],
   "request-refused": [400, "the request is not understood"],
+  "malformed-request": [400, "this is no HTTP request"],
+  "request-timeout": [408, "the request did not come in time"],
+  "header-too-large": [431, "the request's line and headers are too long"],
   busy: [503, "too much at a time"],
   "took-too-long": [503, "the database took too long"],
   "database-away": [503, "the database does not answer"],
@@ -45,8 +48,6 @@ const ownReasons = [
   "long-reader", // was waited for longer than an answer may take
   "too-many-sockets",
   "too-many-sockets-of-address",
-  "malformed-request", // no HTTP, or a header that is too large
-  "request-timeout", // a socket that did not ask in time
 ] as const
 
 export type HttpRefusal = Exclude<ProblemKind, "key-refused"> | (typeof ownReasons)[number]

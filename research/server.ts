@@ -1,11 +1,15 @@
 /** The HTTP server: how it judges parameters, answers problems and guards the browser. Routes come as plugins. */
 import fastifySwagger from "@fastify/swagger"
 import fastifySwaggerUi from "@fastify/swagger-ui"
+import { STATUS_CODES } from "node:http"
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify"
+import { addCompression } from "./compression.ts"
 import { type HttpCounters, noCounters } from "./counters.ts"
 import { isFhirAddress, sendOutcome } from "./fhir-outcome.ts"
 import { Callers } from "./locality.ts"
+import { checkHost, checkNumbers, checkTexts } from "./parameter.ts"
 import { Problem, problemOfDatabase, problemOfValidation } from "./problem.ts"
+import { type SocketLimits, limitSockets, socketCheckMs, socketLimitsDefault } from "./sockets.ts"
 
 export interface ServerOptions {
   /** What is our mistake, for the service's log. */
@@ -13,6 +17,7 @@ export interface ServerOptions {
   /** Who counts as this machine, and which proxies are believed; by default none. */
   readonly callers?: Callers
   readonly counters?: HttpCounters
+  readonly sockets?: Partial<SocketLimits>
 }
 
 declare module "fastify" {
@@ -21,51 +26,135 @@ declare module "fastify" {
   }
 }
 
+/** Of the request's line and headers: 1,000 ids of devices fit. */
+export const headerSizeMax = 96 * 1024
+
 /** An app without routes. */
 export function makeServer({
   onFault,
   callers = new Callers(),
   counters = noCounters,
+  sockets,
 }: ServerOptions): FastifyInstance {
+  const limits = { ...socketLimitsDefault, ...sockets }
   const app = Fastify({
     logger: false,
-    exposeHeadRoutes: false,
+    exposeHeadRoutes: true,
     forceCloseConnections: true,
+    keepAliveTimeout: limits.keepAliveMsMax,
+    requestTimeout: limits.requestMsMax,
+    http: {
+      maxHeaderSize: headerSizeMax,
+      headersTimeout: limits.headersMsMax,
+      connectionsCheckingInterval: socketCheckMs,
+      // A request without Host is refused with a body, below.
+      requireHostHeader: false,
+    },
     // `ip`, `host` and `protocol` of a request are what a named proxy says; of anybody else what the connection says.
     trustProxy: (address) => callers.isProxy(address),
     routerOptions: { maxParamLength: 200, querystringParser: parseQuery },
     // A parameter that nobody knows is refused rather than dropped, and a list of one is a list.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array", useDefaults: true } },
-    // An address that cannot be read.
-    frameworkErrors: (error, request, reply) => void refuse(request, reply, problemOf(error)),
-    // What no route hears about: a broken request line or header.
-    clientErrorHandler: (_error, socket) => {
-      if (socket.writable)
-        socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-      else socket.destroy()
+    // What no route hears about: an address that cannot be decoded.
+    frameworkErrors: (error, request, reply) => {
+      const problem = new Problem("request-refused", { detail: error.message, parameter: "path" })
+      counters.refused(problem.reason)
+      refuse(request, reply, problem)
+    },
+    // And what is no request, or not in time.
+    clientErrorHandler: (error, socket) => {
+      const problem = problemOfSocket(error)
+      if (problem !== null) counters.refused(problem.reason)
+      if (problem === null || !socket.writable) socket.destroy()
+      else socket.end(formatProblem(problem))
     },
   })
+  limitSockets(app.server, limits, { counters, callers })
   app.decorate("callers", callers)
-  app.setErrorHandler((error: unknown, request, reply) => {
+  app.addHook("onRequest", async (request, reply) => {
+    checkHost(request.headers.host, request.raw.httpVersion === "1.0")
+    if (request.host !== request.headers.host) checkHost(request.host, true)
+    return allowOrigin(callers, request, reply)
+  })
+  app.addHook("preValidation", async ({ query, params }) => {
+    checkTexts(query)
+    checkTexts(params)
+  })
+  app.addHook("preHandler", async ({ query, params }) => {
+    checkNumbers(query)
+    checkNumbers(params)
+  })
+  app.addHook("onError", async (request, _reply, error) => {
     const problem = problemOf(error)
     counters.refused(problem.reason)
-    if (problem.kind === "failed") onFault(error as Error, request.routeOptions.url ?? "no route")
-    return refuse(request, reply, problem)
+    if (problem.kind === "failed") onFault(error, request.routeOptions.url ?? "no route")
   })
+  app.setErrorHandler((error: unknown, request, reply) => refuse(request, reply, problemOf(error)))
   app.setNotFoundHandler((request, reply) => {
-    if (request.method === "GET" || request.method === "HEAD")
-      return refuse(
-        request,
-        reply,
-        new Problem("no-such-route", { detail: "/openapi.json lists the paths that there are" }),
-      )
-    return refuse(request, reply.header("allow", "GET"), new Problem("read-only", { detail: "GET only" }))
+    const isRead = request.method === "GET" || request.method === "HEAD"
+    const problem = isRead
+      ? new Problem("no-such-route", { detail: "/openapi.json lists the paths that there are" })
+      : new Problem("read-only", { detail: "GET only" })
+    counters.refused(problem.reason)
+    return refuse(request, isRead ? reply : reply.header("allow", "GET"), problem)
   })
   app.addHook("onSend", async (_request, reply) => {
     if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store")
     reply.header("x-content-type-options", "nosniff").header("referrer-policy", "no-referrer")
   })
+  addCompression(app)
   return app
+}
+
+/** Lets the pages of origins that were named read the answer (the Fetch standard's CORS protocol). */
+async function allowOrigin(
+  callers: Callers,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply | undefined> {
+  const { origin } = request.headers
+  if (origin === undefined || !callers.mayAsk(origin)) return undefined
+  reply
+    .header("access-control-allow-origin", origin)
+    .header("vary", "origin")
+    .header(
+      "access-control-expose-headers",
+      "tidemark-as-of, tidemark-rows, content-disposition, etag, retry-after",
+    )
+  if (request.method !== "OPTIONS") return undefined
+  return reply
+    .code(204)
+    .header("access-control-allow-methods", "GET, HEAD, POST")
+    .header("access-control-allow-headers", "authorization, accept, content-type, if-none-match")
+    .header("access-control-allow-private-network", "true")
+    .header("access-control-max-age", "600")
+    .send()
+}
+
+/** What the parser of HTTP says; null where nobody is there to be told. */
+function problemOfSocket({ code }: NodeJS.ErrnoException): Problem | null {
+  if (code === "ECONNRESET" || code === "EPIPE") return null
+  if (code === "HPE_HEADER_OVERFLOW")
+    return new Problem("header-too-large", {
+      detail: `the request's line and headers have over ${headerSizeMax} bytes`,
+      rule: "must be shorter: ask for fewer devices at once",
+    })
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return new Problem("request-timeout", { detail: "a request must be sent without delay" })
+  return new Problem("malformed-request", { detail: `the bytes are no request of HTTP/1.1 (${code})` })
+}
+
+/** A whole answer, for a socket that has no other. */
+function formatProblem(problem: Problem): string {
+  const body = `${JSON.stringify(problem.body)}\n`
+  return [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    "connection: close",
+    "content-type: application/problem+json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "",
+    body,
+  ].join("\r\n")
 }
 
 /** Names may repeat; nothing is split, and no name reaches a prototype. */

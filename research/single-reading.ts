@@ -1,5 +1,6 @@
 /** Readings one by one with their place in the log, for formats that have a record of each. */
 import type { AsOf } from "./as-of.ts"
+import { isCount, isPosition, isText } from "./place.ts"
 import { Pace } from "./pace.ts"
 import type { StoredSeries } from "./stored-series.ts"
 
@@ -58,10 +59,14 @@ export function placeOf({ series, index }: SingleReading): ReadingPlace {
 
 export function isReadingPlace(place: unknown): place is ReadingPlace {
   if (typeof place !== "object" || place === null) return false
-  const given = place as Record<string, unknown>
+  const { device, metric, startsAt, statement, position, index } = place as Record<string, unknown>
   return (
-    ["device", "metric"].every((name) => typeof given[name] === "string") &&
-    ["startsAt", "statement", "position", "index"].every((name) => typeof given[name] === "number")
+    isText(device) &&
+    isText(metric) &&
+    Number.isFinite(startsAt) &&
+    isCount(statement) &&
+    isPosition(position) &&
+    isCount(index)
   )
 }
 

@@ -2,11 +2,14 @@
 import type { FastifyInstance } from "fastify"
 import { isLoopback } from "../../broker/address.ts"
 import { Callers, type CallersOptions } from "../../research/locality.ts"
+import { readDescriptors, shareDescriptors } from "../descriptors.ts"
 import { explainPort } from "../connecting.ts"
 import { startHealth } from "../health.ts"
 import type { Base } from "./base.ts"
 
 export interface HttpOptions extends CallersOptions {
+  /** That it may hold at a time; by default what this process's descriptors allow. */
+  readonly socketsMax?: number
   readonly host: string
   /** 0: a free one. */
   readonly port: number
@@ -22,7 +25,7 @@ export interface HttpPart {
 
 export async function startHttp(
   { registry, readiness, httpCounters, log }: Pick<Base, "registry" | "readiness" | "httpCounters" | "log">,
-  { host, port, plugins = [], ...named }: HttpOptions,
+  { host, port, plugins = [], socketsMax = shareDescriptors(readDescriptors()).http, ...named }: HttpOptions,
 ): Promise<HttpPart> {
   const health = await startHealth({
     host,
@@ -32,6 +35,8 @@ export async function startHttp(
     counters: httpCounters,
     plugins,
     callers: new Callers(named),
+    // One address, such as that of a proxy that nobody named, leaves the others half.
+    sockets: { socketsMax, socketsOfAddressMax: Math.ceil(socketsMax / 2) },
     onFault: (error, route) => log.error({ route, error: error.stack ?? error.message }, "an answer failed"),
   }).catch((error: unknown) => {
     throw explainPort(error, "HTTP", port, "--http")

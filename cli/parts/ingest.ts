@@ -1,7 +1,7 @@
 /** The part that devices talk to: broker and intake. */
 import type { FastifyInstance } from "fastify"
 import type { Logger } from "pino"
-import type { BrokerLimits } from "../../broker/limits.ts"
+import { type BrokerLimits, limitsDefault } from "../../broker/limits.ts"
 import type { AnswerSealed } from "../../broker/submit.ts"
 import type { Transport } from "../../broker/transport.ts"
 import { decodeSealedQuestion, encodeSealedAnswer } from "../../chain/sealed-answer.ts"
@@ -14,6 +14,7 @@ import { PublishedLog } from "../../research/log-published.ts"
 import type { QueryLog } from "../../research/log-tiles.ts"
 import { answerSealed } from "../../research/sealed-answer.ts"
 import { type Connecting, openConnections } from "../connecting.ts"
+import { readDescriptors, shareDescriptors } from "../descriptors.ts"
 import { makeIngestMetrics } from "../metrics.ts"
 import type { Readiness } from "../readiness.ts"
 import { ReceiptFeed } from "../receipt-feed.ts"
@@ -65,7 +66,7 @@ export async function startIngest(
     keys,
     submit: feed.watch(intake),
     answerSealed: sealed.answer,
-    limits,
+    limits: fitLimits(limits, log),
     counters: metrics.broker,
     tell: (event) => feed.tellEvent(event),
     certificateNotAfter: (seconds) => metrics.certificateNotAfter(seconds),
@@ -89,6 +90,27 @@ export async function startIngest(
       await sealed.close()
     },
   }
+}
+
+/**
+ * As many devices as descriptors are left for, where the operator named no other limit: a device beyond it is refused and
+ * counted, where without a descriptor its socket would vanish without a word.
+ */
+function fitLimits(limits: Partial<BrokerLimits>, log: Logger): Partial<BrokerLimits> {
+  const descriptors = readDescriptors()
+  const { http, mqtt } = shareDescriptors(descriptors)
+  const wanted = limits.connectionsMax ?? limitsDefault.connectionsMax
+  if (wanted <= mqtt) return limits
+  const facts = { descriptors, devices: mqtt, http, wanted }
+  if (limits.connectionsMax === undefined) {
+    log.warn(facts, `only ${mqtt} devices fit into ulimit -n: raise its hard limit for ${wanted}`)
+    return { ...limits, connectionsMax: mqtt }
+  }
+  log.warn(
+    facts,
+    `${wanted} devices do not fit into ulimit -n, which has room for ${mqtt}: raise its hard limit`,
+  )
+  return limits
 }
 
 /** One connection is enough: a device asks for few of these, and none may take what statements need. */

@@ -1,5 +1,5 @@
 /** The research API on a log of the test's own, asked without a port. */
-import type { FastifyInstance } from "fastify"
+import type { FastifyInstance, RouteOptions } from "fastify"
 import type { Pool } from "pg"
 import { accessKeyOf } from "../../ingest/log-keys.ts"
 import { blindOf } from "../../chain/heads.ts"
@@ -19,6 +19,8 @@ import { publishedLogOf } from "./log-stand.ts"
 export interface ResearchStand extends Stand {
   readonly app: FastifyInstance
   readonly desk: Desk
+  /** All that there are, also those that come later. */
+  readonly routes: readonly RouteOptions[]
   /** What the service took for mistakes of its own. */
   readonly faults: Error[]
   /** GET, which must be answered with this status; gives the JSON. */
@@ -46,6 +48,8 @@ export async function openResearchOn(
   const { counters } = guard
   const more = counters === undefined ? {} : { counters }
   const app = makeServer({ onFault: (error) => faults.push(error), ...more })
+  const routes: RouteOptions[] = []
+  app.addHook("onRoute", (route) => void routes.push(route))
   const { origin } = stand.keys
   const desk = new Desk({
     pool,
@@ -75,6 +79,7 @@ export async function openResearchOn(
     ...stand,
     app,
     desk,
+    routes,
     faults,
     get: async <T>(path: string, status = 200) => {
       const response = await ask(path)
