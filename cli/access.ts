@@ -7,7 +7,7 @@ import { listRefusals } from "../research/refusal-record.ts"
 import { withLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount } from "./option.ts"
-import { ignoreBrokenPipe, print } from "./output.ts"
+import { print } from "./output.ts"
 import { formatTable } from "./table.ts"
 
 interface ListOptions {
@@ -35,7 +35,6 @@ export function addAccess(program: Command): void {
 }
 
 async function listRefused({ data, json, limit }: Omit<ListOptions, "key" | "device">): Promise<void> {
-  ignoreBrokenPipe()
   const refusals = await withLog(data, ({ pool }) => listRefusals(pool, limit))
   const rows = refusals.map(({ sinceMs, atMs, ...rest }) => ({
     since: new Date(sinceMs).toISOString(),
@@ -62,7 +61,6 @@ async function listRefused({ data, json, limit }: Omit<ListOptions, "key" | "dev
 }
 
 async function list({ data, json, key, device, limit }: ListOptions): Promise<void> {
-  ignoreBrokenPipe()
   const accesses = await withLog(data, async ({ pool }) => {
     await checkNames(pool, key, device)
     return listAccesses(pool, { key: key ?? null, device: device ?? null, limit })

@@ -24,7 +24,7 @@ import { listForgedTokens } from "../ingest/token.ts"
 import { listForgedKeys } from "../research/key.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
+import { Progress, formatBar, formatNumber, print, say } from "./output.ts"
 
 export interface AuditCommandOptions {
   readonly data: string
@@ -39,7 +39,6 @@ export interface AuditCommandOptions {
 const exitStopped = 130
 
 export async function runAudit(options: AuditCommandOptions): Promise<void> {
-  ignoreBrokenPipe()
   const ways = [options.continue, options.sinceBlock, options.blocks].filter((way) => way !== undefined)
   if (ways.length > 1) throw new UsageFault("--continue, --since-block and --blocks exclude one another")
   if (options.continue === true && options.device !== undefined)

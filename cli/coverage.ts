@@ -20,7 +20,7 @@ import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { checkMetrics } from "./known-metric.ts"
 import { addCommand, dataOption, jsonOption, parseCount, parseInstant, parseZone } from "./option.ts"
-import { formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
+import { formatNumber, print, say } from "./output.ts"
 
 interface CoverageOptions {
   readonly data: string
@@ -52,7 +52,6 @@ export function addCoverage(program: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(async (device: string | undefined, options: CoverageOptions) => {
-      ignoreBrokenPipe()
       const log = await openExistingLog(options.data)
       try {
         if (options.metric !== undefined) {

@@ -111,6 +111,7 @@ export async function openDatabase(dataFolder: string, options: OpenDatabaseOpti
     return { pool, url, pid: null, close: () => pool.end() }
   }
   const { create, say = () => {} } = options
+  forgetClientVariables()
   const embedded = await openEmbedded({ dataFolder: resolve(dataFolder), create, say }).catch(
     (error: unknown) => {
       throw error instanceof EmbeddedDatabaseError && error.kind === "absent"
@@ -124,7 +125,14 @@ export async function openDatabase(dataFolder: string, options: OpenDatabaseOpti
   )
   const url = withSchemaPath(embedded.url, options.schemaPath)
   const pool = openPool(url, options.connections)
-  await checkServer(pool)
+  try {
+    await checkServer(pool)
+  } catch (error) {
+    // A start that fails leaves no server running.
+    await pool.end()
+    await embedded.close()
+    throw error
+  }
   return {
     pool,
     url,
@@ -134,6 +142,14 @@ export async function openDatabase(dataFolder: string, options: OpenDatabaseOpti
       await embedded.close()
     },
   }
+}
+
+/**
+ * What a shell says of its own Postgres (PGSSLMODE, PGOPTIONS, PGAPPNAME …) is not about the embedded one: pg would read it
+ * for each connection of this process.
+ */
+function forgetClientVariables(): void {
+  for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name]
 }
 
 function readGivenUrl(given: string, { schemaPath }: OpenDatabaseOptions): string {

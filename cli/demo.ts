@@ -11,7 +11,7 @@ import { type Tampered, tamper } from "./demo-tamper.ts"
 import { type LivePlay, playLive } from "./demo-live.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand } from "./option.ts"
-import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { Progress, formatBar, formatNumber, makeLogger, print } from "./output.ts"
 import { packageRoot } from "./package-root.ts"
 import { type GivenRecordingOptions, addRecordingOptions, readRecordings } from "./recording-options.ts"
 import { formatSeal } from "./seal.ts"
@@ -35,7 +35,6 @@ export function addDemo(program: Command): void {
 }
 
 async function runDemo(options: DemoOptions): Promise<void> {
-  ignoreBrokenPipe()
   const stopping = waitForSignal()
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-demo-"))
   let service: Service | null = null

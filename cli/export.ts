@@ -14,7 +14,7 @@ import { openExistingLog } from "./data-folder.ts"
 import { type ExportProgress, runExport } from "./export-run.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption, parseCount, parseInstant } from "./option.ts"
-import { Progress, count, formatBar, formatNumber, ignoreBrokenPipe, say } from "./output.ts"
+import { Progress, count, formatBar, formatNumber, say } from "./output.ts"
 import { version } from "./version.ts"
 
 interface ExportCommandOptions {
@@ -52,7 +52,6 @@ export function addExport(program: Command): void {
     )
     .addOption(dataOption())
     .action(async (options: ExportCommandOptions) => {
-      ignoreBrokenPipe()
       await exportReadings(options)
     })
 }

@@ -11,7 +11,7 @@ import { type FollowServer, startFollowServer } from "./follow-server.ts"
 import { explainPort } from "./connecting.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, jsonOption, parseCount, parseHost, parsePort } from "./option.ts"
-import { Progress, formatBar, formatNumber, ignoreBrokenPipe, print, say } from "./output.ts"
+import { Progress, formatBar, formatNumber, print, say } from "./output.ts"
 import { formatHttp } from "./listening.ts"
 import { waitForSignal } from "./signal.ts"
 import { readGivenPolicy } from "./verify-evidence.ts"
@@ -69,7 +69,6 @@ export function addFollow(program: Command): void {
 async function runFollow(url: string, options: FollowCommandOptions): Promise<void> {
   const { data, once, every, serve, host, json } = options
   if (!/^https?:\/\/[^\s]+$/.test(url)) throw new UsageFault(`${url}: a log has a URL, http:// or https://`)
-  ignoreBrokenPipe()
   await checkFollowFolder(data)
   const release = await lockFolder(data)
   const stopping = new AbortController()

@@ -15,7 +15,7 @@ import {
   reloadAtHangUp,
 } from "./listening.ts"
 import { addCommand, dataOption } from "./option.ts"
-import { ignoreBrokenPipe, makeLogger } from "./output.ts"
+import { makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { openGuard } from "./parts/guard.ts"
@@ -41,7 +41,6 @@ export function addIngest(program: Command): void {
 
 async function runIngest(options: IngestOptions, command: Command): Promise<void> {
   const connecting = readConnecting(options, command)
-  ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
   const { data: dataFolder, host, limit: limits } = options

@@ -21,7 +21,7 @@ import { dumpEvidenceItem, formatInspectedEvidence, inspectEvidence } from "./in
 import { formatInspectedProof, inspectProof } from "./inspect-proof.ts"
 import { formatInspectedSplit, inspectSplit } from "./inspect-split.ts"
 import { addCommand, jsonOption, parseCount, readNamedFile } from "./option.ts"
-import { ignoreBrokenPipe, print } from "./output.ts"
+import { print } from "./output.ts"
 
 interface InspectOptions {
   readonly origin?: string
@@ -52,7 +52,6 @@ async function runInspect(path: string, options: InspectOptions): Promise<void> 
     const fault = findOriginFault(origin)
     if (fault !== null) throw new UsageFault(`--origin ${origin}: ${fault}`)
   }
-  ignoreBrokenPipe()
   const given = path === "-" ? await readStandardInput() : await readNamedFile(path, "the file")
   const evidence = unpack(given, path)
   if (isEvidence(evidence)) {

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /** `tidemark`: exit 0 done, 1 failed, 2 usage, 3 a scenario that could not run. */
 import { Command, CommanderError } from "commander"
+import { explainGoneDatabase } from "./database-fault.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { say } from "./output.ts"
+import { OutputClosed, noticeClosedOutput, say } from "./output.ts"
 import { version } from "./version.ts"
 
 /**
@@ -47,6 +48,7 @@ const program = new Command("tidemark")
   .configureOutput({ writeErr: (text) => process.stderr.write(text) })
   .exitOverride()
 
+noticeClosedOutput()
 const [name = "--help"] = process.argv.slice(2)
 const named = Object.hasOwn(commands, name) ? commands[name] : undefined
 // The help, and what is said of a command that is not there, need them all.
@@ -64,6 +66,8 @@ try {
 async function explain(error: unknown): Promise<number> {
   // Help and version end here too, with 0; any other of commander's has been printed and is about usage.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  // Whoever read the output has had enough: no failure, and nothing to say.
+  if (error instanceof OutputClosed) return Number(process.exitCode ?? 0)
   if (error instanceof UsageFault || error instanceof RangeError) {
     say(`tidemark: ${error.message}`)
     return 2
@@ -73,6 +77,8 @@ async function explain(error: unknown): Promise<number> {
     if (error.hint !== null) say(`  ${error.hint}`)
     return error.exitCode
   }
+  const gone = explainGoneDatabase(error)
+  if (gone !== null) return explain(gone)
   if (await isForeseen(error)) {
     say(`tidemark: ${(error as Error).message}`)
     return 1

@@ -1,9 +1,10 @@
 /** What a command prints: results to standard output, everything else to standard error. */
+import { once } from "node:events"
 import pino, { type Logger } from "pino"
 import pretty from "pino-pretty"
 
 export function print(line: string): void {
-  process.stdout.write(`${line}\n`)
+  if (!closing.signal.aborted) process.stdout.write(`${line}\n`)
 }
 
 export function say(line: string): void {
@@ -27,14 +28,45 @@ export function makeLogger(level = process.env["LOG_LEVEL"] ?? "info"): Logger {
   )
 }
 
-/** A reader that closes its end early (`| head`) is no failure of ours. */
-export function ignoreBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error
-      process.exit(0)
-    })
-  }
+/** The reader of standard output has gone (`| head`), or it cannot be written: more of it is for nobody. */
+export class OutputClosed extends Error {
+  override readonly name = "OutputClosed"
+}
+
+const closing = new AbortController()
+/** For what would print without an end. */
+export const outputClosed: AbortSignal = closing.signal
+
+/**
+ * A reader that closes its end early is no failure of ours: from then on standard output takes everything silently, and a
+ * command that does something does it to its end. The same for standard error, which is only told how it goes. Called once,
+ * for all commands.
+ */
+export function noticeClosedOutput(): void {
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (closing.signal.aborted) return
+    if (!isPipeClosed(code)) {
+      process.exitCode = 1
+      say(`tidemark: standard output cannot be written: ${code}`)
+    }
+    closing.abort(new OutputClosed())
+  })
+  // There is nowhere left to say it.
+  process.stderr.on("error", () => {})
+}
+
+function isPipeClosed(code: string | undefined): boolean {
+  return code === "EPIPE" || code === "EOF" || code === "ECONNRESET"
+}
+
+/** Writes and waits until there is room for more. Rejects with OutputClosed where nobody reads any more. */
+export async function writeOut(text: string): Promise<void> {
+  closing.signal.throwIfAborted()
+  if (process.stdout.write(text)) return
+  await once(process.stdout, "drain", { signal: closing.signal }).catch((error: unknown) => {
+    closing.signal.throwIfAborted()
+    throw error
+  })
 }
 
 /** Progress: one line that is written over on a terminal, and a plain line now and then when piped. */

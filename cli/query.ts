@@ -1,5 +1,4 @@
 /** `tidemark query`: sealed readings, with the filters of /v1/readings. */
-import { once } from "node:events"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { describeAsOf } from "../research/as-of.ts"
 import { type BucketGroup, bucketSchema, bucketsOf, describeBucket, parseBucket } from "../research/bucket.ts"
@@ -25,7 +24,7 @@ import { collectDevice } from "./export.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { checkMetrics } from "./known-metric.ts"
 import { addCommand, dataOption, parseCount, parseInstant, parseZone } from "./option.ts"
-import { count, ignoreBrokenPipe, say } from "./output.ts"
+import { count, say, writeOut } from "./output.ts"
 import { bucketTable, readingTable } from "./query-table.ts"
 
 const formats = ["table", "csv", "ndjson", "json"] as const
@@ -97,7 +96,6 @@ export function addQuery(program: Command): void {
     .option("--end-line", "ndjson ends with a line that says complete, rows and the block", false)
     .addOption(dataOption())
     .action(async (options: QueryOptions) => {
-      ignoreBrokenPipe()
       const log = await openExistingLog(options.data)
       try {
         await printQuery(log, options)
@@ -160,7 +158,7 @@ async function printQuery({ pool }: OpenedLog, options: QueryOptions): Promise<v
     const add = (more: number): void => void (rows += more)
     const chunks = formatRows(all, { snapshot, selection, options, add })
     for await (const chunk of chunks) {
-      if (chunk !== "" && !process.stdout.write(chunk)) await once(process.stdout, "drain")
+      if (chunk !== "") await writeOut(chunk)
     }
     // Never a silent end: what the answer speaks of, and whether it was cut.
     const { asOf } = snapshot

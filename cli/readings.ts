@@ -1,4 +1,3 @@
-import { once } from "node:events"
 import { type Command, Option } from "commander"
 import type { PoolClient, QueryResultRow } from "pg"
 import { formatBase64 } from "../chain/bytes.ts"
@@ -7,7 +6,7 @@ import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { checkMetrics } from "./known-metric.ts"
 import { addCommand, dataOption, parseInstant } from "./option.ts"
-import { ignoreBrokenPipe, say } from "./output.ts"
+import { say, writeOut } from "./output.ts"
 
 interface ReadingsOptions {
   readonly data: string
@@ -41,7 +40,6 @@ export function addReadings(program: Command): void {
     .addOption(new Option("--format <format>").choices(["table", "csv", "ndjson"]).default("table"))
     .addOption(dataOption())
     .action(async (options: ReadingsOptions) => {
-      ignoreBrokenPipe()
       const log = await openExistingLog(options.data)
       try {
         await printReadings(log, options)
@@ -95,7 +93,7 @@ async function printPages(client: PoolClient, { device, metric, from, to, format
   for (;;) {
     const { rows } = await client.query<ReadingRow>(`fetch ${pageSize} from page`)
     const lines = write(rows, count === 0)
-    if (lines !== "" && !process.stdout.write(lines)) await once(process.stdout, "drain")
+    if (lines !== "") await writeOut(lines)
     count += rows.length
     unsealed += rows.filter(({ block }) => block === null).length
     ahead += rows.filter((row) => row.ahead).length

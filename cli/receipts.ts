@@ -3,7 +3,7 @@ import { devicePattern } from "../chain/statement.ts"
 import { isRefusal } from "../chain/verdict.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
-import { ignoreBrokenPipe, print, say } from "./output.ts"
+import { outputClosed, print, say } from "./output.ts"
 import type { ReceiptTold, RefusalTold } from "./receipt-feed.ts"
 import type { ReceiptLine } from "./receipt-stream.ts"
 import { type Running, httpOf, listReceiving, operatorHeaders } from "./running.ts"
@@ -31,10 +31,10 @@ async function runReceipts({ data, device, all, json }: ReceiptsOptions): Promis
   if ((device === undefined) === (all === undefined)) throw new UsageFault("name one --device, or say --all")
   if (device !== undefined && !devicePattern.test(device))
     throw new UsageFault(`"${device}" is no device id: it must match ${devicePattern.source}`)
-  ignoreBrokenPipe()
   const controller = new AbortController()
   const { signal } = controller
   void waitForSignal().then(() => controller.abort())
+  outputClosed.addEventListener("abort", () => controller.abort())
   let isWaiting = false
   // A device may come to any of several processes, and each tells what it answers itself.
   const followed = new Map<number, Promise<void>>()

@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import { researchSecrets } from "../ingest/log-keys.ts"
 import { type HttpOptions, addHttpOptions, announce, callersOf, formatHttp } from "./listening.ts"
 import { addCommand, dataOption } from "./option.ts"
-import { ignoreBrokenPipe, makeLogger } from "./output.ts"
+import { makeLogger } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { openGuard } from "./parts/guard.ts"
@@ -27,7 +27,6 @@ export function addResearch(program: Command): void {
 
 async function runResearch(options: ResearchOptions): Promise<void> {
   const { data: dataFolder, http: port, httpHost } = options
-  ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
   await compose(async (parts) => {

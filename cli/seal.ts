@@ -11,7 +11,7 @@ import { openExistingLogWith } from "./data-folder.ts"
 import { UsageFault } from "./fault.ts"
 import { type HttpOptions, addHttpOptions, announce, callersOf, formatHttp } from "./listening.ts"
 import { addCommand, dataOption, jsonOption, witnessesOption } from "./option.ts"
-import { Progress, count, formatNumber, ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { Progress, count, formatNumber, makeLogger, print } from "./output.ts"
 import { openBase } from "./parts/base.ts"
 import { compose } from "./parts/composition.ts"
 import { httpHostOf, startHttp } from "./parts/http.ts"
@@ -135,7 +135,6 @@ function formatWitnessed(height: number | null, unwitnessed: number): string {
 }
 
 async function sealBySchedule(options: SealCommandOptions, schedule: string): Promise<void> {
-  ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
   const { data: dataFolder, takeOver } = options

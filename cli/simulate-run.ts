@@ -17,6 +17,7 @@ import { LogRolledBack, LogSealedElsewhere, claimPublication } from "../ingest/p
 import { seal } from "../ingest/seal.ts"
 import { programName } from "./command-line.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
+import { explainGoneDatabase } from "./database-fault.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { readNamedFile } from "./option.ts"
 import { print } from "./output.ts"
@@ -133,6 +134,8 @@ function repeatOf(given: string, { seed, speed }: Scenario, { virtual }: RunOpti
 /** What kept a run from being one: exit code 3, and how to try again. */
 function asCouldNotRun(error: unknown, repeat: string): unknown {
   if (error instanceof UsageFault || error instanceof RangeError) return error
+  const gone = explainGoneDatabase(error)
+  if (gone !== null) return asCouldNotRun(gone, repeat)
   const isForeseen = [
     CommandFault,
     ServiceViewError,

@@ -10,7 +10,7 @@ import { parseScenario, readScenarioSchema } from "../devices-sim/scenario-file.
 import { formatScenarioFault } from "../devices-sim/scenario-place.ts"
 import { UsageFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount } from "./option.ts"
-import { count, ignoreBrokenPipe, print } from "./output.ts"
+import { count, print } from "./output.ts"
 import { type ReportTarget, parseReports } from "./simulate-report.ts"
 import { runScenarioCommand } from "./simulate-run.ts"
 import type { NamedScenario, RunOptions } from "./simulate-options.ts"
@@ -24,18 +24,15 @@ export function addScenarios(simulate: Command): void {
   addCommand(simulate, "list", "the scenarios that come with Tidemark")
     .addOption(jsonOption())
     .action(async ({ json }: { json: boolean }) => {
-      ignoreBrokenPipe()
       const scenarios = (await builtInNames()).map((name) => readScenario(name).scenario)
       print(json ? JSON.stringify(scenarios.map(describe)) : formatList(scenarios))
     })
   addCommand(simulate, "show", "a scenario's file, to read or to start one of your own from")
     .argument("<name>", "one of `simulate list`")
     .action((name: string) => {
-      ignoreBrokenPipe()
       process.stdout.write(readFileSync(findBuiltIn(name) ?? unknown(name), "utf8"))
     })
   addCommand(simulate, "schema", "the JSON Schema of scenario files, for editors").action(() => {
-    ignoreBrokenPipe()
     process.stdout.write(readScenarioSchema())
   })
   const run = addCommand(
@@ -68,7 +65,6 @@ export function addScenarios(simulate: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(async (given: string, options: RunOptions, command: Command) => {
-      ignoreBrokenPipe()
       const reports: readonly ReportTarget[] = parseReports(options.report)
       const named = readScenario(given)
       // The folder that was named is one to be found again; without one a throw-away folder is good enough.

@@ -9,7 +9,7 @@ import type { LogKeys } from "../ingest/log-keys.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount, readNamedFile } from "./option.ts"
-import { Progress, formatBar, formatNumber, ignoreBrokenPipe, makeLogger, print, say } from "./output.ts"
+import { Progress, formatBar, formatNumber, makeLogger, print, say } from "./output.ts"
 import {
   type GivenRecordingOptions,
   addRecordingOptions,
@@ -62,7 +62,6 @@ export function addSimulate(program: Command): void {
     .addOption(dataOption())
     .addOption(jsonOption())
     .action(async (options: SimulateOptions) => {
-      ignoreBrokenPipe()
       const recordings = await openRecordings(options)
       const report = await simulate(options, recordings)
       if (!report.reconciles) process.exitCode = 1

@@ -15,7 +15,7 @@ import {
   reloadAtHangUp,
 } from "./listening.ts"
 import { addCommand, dataOption, witnessesOption } from "./option.ts"
-import { ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { makeLogger, print } from "./output.ts"
 import { readWitnessFile } from "./parts/witnesses.ts"
 import { startService } from "./service.ts"
 import { waitForSignal } from "./signal.ts"
@@ -50,7 +50,6 @@ async function runUp(options: UpOptions, command: Command): Promise<void> {
     if (fault !== null) throw new UsageFault(`--origin ${options.origin}: ${fault}`)
   }
   const witnesses = options.witnesses === undefined ? undefined : await readWitnessFile(options.witnesses)
-  ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
   const { data: dataFolder, origin, host, http: httpPort, httpHost, seal: schedule, limit: limits } = options

@@ -13,7 +13,7 @@ import {
   parseDevice,
   parseTime,
 } from "./option.ts"
-import { ignoreBrokenPipe, print } from "./output.ts"
+import { print } from "./output.ts"
 import { readTrust, verifyEvidenceFile } from "./verify-evidence.ts"
 import { type ProofFileOptions, readProofFile, verifyProofFile } from "./verify-proof.ts"
 import { readSplitView, verifySplitViewFile } from "./verify-split.ts"
@@ -83,7 +83,6 @@ function collect(text: string, before: readonly string[] = []): readonly string[
 }
 
 async function runVerifyEvidence(file: string, options: VerifyOptions): Promise<void> {
-  ignoreBrokenPipe()
   const splitView = await readSplitView(file)
   if (splitView !== null) {
     const split = await verifySplitViewFile(splitView, options)

@@ -13,7 +13,7 @@ import { CommandFault, UsageFault } from "./fault.ts"
 import { readPrivateKey } from "./key-file.ts"
 import { formatHttp } from "./listening.ts"
 import { addCommand, parseHost, parsePort, readNamedFile } from "./option.ts"
-import { ignoreBrokenPipe, makeLogger, print } from "./output.ts"
+import { makeLogger, print } from "./output.ts"
 import { compose } from "./parts/composition.ts"
 import { waitForSignal } from "./signal.ts"
 import { openIdentity } from "./witness-identity.ts"
@@ -192,7 +192,6 @@ async function runWitness(options: WitnessCommandOptions): Promise<void> {
   const { data: dataFolder, host, port, tlsCert: cert, tlsKey: certKey } = options
   if ((cert === undefined) !== (certKey === undefined))
     throw new UsageFault("--tls-cert and --tls-key belong together")
-  ignoreBrokenPipe()
   const log = makeLogger()
   const stopping = waitForSignal()
   const readLogs = async (): Promise<readonly LogKey[]> => [

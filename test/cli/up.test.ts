@@ -1,10 +1,13 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { createServer, type AddressInfo } from "node:net"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { processesIn } from "../ingest/embedded-folder.ts"
-import { killPostgres, makeFolder, parseLines, removeFolders, RunningUp, tidemark } from "./command.ts"
+import { killPostgres, makeFolder, parseLines, removeFolders, run, RunningUp, tidemark } from "./command.ts"
+import { programArgs, programEnvironment, repository } from "./program.ts"
 
 let data: string
 
@@ -125,4 +128,65 @@ test("a killed up whose Postgres was killed too comes back", async () => {
   killPostgres(data)
   const next = await RunningUp.start(data)
   expect((await next.end("SIGTERM")).code).toBe(0)
+})
+
+test("field S17: the embedded database does not read what the shell says of its own Postgres", async () => {
+  const shell = {
+    PGSSLMODE: "require",
+    PGSSLNEGOTIATION: "direct",
+    PGOPTIONS: "-c no_such_setting=1",
+    PGUSER: "nobody",
+    PGCLIENT_ENCODING: "LATIN1",
+  }
+  const up = await RunningUp.start(data, [], { env: shell })
+  expect((await fetch(`${up.http}/readyz`)).status).toBe(200)
+  expect((await up.end("SIGTERM")).code).toBe(0)
+  expect(processesIn(data)).toEqual([])
+})
+
+test("field S20: npm start drains and stops when npm is told to end", async () => {
+  const npm = spawn("npm", ["start", "--", "--data", data, "--mqtt", "0", "--http", "0"], {
+    cwd: repository,
+    env: programEnvironment(),
+    stdio: ["ignore", "ignore", "pipe"],
+  })
+  let said = ""
+  const isReady = new Promise<void>((resolve, reject) => {
+    npm.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text
+      if (/"msg":"ready"/.test(said)) resolve()
+    })
+    npm.on("close", () => reject(new Error(`npm start ended: ${said}`)))
+  })
+  await isReady
+  npm.kill("SIGTERM")
+  expect((await once(npm, "close"))[0]).toBe(0)
+  expect(said).toContain("stopped: everything acknowledged is on disk")
+  expect(processesIn(data)).toEqual([])
+  expect(existsSync(join(data, "up.json"))).toBe(false)
+})
+
+test("field D11: a reader that has gone is no failure, and what a command does is done to its end", async () => {
+  const end = async (args: readonly string[]): Promise<{ code: unknown; stderr: string }> => {
+    const child = spawn(process.execPath, [...programArgs, ...args, "--data", data], {
+      env: programEnvironment(),
+      stdio: ["ignore", "pipe", "pipe"],
+    })
+    child.stdout.destroy()
+    let stderr = ""
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text))
+    const [code] = (await once(child, "close")) as [unknown]
+    return { code, stderr }
+  }
+  const before = (await run(["blocks", "--json", "--data", data])).trim().split("\n").length
+  expect(await end(["seal"])).toMatchObject({ code: 0 })
+  for (const args of [["device", "list"], ["blocks"], ["blocks", "--json"], ["query"]]) {
+    const { code, stderr } = await end(args)
+    expect({ args, code }).toEqual({ args, code: 0 })
+    expect(stderr).not.toMatch(/EPIPE|^\s+at /m)
+  }
+  expect(processesIn(data)).toEqual([])
+  expect((await run(["blocks", "--json", "--data", data])).trim().split("\n").length).toBeGreaterThanOrEqual(
+    before,
+  )
 })
