@@ -1,8 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs"
+import { execFile } from "node:child_process"
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { makeCertificate, makeServerCertificate } from "../broker/certificate.ts"
 import { RunningUp, makeFolder, parseLines, removeFolders, tidemark } from "../cli/command.ts"
+import { repository } from "../cli/program.ts"
 import { type Peer, RunningPeer, peers, writeKey } from "./peer.ts"
 
 const readings = Array.from({ length: 30 }, (_, index) => 60 + index)
@@ -170,6 +173,31 @@ test.each(peers.map((peer, index) => [peer.name, `bound${index}`, peer] as const
     expect(await readBack(id)).toEqual([61])
   },
 )
+
+/** The commands of the guide's first section, as a maker pastes them into a terminal in the clone. */
+test("field D6: the guide's way to a first receipt works as it stands", async () => {
+  if (prepare(peers.find(({ name }) => name === "shell")!) === null) return
+  const guide = readFileSync(join(repository, "examples", "devices", "README.md"), "utf8")
+  const [, commands] = /^## A first receipt\n[^]*?^```\n([^]*?)^```$/m.exec(guide)!
+  // The stock clients' defaults: another port than 1883.
+  const home = join(files, "maker")
+  mkdirSync(join(home, ".config"), { recursive: true })
+  for (const client of ["mosquitto_pub", "mosquitto_sub"])
+    writeFileSync(join(home, ".config", client), `-p ${port}\n`)
+  const script = [
+    "set -euo pipefail; shopt -s expand_aliases",
+    commands!.replace("$PWD/dist", `${repository}/dist`),
+  ].join("\n")
+  // `tidemark` works on ./data.
+  const folder = join(files, "maker-at-work")
+  mkdirSync(folder)
+  symlinkSync(data, join(folder, "data"))
+  const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: join(home, ".config") }
+  const { stdout } = await promisify(execFile)("bash", ["-c", script], { cwd: folder, env })
+  expect(stdout).toMatch(/^stored$/m)
+  expect(stdout).toMatch(/code: 0, head/)
+  expect(await readBack("k7")).toEqual([72])
+})
 
 async function readCount(): Promise<number> {
   const text = await (await fetch(`${up.http}/metrics`)).text()
