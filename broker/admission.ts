@@ -12,8 +12,9 @@ export interface Traffic {
   isFinishing: boolean
   /** A DISCONNECT is held. */
   isLeaving: boolean
-  /** Messages that went through and are not answered. */
+  /** Messages that went through and are not answered, and their bytes. */
   inFlight: number
+  bytesInFlight: number
 }
 
 /** What else decides: all connections' bytes, and this one's buffers towards the peer and towards aedes. */
@@ -63,6 +64,7 @@ export function judgeFrame(
   switch (type) {
     case packetType.publish:
       if (traffic.inFlight >= limits.inFlightMax) return hold
+      if (traffic.inFlight > 0 && traffic.bytesInFlight >= limits.connectionBytesInFlightMax) return hold
       if (pressure.isBudgetFull) return { kind: "hold", until: "budget" }
       return header.remaining <= statementSizeMax ? pass : judgeLarge(bytes, at, header)
     case packetType.subscribe: // it asks a question, so it is a message too

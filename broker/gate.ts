@@ -65,7 +65,10 @@ export class Gate extends Duplex {
     isFinishing: false,
     isLeaving: false,
     inFlight: 0,
+    bytesInFlight: 0,
   }
+  /** Bytes of the messages in flight: they are answered in the order in which they came. */
+  readonly #sizes: number[] = []
   /** Null until CONNACK went out. */
   #straight: StraightWay | null = null
   /** SUBSCRIBEs that went through and were not answered yet. */
@@ -145,6 +148,7 @@ export class Gate extends Duplex {
    */
   release(): void {
     this.#traffic.inFlight--
+    this.#traffic.bytesInFlight -= this.#sizes.shift() ?? 0
     if (this.#traffic.isFinishing) this.finish()
     else if (this.#traffic.isLeaving) this.#leave()
     else if (this.#held && !this.#releasing) {
@@ -364,7 +368,7 @@ export class Gate extends Duplex {
         case "subscribe": {
           flush()
           const end = at + header.size + header.remaining
-          this.#traffic.inFlight++
+          this.#fly(0)
           this.#subscribing++
           this.push(lowerRequestedQos(bytes.subarray(at, end), header))
           at = end
@@ -375,7 +379,7 @@ export class Gate extends Duplex {
           flush()
           at += header.size + header.remaining - next.skip
           run = at
-          this.#traffic.inFlight++
+          this.#fly(0)
           this.#skip = next.skip
           this.#afterSkip = { frame: next.frame, ticket: { bytes: 0, sizeDiscarded: next.skip } }
           break
@@ -407,17 +411,24 @@ export class Gate extends Duplex {
     const message = readStraight(bytes, at, header, topic)
     if (message === null) return false
     before()
-    this.#traffic.inFlight++
+    this.#fly(header.remaining)
     this.#options.budget.take(header.remaining)
     const payload = bytes.subarray(message.payloadAt, at + header.size + header.remaining)
     take(payload, header.remaining, message.packetId)
     return true
   }
 
+  /** A message goes through. */
+  #fly(bytes: number): void {
+    this.#traffic.inFlight++
+    this.#traffic.bytesInFlight += bytes
+    this.#sizes.push(bytes)
+  }
+
   #begin(header: FixedHeader): void {
     this.#traffic.connectSeen = true
     if (header.firstByte >> 4 === packetType.publish) {
-      this.#traffic.inFlight++
+      this.#fly(header.remaining)
       this.#current = { bytes: header.remaining, sizeDiscarded: null }
     }
     this.#body = header.remaining

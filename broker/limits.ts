@@ -17,6 +17,11 @@ export interface BrokerLimits {
   readonly packetSizeMax: number
   /** Messages of one connection that may wait for an answer (PROTOCOL §4: a device has at most 100 in flight). */
   readonly inFlightMax: number
+  /**
+   * Payload bytes of one connection that may wait for an answer; one message may always. A group commit takes 64 KiB of a
+   * device, so that more in flight gains it nothing, and fills the budget of all.
+   */
+  readonly connectionBytesInFlightMax: number
   /** Payload bytes of all connections that may wait for an answer. */
   readonly bytesInFlightMax: number
   /** A peer that takes nothing for so long, while something is waiting to be sent to it, is closed. */
@@ -38,6 +43,7 @@ export const limitsDefault: BrokerLimits = {
   connectMsMax: 10_000,
   packetSizeMax: 256 * 1024,
   inFlightMax: 100,
+  connectionBytesInFlightMax: 1024 * 1024,
   bytesInFlightMax: 64 * 1024 * 1024,
   writeStallMsMax: 30_000,
   lingerMsMax: 1_000,

@@ -63,6 +63,7 @@ export class Session {
   #deviceId: string | null = null
   #clientId: string | null = null
   #denied = 0
+  #lastSealed: Promise<unknown> = Promise.resolve()
   #forgetLoginEnd = (): void => {}
   #place: Place | null = null
   #subscribed = false
@@ -281,7 +282,16 @@ export class Session {
     const question = ticket.sizeDiscarded === null ? copyBytes(payload) : Uint8Array.of(0xff)
     const device = this.#deviceId!
     const turn: Turn = { asked: true, acknowledge, answer: null }
-    this.#await(ticket.bytes, turn, async () => ({ kind: "sealed", bytes: await answer(device, question) }))
+    this.#await(ticket.bytes, turn, () => {
+      // One of a connection after the other: devices share the way to the log, and none has more than one place in it.
+      const asked = this.#lastSealed.then(async (): Promise<SealedAnswer> => {
+        // Nobody hears it any more: the log is not asked.
+        const bytes = this.#ended ? new Uint8Array(0) : await answer(device, question)
+        return { kind: "sealed", bytes }
+      })
+      this.#lastSealed = asked.catch(() => {})
+      return asked
+    })
   }
 
   #await(bytes: number, turn: Turn, ask: (place: Place) => Promise<Answer | SealedAnswer>): void {

@@ -44,7 +44,10 @@ export interface Connections {
 }
 
 export interface ConnectionsNeeds {
+  /** For logins. */
   readonly pool: Pool
+  /** For enrolments by certificate, which wait while a block is made: no login waits behind them. */
+  readonly enrolmentPool: Pool
   readonly keys: IngestKeys
   readonly submit: Submit
   readonly answerSealed: AnswerSealed
@@ -168,7 +171,7 @@ function makeJudge(
   { clockSkewSeconds = clockSkewSecondsDefault }: Connecting,
   needs: ConnectionsNeeds,
 ): Login {
-  const { pool, keys } = needs
+  const { pool, enrolmentPool, keys } = needs
   return makeLogin({
     records: makeLoginRecords(pool, accessKeyOf(keys)),
     origin: keys.origin,
@@ -176,7 +179,7 @@ function makeJudge(
     clockSkewSeconds,
     readAuthorities: () => readTrustedAuthorities(pool),
     enrolByCertificate: async (device, key, { digest: caDigest }) => {
-      const result = await enrolByCertificate(pool, keys, { device, key, caDigest })
+      const result = await enrolByCertificate(enrolmentPool, keys, { device, key, caDigest })
       return result.kind === "enrolled"
     },
   })

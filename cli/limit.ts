@@ -66,6 +66,12 @@ export const limitOptions: Readonly<Record<keyof BrokerLimits, LimitOption>> = {
     max: 10_000,
     says: "unanswered messages of one connection; more are not read",
   },
+  connectionBytesInFlightMax: {
+    name: "connection-bytes-in-flight",
+    min: 1,
+    max: 2 ** 40,
+    says: "unanswered bytes of one connection; more are not read",
+  },
   bytesInFlightMax: {
     name: "bytes-in-flight",
     min: 65_536,

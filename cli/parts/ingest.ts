@@ -40,8 +40,9 @@ export interface IngestPart {
   close(): Promise<void>
 }
 
-/** Of each process, for logins. */
-const loginConnectionsMax = 4
+/** Of each process, for logins, and for enrolments by certificate. */
+const loginConnectionsMax = 3
+const enrolmentConnectionsMax = 1
 
 export async function startIngest(
   { database: { pool, url }, keys, registry, readiness, log, opens }: Base<IngestKeys>,
@@ -59,10 +60,12 @@ export async function startIngest(
   })
   const feed = new ReceiptFeed()
   const sealed = openSealedReceipts(url, log)
-  // An enrolment by certificate waits while a block is made: never on a connection that statements need.
+  // An enrolment by certificate waits while a block is made: never on a connection that statements or logins need.
+  const enrolments = openPool(url, enrolmentConnectionsMax)
   const logins = openPool(url, loginConnectionsMax)
   const connections = await openConnections(connecting, {
     pool: logins,
+    enrolmentPool: enrolments,
     keys,
     submit: feed.watch(intake),
     answerSealed: sealed.answer,
@@ -75,6 +78,7 @@ export async function startIngest(
     await intake.close()
     await verifier.close()
     await logins.end()
+    await enrolments.end()
     await sealed.close()
     throw error
   })
@@ -87,6 +91,7 @@ export async function startIngest(
       await intake.close()
       await verifier.close()
       await logins.end()
+      await enrolments.end()
       await sealed.close()
     },
   }

@@ -35,6 +35,33 @@ test("a statement of 65,535 bytes is taken whole, one of 65,536 is read, thrown 
   expect(stand.refusals).toEqual([])
 })
 
+test("a device that floods with large statements holds a mebibyte of what all may have in flight, and goes on as it is answered", async () => {
+  const submit = new ScriptedSubmit()
+  const stand = await standBroker(submit, { bytesInFlightMax: 2 * 1024 * 1024 })
+  const flooder = await RawClient.connect(stand.port, "k7")
+  for (let i = 0; i < 60; i++) flooder.publish(new Uint8Array(60_000).fill(i))
+  await submit.until(() => submit.asked.length === 18)
+  const other = await RawClient.connect(stand.port, "k8")
+  other.publish("a reading")
+  await submit.until(() => submit.asked.length === 19)
+  // 18 of 60,000 bytes: the last one began below 1,048,576.
+  expect(submit.asked.map(({ deviceId }) => deviceId)).toEqual([...Array<string>(18).fill("k7"), "k8"])
+  for (let at = 0; at < 61; at++) {
+    await submit.until(() => submit.asked.length > at)
+    submit.asked[at]!.answer(accepted())
+  }
+  for (let i = 0; i < 60; i++) await flooder.expect("puback")
+})
+
+test("one statement always passes, however small a connection's share is", async () => {
+  const submit = new ScriptedSubmit(acceptAll)
+  const stand = await standBroker(submit, { connectionBytesInFlightMax: 1 })
+  const client = await RawClient.connect(stand.port, "k7")
+  for (let i = 0; i < 5; i++) client.publish(new Uint8Array(60_000))
+  for (let i = 0; i < 5; i++) await client.expect("puback")
+  expect(submit.asked).toHaveLength(5)
+})
+
 test("a packet of 256 KiB is still read and answered, and what stands around it keeps its order", async () => {
   const submit = new ScriptedSubmit()
   const stand = await standBroker(submit)

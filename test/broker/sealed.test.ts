@@ -43,6 +43,34 @@ test("a slow answer keeps the order of acknowledgements, and statements behind i
   expect((await client.expect("puback")).messageId).toBe(2)
 })
 
+test("a device that floods with questions for sealed receipts has one place in the way to the log, and others go past it", async () => {
+  const { asked, answerSealed } = makeAnswers()
+  const stand = await standBroker(new ScriptedSubmit(acceptAll), {}, { answerSealed })
+  const flooder = await RawClient.connect(stand.port, "k7")
+  for (let seq = 1; seq <= 20; seq++) flooder.publish(Uint8Array.of(seq), { topic, qos: 1 })
+  await flooder.ping()
+  const other = await RawClient.connect(stand.port, "k8")
+  other.publish(Uint8Array.of(1), { topic: "v1/k8/sealed", qos: 1 })
+  await other.ping()
+  expect(asked.map(({ device }) => device)).toEqual(["k7", "k8"])
+  for (let seq = 1; seq <= 20; seq++) {
+    const next = asked.findLast(({ device }) => device === "k7")!
+    expect(next.question).toEqual(Uint8Array.of(seq))
+    next.answer(Uint8Array.of(seq))
+    expect((await flooder.expect("publish")).payload).toEqual(Buffer.of(seq))
+    await flooder.expect("puback")
+  }
+  // What a connection that is gone still had to ask is not asked.
+  for (let seq = 1; seq <= 5; seq++) flooder.publish(Uint8Array.of(seq), { topic, qos: 1 })
+  await flooder.ping()
+  await flooder.destroy()
+  await stand.until(() => stand.count.disconnected === 1)
+  const before = asked.length
+  asked.at(-1)!.answer(Uint8Array.of(1))
+  await other.ping()
+  expect(asked.length).toBe(before)
+})
+
 test("nobody asks on another device's topic, nor behind a refusal, nor where the service does not answer such questions", async () => {
   const { asked, answerSealed } = makeAnswers()
   const submit = new ScriptedSubmit((message) => (message.kind === "question" ? null : refused(15)))

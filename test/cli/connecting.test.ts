@@ -13,6 +13,7 @@ import { formatJwk } from "../../chain/keyfile.ts"
 import { type Service, startService } from "../../cli/service.ts"
 import { Device, makeSigner } from "../../devices-sim/connection.ts"
 import { makeJwt } from "../../devices-sim/jwt.ts"
+import { locks } from "../../ingest/database/pool.ts"
 import { type RegistryChange, changeRegistry, enrolDevices, readDevices } from "../../ingest/registry.ts"
 import { createToken, revokeToken } from "../../ingest/token.ts"
 import { makeCertificate, makeServerCertificate } from "../broker/certificate.ts"
@@ -262,6 +263,50 @@ test("field S4: a device that a CA enrolled keeps its connection when the CA is 
   await client.publishAsync("v1/passing-1/statements", Buffer.from(first.device.next().bytes), { qos: 1 })
   await expect(connectAsync(urlOf("mqtts"), certified("passing-2").options)).rejects.toThrow(/Not authorized/)
   await client.endAsync()
+})
+
+test("while a block is made, enrolments by certificate wait, and no login waits behind them", async () => {
+  const ca = makeCertificate({ commonName: "Line CA", isCa: true })
+  await changed({ action: "trust-ca", device: "line", certificate: ca.der })
+  const device = await enrol("beside-a-seal")
+  const sealing = await service.database.pool.connect()
+  await sealing.query("begin")
+  await sealing.query("select pg_advisory_xact_lock($1)", [locks.seal])
+  const enrolled: string[] = []
+  const enrolling = Array.from({ length: 8 }, async (_, index) => {
+    const id = `line-${index}`
+    const { pem: cert, keyPem: key } = makeCertificate({ commonName: id, issuer: ca })
+    const client = await connectAsync(urlOf("mqtts"), {
+      clientId: id,
+      cert,
+      key,
+      ca: server.pem,
+      reconnectPeriod: 0,
+    })
+    enrolled.push(id)
+    await client.endAsync()
+  })
+  try {
+    // One of them waits for the block, and the others behind it.
+    const waiting = "select from pg_locks where locktype = 'advisory' and not granted"
+    while ((await service.database.pool.query(waiting)).rowCount === 0)
+      await new Promise((resolve) => setImmediate(resolve))
+    for (let logins = 0; logins < 5; logins++) {
+      const client = await connectAsync(urlOf("mqtt"), {
+        clientId: device.id,
+        username: device.id,
+        password: jwtOf(device),
+        reconnectPeriod: 0,
+      })
+      await client.endAsync()
+    }
+    expect(enrolled).toEqual([])
+  } finally {
+    await sealing.query("rollback")
+    sealing.release()
+  }
+  await Promise.all(enrolling)
+  expect(enrolled).toHaveLength(8)
 })
 
 test.each(all)("the device kit logs in over %s by a fresh JWT for each connection", async (transport) => {
