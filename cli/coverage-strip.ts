@@ -1,4 +1,5 @@
 /** Coverage for a person: a strip of 24 parts for each day of a metric, what is missing and why. */
+import { showControls } from "../chain/visible-text.ts"
 import type { MetricCoverage, MetricDay, MissingCause, Remark } from "../research/coverage.ts"
 import type { DeviceCoverage } from "../research/coverage-report.ts"
 import { formatNumber } from "./output.ts"
@@ -79,7 +80,7 @@ export function formatMetric(
     metric.rhythmSeconds === null
       ? "no rhythm: counted only"
       : `every ${formatDuration(metric.rhythmSeconds)}, a gap is over ${formatDuration(metric.gapAfterSeconds!)}`
-  const lines = [`${metric.metric}  ${paint(rhythm, "quiet", options)}`]
+  const lines = [`${showControls(metric.metric)}  ${paint(rhythm, "quiet", options)}`]
   for (const [index, day] of metric.days.entries()) {
     const isBlank = day.readings === 0 && day.parts.every((part) => part === null)
     if (isBlank) continue
@@ -125,7 +126,7 @@ function describeRemark(remark: Remark): string {
     return `the device lost ${count} from ${formatTime(remark.from)} to ${formatTime(remark.to)}: ${remark.reason.replaceAll("-", " ")}`
   }
   return remark.kind === "unread"
-    ? `could not be read (${remark.rule}); signed ${formatTime(remark.at)}`
+    ? `could not be read (${showControls(remark.rule)}); signed ${formatTime(remark.at)}`
     : `ahead of its time when it arrived ${formatTime(remark.arrivedAt)}`
 }
 

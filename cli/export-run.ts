@@ -275,8 +275,9 @@ function formatPart(
   snapshot: Snapshot,
   runs: AsyncIterable<Run>,
 ): AsyncIterable<string | Uint8Array> {
-  const { format, liveWithinSeconds, by } = question
-  if (format === "csv") return readingLines(runs, liveWithinSeconds)
+  const { format, liveWithinSeconds, by, isSpreadsheetSafe } = question
+  if (format === "csv")
+    return readingLines(runs, { liveWithinSeconds, isSpreadsheetSafe: isSpreadsheetSafe ?? false })
   if (format === "ndjson") {
     // The manifest says how many rows there are: a last line that is none would be a row for most readers.
     const shape = ndjsonShape(false)

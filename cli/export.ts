@@ -13,7 +13,7 @@ import { liveWithinDefault } from "../research/reading-json.ts"
 import { openExistingLog } from "./data-folder.ts"
 import { type ExportProgress, runExport } from "./export-run.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { addCommand, dataOption, parseCount, parseInstant } from "./option.ts"
+import { addCommand, dataOption, parseCount, parseInstant, spreadsheetOption } from "./option.ts"
 import { Progress, count, formatBar, formatNumber, say } from "./output.ts"
 import { version } from "./version.ts"
 
@@ -27,6 +27,7 @@ interface ExportCommandOptions {
   readonly from?: number
   readonly to?: number
   readonly liveWithin: number
+  readonly spreadsheetSafe: boolean
 }
 
 export function addExport(program: Command): void {
@@ -50,6 +51,7 @@ export function addExport(program: Command): void {
       parseCount(0, 1_000_000_000),
       liveWithinDefault,
     )
+    .addOption(spreadsheetOption())
     .addOption(dataOption())
     .action(async (options: ExportCommandOptions) => {
       await exportReadings(options)
@@ -64,6 +66,8 @@ export function collectDevice(text: string, before: readonly string[] = []): rea
 async function exportReadings(options: ExportCommandOptions): Promise<void> {
   const { device, metric, from, to } = options
   if (from !== undefined && to !== undefined && to <= from) throw new UsageFault("--to must be after --from")
+  if (options.spreadsheetSafe && options.format !== "csv")
+    throw new UsageFault("--spreadsheet-safe is for --format csv")
   const log = await openExistingLog(options.data)
   const progress = new Progress()
   const stop = new AbortController()
@@ -84,6 +88,7 @@ async function exportReadings(options: ExportCommandOptions): Promise<void> {
         from: from ?? null,
         to: to ?? null,
         liveWithinSeconds: options.liveWithin,
+        ...(options.spreadsheetSafe ? { isSpreadsheetSafe: true } : {}),
       },
       signal: stop.signal,
       onProgress: (now) => progress.update(formatProgress(now)),

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `tidemark`: exit 0 done, 1 failed, 2 usage, 3 a scenario that could not run. */
 import { Command, CommanderError } from "commander"
+import { showControlsInLines } from "../chain/visible-text.ts"
 import { explainGoneDatabase } from "./database-fault.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { OutputClosed, noticeClosedOutput, say } from "./output.ts"
@@ -45,7 +46,7 @@ const program = new Command("tidemark")
   // `simulate` has options and so has `simulate run`: each takes those behind its own name.
   .enablePositionalOptions()
   .showHelpAfterError("(--help shows what there is)")
-  .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+  .configureOutput({ writeErr: (text) => process.stderr.write(showControlsInLines(text)) })
   .exitOverride()
 
 noticeClosedOutput()

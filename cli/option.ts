@@ -17,6 +17,13 @@ export function jsonOption(): Option {
   return new Option("--json", "print JSON, for programs").default(false)
 }
 
+export function spreadsheetOption(): Option {
+  return new Option(
+    "--spreadsheet-safe",
+    "csv: put ' in front of texts that a spreadsheet would take for a formula (they begin with = + - @)",
+  ).default(false)
+}
+
 /** Of whoever seals. */
 export function witnessesOption(): Option {
   return new Option(

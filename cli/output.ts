@@ -2,21 +2,26 @@
 import { once } from "node:events"
 import pino, { type Logger } from "pino"
 import pretty from "pino-pretty"
+import { showControlsInJson, showControlsInLines } from "../chain/visible-text.ts"
 
 export function print(line: string): void {
-  if (!closing.signal.aborted) process.stdout.write(`${line}\n`)
+  if (!closing.signal.aborted) process.stdout.write(`${showControlsInLines(line)}\n`)
 }
 
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${showControlsInLines(line)}\n`)
 }
 
 /** Structured lines; pretty on a terminal. */
 export function makeLogger(level = process.env["LOG_LEVEL"] ?? "info"): Logger {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
-  if (!process.stderr.isTTY) return pino(options, pino.destination({ fd: 2, sync: true }))
+  if (!process.stderr.isTTY) {
+    // Lines of JSON, in which an escape says the same as the character.
+    const hooks = { streamWrite: showControlsInLines }
+    return pino({ ...options, hooks }, pino.destination({ fd: 2, sync: true }))
+  }
   return pino(
-    options,
+    { ...options, hooks: { streamWrite: showControlsInJson } },
     pretty({
       destination: 2,
       sync: true,
@@ -59,9 +64,15 @@ function isPipeClosed(code: string | undefined): boolean {
   return code === "EPIPE" || code === "EOF" || code === "ECONNRESET"
 }
 
-/** Writes and waits until there is room for more. Rejects with OutputClosed where nobody reads any more. */
-export async function writeOut(text: string): Promise<void> {
+/**
+ * Writes a piece of a long answer and waits until there is room for more. CSV in a file or a pipe is data and goes out as it
+ * is; on a terminal, and of every other form, text by devices is made safe to look at. Rejects with OutputClosed where
+ * nobody reads any more.
+ */
+export async function writeOut(piece: string, form: "csv" | "table" | "ndjson" | "json"): Promise<void> {
+  if (piece === "") return
   closing.signal.throwIfAborted()
+  const text = form === "csv" && !process.stdout.isTTY ? piece : showControlsInLines(piece)
   if (process.stdout.write(text)) return
   await once(process.stdout, "drain", { signal: closing.signal }).catch((error: unknown) => {
     closing.signal.throwIfAborted()
@@ -78,13 +89,15 @@ export class Progress {
     const now = performance.now()
     if (now - this.lastAt < (this.isTerminal ? 100 : 2_000)) return
     this.lastAt = now
-    process.stderr.write(this.isTerminal ? `\r\u001b[K${text}` : `${text}\n`)
+    process.stderr.write(
+      this.isTerminal ? `\r\u001b[K${showControlsInLines(text)}` : `${showControlsInLines(text)}\n`,
+    )
   }
 
   /** Clears the line, or leaves the last text where it was asked for. */
   done(text?: string): void {
     if (this.isTerminal) process.stderr.write("\r\u001b[K")
-    if (text !== undefined) process.stderr.write(`${text}\n`)
+    if (text !== undefined) say(text)
   }
 }
 

@@ -1,5 +1,6 @@
 /** Readings and buckets for a person: columns of fixed width, so that a long answer need not be held to be aligned. */
 import { formatBase64 } from "../chain/bytes.ts"
+import { showControls } from "../chain/visible-text.ts"
 import type { describeBucket } from "../research/bucket.ts"
 import { formatMs, formatSeconds } from "../research/instant.ts"
 import type { Run } from "../research/run.ts"
@@ -35,7 +36,7 @@ const bucketColumns = (zone: string): readonly Column[] => [
 
 function formatRow(columns: readonly Column[], cells: readonly string[]): string {
   const padded = columns.map(([, width], place) => {
-    const cell = cells[place] ?? ""
+    const cell = showControls(cells[place] ?? "")
     return width < 0 ? cell.padStart(-width) : cell.padEnd(width)
   })
   return `${padded.join("  ").trimEnd()}\n`

@@ -23,7 +23,7 @@ import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { collectDevice } from "./export.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
 import { checkMetrics } from "./known-metric.ts"
-import { addCommand, dataOption, parseCount, parseInstant, parseZone } from "./option.ts"
+import { addCommand, dataOption, parseCount, parseInstant, parseZone, spreadsheetOption } from "./option.ts"
 import { count, say, writeOut } from "./output.ts"
 import { bucketTable, readingTable } from "./query-table.ts"
 
@@ -47,6 +47,7 @@ interface QueryOptions {
   readonly limit: number
   readonly liveWithin: number
   readonly endLine: boolean
+  readonly spreadsheetSafe: boolean
   readonly format?: (typeof formats)[number]
 }
 
@@ -94,6 +95,7 @@ export function addQuery(program: Command): void {
       new Option("--format <format>", "(default: table on a terminal, csv elsewhere)").choices(formats),
     )
     .option("--end-line", "ndjson ends with a line that says complete, rows and the block", false)
+    .addOption(spreadsheetOption())
     .addOption(dataOption())
     .action(async (options: QueryOptions) => {
       const log = await openExistingLog(options.data)
@@ -157,9 +159,7 @@ async function printQuery({ pool }: OpenedLog, options: QueryOptions): Promise<v
     let rows = 0
     const add = (more: number): void => void (rows += more)
     const chunks = formatRows(all, { snapshot, selection, options, add })
-    for await (const chunk of chunks) {
-      if (chunk !== "") await writeOut(chunk)
-    }
+    for await (const chunk of chunks) await writeOut(chunk, formOf(options))
     // Never a silent end: what the answer speaks of, and whether it was cut.
     const { asOf } = snapshot
     const upTo = asOf === null ? "nothing is sealed yet" : `sealed up to block ${asOf.height}`
@@ -182,6 +182,10 @@ async function checkDevices(snapshot: Snapshot, devices: readonly string[]): Pro
     throw new CommandFault(`device ${unknown} is not enrolled`, "tidemark device list shows those that are")
 }
 
+function formOf({ format }: QueryOptions): (typeof formats)[number] {
+  return format ?? (process.stdout.isTTY ? "table" : "csv")
+}
+
 function formatRows(
   all: AsyncIterable<Run>,
   {
@@ -197,7 +201,7 @@ function formatRows(
   },
 ): AsyncIterable<string> {
   const { bucket, order, limit, liveWithin } = options
-  const format = options.format ?? (process.stdout.isTTY ? "table" : "csv")
+  const format = formOf(options)
   const buckets =
     bucket === undefined
       ? null
@@ -220,11 +224,13 @@ function formatRows(
   if (buckets !== null) {
     const groups = limitGroups(buckets, limit, add)
     return format === "csv"
-      ? bucketLines(groups)
+      ? bucketLines(groups, options.spreadsheetSafe)
       : bucketTable(describeGroups(groups), options.timezone?.name ?? "UTC")
   }
   const runs = limitRuns(all, limit, add)
-  return format === "csv" ? readingLines(runs, liveWithin) : readingTable(runs)
+  return format === "csv"
+    ? readingLines(runs, { liveWithinSeconds: liveWithin, isSpreadsheetSafe: options.spreadsheetSafe })
+    : readingTable(runs)
 }
 
 async function* describeGroups(groups: AsyncIterable<BucketGroup>) {

@@ -1,11 +1,13 @@
 import { type Command, Option } from "commander"
 import type { PoolClient, QueryResultRow } from "pg"
 import { formatBase64 } from "../chain/bytes.ts"
+import { showControls } from "../chain/visible-text.ts"
 import { beginReading } from "../ingest/database/pool.ts"
+import { formatCell } from "../research/csv.ts"
 import { type OpenedLog, openExistingLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { checkMetrics } from "./known-metric.ts"
-import { addCommand, dataOption, parseInstant } from "./option.ts"
+import { addCommand, dataOption, parseInstant, spreadsheetOption } from "./option.ts"
 import { say, writeOut } from "./output.ts"
 
 interface ReadingsOptions {
@@ -15,6 +17,7 @@ interface ReadingsOptions {
   readonly from?: number
   readonly to?: number
   readonly format: "table" | "csv" | "ndjson"
+  readonly spreadsheetSafe: boolean
 }
 
 interface ReadingRow {
@@ -38,6 +41,7 @@ export function addReadings(program: Command): void {
     .option("--from <time>", "from this instant on: ISO 8601 or Unix seconds", parseInstant)
     .option("--to <time>", "before this instant", parseInstant)
     .addOption(new Option("--format <format>").choices(["table", "csv", "ndjson"]).default("table"))
+    .addOption(spreadsheetOption())
     .addOption(dataOption())
     .action(async (options: ReadingsOptions) => {
       const log = await openExistingLog(options.data)
@@ -77,7 +81,10 @@ async function printReadings({ pool }: OpenedLog, options: ReadingsOptions): Pro
   }
 }
 
-async function printPages(client: PoolClient, { device, metric, from, to, format }: ReadingsOptions) {
+async function printPages(
+  client: PoolClient,
+  { device, metric, from, to, format, spreadsheetSafe }: ReadingsOptions,
+) {
   await client.query({
     text: `declare page no scroll cursor for
       select r.seconds, r.metric, r.kind, r.value, r.text_value, r.blob, r.unit, r.statement, r.ahead,
@@ -86,14 +93,14 @@ async function printPages(client: PoolClient, { device, metric, from, to, format
       from readings_between(${quote(device)}, ${metric === undefined ? "null" : quote(metric)}, ${from ?? "'-infinity'"}, ${to ?? "'infinity'"}) r
       order by r.seconds, r.statement, r.metric`,
   })
-  const write = writerOf(format)
+  const write = writerOf(format, spreadsheetSafe)
   let count = 0
   let unsealed = 0
   let ahead = 0
   for (;;) {
     const { rows } = await client.query<ReadingRow>(`fetch ${pageSize} from page`)
     const lines = write(rows, count === 0)
-    if (lines !== "") await writeOut(lines)
+    await writeOut(lines, format)
     count += rows.length
     unsealed += rows.filter(({ block }) => block === null).length
     ahead += rows.filter((row) => row.ahead).length
@@ -110,13 +117,14 @@ const columns = ["time", "metric", "value", "unit", "arrived", "block", "stateme
 
 function writerOf(
   format: ReadingsOptions["format"],
+  isSpreadsheetSafe: boolean,
 ): (rows: readonly ReadingRow[], isFirst: boolean) => string {
   if (format === "ndjson") return (rows) => rows.map((row) => `${JSON.stringify(describe(row))}\n`).join("")
   if (format === "csv") {
     return (rows, isFirst) => {
       const lines = rows.map((row) => {
         const described = describe(row)
-        return columns.map((column) => formatCsvCell(described[column])).join(",")
+        return columns.map((column) => formatCsvCell(described[column], isSpreadsheetSafe)).join(",")
       })
       return (isFirst ? `${columns.join(",")}\n` : "") + lines.map((line) => `${line}\n`).join("")
     }
@@ -148,7 +156,7 @@ const widths = [27, 20, -12, 9, 24, -5]
 
 /** Columns of fixed width, so that a long answer need not be held to be aligned; a negative width is for numbers. */
 function formatRow(cells: readonly string[]): string {
-  const padded = cells.map((cell, column) => {
+  const padded = cells.map(showControls).map((cell, column) => {
     const width = widths[column]!
     return width < 0 ? cell.padStart(-width) : cell.padEnd(width)
   })
@@ -181,9 +189,6 @@ function formatSeconds(seconds: number): string {
   return rest > 0 && rest < 1000 ? `${iso.slice(0, -1)}${String(rest).padStart(3, "0")}Z` : iso
 }
 
-/** RFC 4180. */
-function formatCsvCell(value: string | number | boolean | null): string {
-  if (value === null) return ""
-  if (typeof value !== "string") return String(value)
-  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
+function formatCsvCell(value: string | number | boolean | null, isSpreadsheetSafe: boolean): string {
+  return formatCell(typeof value === "boolean" ? String(value) : value, isSpreadsheetSafe)
 }

@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import { showControls } from "../chain/visible-text.ts"
 import { devicePattern } from "../chain/statement.ts"
 import { isRefusal } from "../chain/verdict.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
@@ -106,9 +107,9 @@ export function formatReceipt(told: ReceiptTold): string {
 /** One line for what happened, and one more for the rule. */
 export function formatRefusal({ what, device, client, reason, rule, now }: RefusalTold): string {
   const time = new Date(now * 1000).toISOString().slice(11, 19)
-  const who = device ?? (client === null ? "a client" : `client id ${client}`)
-  const line = `${time}  ${who}  ${what === "connection" ? "connection refused" : "subscription denied"}: ${reason}`
-  return rule === null ? line : `${line}\n  rule: ${rule}`
+  const who = device ?? (client === null ? "a client" : `client id ${showControls(client)}`)
+  const line = `${time}  ${who}  ${what === "connection" ? "connection refused" : "subscription denied"}: ${showControls(reason)}`
+  return rule === null ? line : `${line}\n  rule: ${showControls(rule)}`
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 /** What a person sees of a scenario while it runs: a few lines that are written over on a terminal, plain ones when piped. */
+import { showControlsInLines } from "../chain/visible-text.ts"
 import type { Sample } from "../devices-sim/run-report.ts"
 import type { RunProgress } from "../devices-sim/scenario-run.ts"
 import { formatDuration } from "../devices-sim/duration.ts"
@@ -20,19 +21,19 @@ export class LiveView {
   /** A line that stays. */
   say(line: string): void {
     this.clear()
-    this.stream.write(`${line}\n`)
+    this.stream.write(`${showControlsInLines(line)}\n`)
   }
 
   show(sample: Sample, before: Sample | null, progress: RunProgress): void {
     if (!this.isTerminal) {
       if (sample.wallMs - this.saidAtMs < plainMsMin) return
       this.saidAtMs = sample.wallMs
-      this.stream.write(`${plainLine(sample, before, progress)}\n`)
+      this.stream.write(`${showControlsInLines(plainLine(sample, before, progress))}\n`)
       return
     }
     this.clear()
     const lines = liveLines(sample, before, progress).map((line) => line.slice(0, this.stream.columns || 200))
-    this.stream.write(lines.map((line) => `${line}\n`).join(""))
+    this.stream.write(lines.map((line) => `${showControlsInLines(line)}\n`).join(""))
     this.linesShown = lines.length
   }
 

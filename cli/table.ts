@@ -1,9 +1,11 @@
+import { showControls } from "../chain/visible-text.ts"
+
 /** Aligned columns for a person: numbers to the right, texts to the left. */
 export function formatTable(
   titles: readonly string[],
   rows: readonly (readonly (string | number)[])[],
 ): string {
-  const cells = rows.map((row) => row.map(String))
+  const cells = rows.map((row) => row.map((cell) => showControls(String(cell))))
   const widths = titles.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column]!.length)),
   )

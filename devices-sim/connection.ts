@@ -12,6 +12,7 @@
  * await device.publish([{ kind: "number", name: "heart-rate", unit: "beat/min", times: [1795000000], values: [72] }])
  * ```
  */
+import { showControls } from "../chain/visible-text.ts"
 import { FormatFault } from "../chain/cbor.ts"
 import { genesisOf } from "../chain/genesis.ts"
 import { parseVkey } from "../chain/note.ts"
@@ -720,7 +721,7 @@ function protocolOf(url: string): string {
 }
 
 function writeToStandardError(line: string): void {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${showControls(line)}\n`)
 }
 
 const setTimer: Timer = (delayMs, run) => {

@@ -45,35 +45,56 @@ export function formatHeader(columns: readonly string[]): string {
   return columns.join(",") + lineEnd
 }
 
-/** A cell; null is empty, and an empty text is quoted so that it is not null. */
-export function formatCell(value: string | number | null): string {
+/** What makes a cell a formula in a spreadsheet; full-width signs too, which some take for the plain ones. */
+const formulaSigns = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
+
+/**
+ * A cell; null is empty, and an empty text is quoted so that it is not null. Only texts are ever changed, and only where it
+ * is asked for: a file for a program must give back what the device has signed, and a minus is no formula in a number.
+ */
+export function formatCell(value: string | number | null, isSpreadsheetSafe: boolean): string {
   if (value === null) return ""
   if (typeof value === "number") return String(value)
-  return value === "" || /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
+  const text = isSpreadsheetSafe && formulaSigns.test(value) ? `'${value}` : value
+  return text === "" || /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
-const frames = new WeakMap<
-  StoredSeries,
-  { readonly before: string; readonly after: string; readonly end: string }
->()
+interface Frame {
+  readonly before: string
+  readonly after: string
+  readonly end: string
+}
 
-function frameOf(series: StoredSeries) {
-  let frame = frames.get(series)
+const frames = { plain: new WeakMap<StoredSeries, Frame>(), safe: new WeakMap<StoredSeries, Frame>() }
+
+function frameOf(series: StoredSeries, isSpreadsheetSafe: boolean): Frame {
+  const made = isSpreadsheetSafe ? frames.safe : frames.plain
+  let frame = made.get(series)
   if (frame === undefined) {
     const { device, metric, kind, unit, arrivedMs, block, entry } = series
+    const cell = (text: string | null): string => formatCell(text, isSpreadsheetSafe)
     frame = {
-      before: `,${device},${formatCell(metric)},${kind},`,
-      after: `,${formatCell(unit)},${formatMs(Math.floor(arrivedMs))},`,
+      before: `,${cell(device)},${cell(metric)},${kind},`,
+      after: `,${cell(unit)},${formatMs(Math.floor(arrivedMs))},`,
       end: `,${block ?? ""},${formatHex(entry)}${lineEnd}`,
     }
-    frames.set(series, frame)
+    made.set(series, frame)
   }
   return frame
 }
 
+export interface LineOptions {
+  readonly liveWithinSeconds: number
+  /** Puts ' in front of texts that a spreadsheet would take for a formula. */
+  readonly isSpreadsheetSafe: boolean
+}
+
 /** Booleans are 1 and 0, as in SQL, so that the column is one of numbers. */
-export function formatRunLines({ series, order, from, to }: Run, liveWithinSeconds: number): string {
-  const { before, after, end } = frameOf(series)
+export function formatRunLines(
+  { series, order, from, to }: Run,
+  { liveWithinSeconds, isSpreadsheetSafe }: LineOptions,
+): string {
+  const { before, after, end } = frameOf(series, isSpreadsheetSafe)
   let text = ""
   for (let place = from; place < to; place++) {
     const index = order === null ? place : order[place]!
@@ -83,15 +104,15 @@ export function formatRunLines({ series, order, from, to }: Run, liveWithinSecon
       series.numbers === null
         ? series.texts === null
           ? `,,${formatBase64(series.blobs![index]!)}`
-          : `,${formatCell(series.texts[index]!)},`
+          : `,${formatCell(series.texts[index]!, isSpreadsheetSafe)},`
         : `${series.numbers[index]!},,`
     text += `${formatSeconds(time)}${before}${value}${after}${lateness},${modeOf(lateness, liveWithinSeconds)}${end}`
   }
   return text
 }
 
-export function formatBucketLine(bucket: Bucket): string {
+export function formatBucketLine(bucket: Bucket, isSpreadsheetSafe: boolean): string {
   const { partial, ...row } = describeBucket(bucket)
   const cells = { ...row, partial: partial ? 1 : 0, local: row.local ?? null }
-  return bucketColumns.map((column) => formatCell(cells[column])).join(",") + lineEnd
+  return bucketColumns.map((column) => formatCell(cells[column], isSpreadsheetSafe)).join(",") + lineEnd
 }

@@ -18,6 +18,8 @@ export interface ExportQuestion {
   readonly from: number | null
   readonly to: number | null
   readonly liveWithinSeconds: number
+  /** Only where it is so: texts that a spreadsheet would take for formulas have ' in front of them. */
+  readonly isSpreadsheetSafe?: true
 }
 
 /** A file of an export: one block's, or one device's. */

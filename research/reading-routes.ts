@@ -77,6 +77,7 @@ interface ReadingsQuery extends SelectionQuery {
   readonly timezone?: string
   readonly format?: Format
   readonly endLine: boolean
+  readonly safe?: "spreadsheet"
   readonly limit?: number
   readonly cursor?: string
 }
@@ -115,6 +116,12 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
             },
             format: formatSchema,
             endLine: endLineSchema,
+            safe: {
+              type: "string",
+              enum: ["spreadsheet"],
+              description:
+                "csv for a spreadsheet: puts ' in front of texts by devices that begin with = + - @, a tab or a line end, which it would take for formulas; left out, csv has each text as it was signed",
+            },
             limit: {
               type: "integer",
               minimum: 1,
@@ -144,7 +151,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
       },
     },
     async (request, reply) => {
-      const { order, liveWithin, bucket, timezone, limit, cursor: cursorText, endLine } = request.query
+      const { order, liveWithin, bucket, timezone, limit, cursor: cursorText, endLine, safe } = request.query
       const format = formatOf(request.query.format, request.headers.accept)
       if (isBulk(format)) desk.checkExport(request)
       const selection = selectionOf(request.query)
@@ -157,6 +164,9 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           "must be given together with bucket: readings have their time in UTC",
         )
       const zone = parseTimezone(timezone)
+      const isSpreadsheetSafe = safe === "spreadsheet"
+      if (isSpreadsheetSafe && format !== "csv")
+        throw invalidParameter("safe", "must be left out where format is not csv")
       if (format !== "json" && format !== "ndjson") {
         const whole = `must be left out where format is ${format}, which gives everything`
         if (limit !== undefined) throw invalidParameter("limit", whole)
@@ -224,11 +234,12 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
           const counted = countRuns(runs, bucketSeconds === null ? count : () => {})
           if (bucketSeconds !== null) {
             const groups = countGroups(bucketsOf(counted, widths(bucketSeconds)), count)
-            if (format === "csv") return bucketLines(groups)
+            if (format === "csv") return bucketLines(groups, isSpreadsheetSafe)
             const batches = bucketBatches(groups, facts)
             return format === "arrow" ? arrowBytes(batches) : parquetBytes(batches, { facts, createdBy })
           }
-          if (format === "csv") return readingLines(counted, liveWithin)
+          if (format === "csv")
+            return readingLines(counted, { liveWithinSeconds: liveWithin, isSpreadsheetSafe })
           const batches = readingBatches(counted, liveWithin, facts)
           return format === "arrow" ? arrowBytes(batches) : parquetBytes(batches, { facts, createdBy })
         },

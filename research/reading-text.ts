@@ -1,7 +1,14 @@
 /** Rows of readings and buckets as the text formats frame them: pages of JSON, lines of NDJSON and CSV. */
 import type { AsOfJson } from "./as-of.ts"
 import { type BucketGroup, describeBucket } from "./bucket.ts"
-import { bucketColumns, formatBucketLine, formatHeader, formatRunLines, readingColumns } from "./csv.ts"
+import {
+  type LineOptions,
+  bucketColumns,
+  formatBucketLine,
+  formatHeader,
+  formatRunLines,
+  readingColumns,
+} from "./csv.ts"
 import { type Place, placeOf } from "./place.ts"
 import { formatRun } from "./reading-json.ts"
 import type { Run } from "./run.ts"
@@ -124,13 +131,10 @@ export function ndjsonShape(hasEnd: boolean): Shape {
   }
 }
 
-export async function* readingLines(
-  runs: AsyncIterable<Run>,
-  liveWithinSeconds: number,
-): AsyncGenerator<string> {
+export async function* readingLines(runs: AsyncIterable<Run>, options: LineOptions): AsyncGenerator<string> {
   let text = formatHeader(readingColumns)
   for await (const run of runs) {
-    text += formatRunLines(run, liveWithinSeconds)
+    text += formatRunLines(run, options)
     if (text.length >= chunkSize) {
       yield text
       text = ""
@@ -139,10 +143,13 @@ export async function* readingLines(
   yield text
 }
 
-export async function* bucketLines(groups: AsyncIterable<BucketGroup>): AsyncGenerator<string> {
+export async function* bucketLines(
+  groups: AsyncIterable<BucketGroup>,
+  isSpreadsheetSafe: boolean,
+): AsyncGenerator<string> {
   let text = formatHeader(bucketColumns)
   for await (const group of groups) {
-    text += group.map(formatBucketLine).join("")
+    text += group.map((bucket) => formatBucketLine(bucket, isSpreadsheetSafe)).join("")
     if (text.length >= chunkSize) {
       yield text
       text = ""

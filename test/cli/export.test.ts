@@ -286,6 +286,36 @@ test("field Q2: times in milliseconds, without a zone or in another order are us
   }
 })
 
+test("field S14: texts by a device reach a terminal without controls, and a spreadsheet without formulas", async () => {
+  const device = await stand.enrol("sly")
+  const value = "\u009b2J\u202e\u009d0;x\u009c"
+  await say(device, { kind: "text", name: "note", unit: null, times: [noon], values: [value] })
+  await say(device, {
+    kind: "text",
+    name: "note",
+    unit: null,
+    times: [noon + 1],
+    values: ['=HYPERLINK("x")'],
+  })
+  const asked = ["--device", "sly", "--unsealed"]
+  for (const args of [
+    ["query", ...asked, "--format", "table"],
+    ["readings", "--device", "sly"],
+  ]) {
+    const { stdout } = await command(...args)
+    expect(stdout).toContain("\\u009b2J\\u202e\\u009d0;x\\u009c")
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\u202e]/u)
+  }
+  const lines = await command("query", ...asked, "--format", "ndjson")
+  expect(lines.stdout).toContain("\\u009b2J")
+  expect(parseLines(lines.stdout)[0]).toMatchObject({ text: value })
+  const sheet = await command("query", ...asked, "--format", "csv", "--spreadsheet-safe")
+  expect(parse(sheet.stdout, { columns: true })).toMatchObject([
+    { text: value },
+    { text: `'=HYPERLINK("x")` },
+  ])
+})
+
 test("field Q3: query has buckets of the wearer's days, and names a zone that there is not", async () => {
   const days = await command(
     "query",

@@ -146,6 +146,19 @@ test("CSV comes out of any reader of RFC 4180 as it went in, and says in a trail
   expect(rows[0]).toMatchObject({ time: "2025-10-09T08:53:25.000Z", device: "k7", kind: "text", block: "0" })
 })
 
+const texts = (body: string) => parse<{ text: string }>(body, { columns: true }).map(({ text }) => text)
+
+test("field S14: CSV for a spreadsheet has no formula by a device, and is refused where it is no CSV", async () => {
+  expect(texts((await ask("format=csv&metric=diary&device=k7&safe=spreadsheet")).body)).toEqual([
+    'a "b", c',
+    "'=1",
+  ])
+  expect(texts((await ask("format=csv&metric=diary&device=k7")).body)).toEqual(['a "b", c', "=1"])
+  expect(await stand.refused("/v1/readings?format=ndjson&safe=spreadsheet")).toMatchObject({
+    parameter: "safe",
+  })
+})
+
 const linesOf = (body: string) =>
   body
     .trimEnd()
