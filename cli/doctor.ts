@@ -1,6 +1,6 @@
-import { lstat, readdir, statfs } from "node:fs/promises"
+import { statfs } from "node:fs/promises"
 import { availableParallelism, totalmem } from "node:os"
-import { join, resolve } from "node:path"
+import { resolve } from "node:path"
 import type { Command } from "commander"
 import { isLoopback } from "../broker/address.ts"
 import { type ServerFacts, examineServer, examineStore } from "../ingest/database/examination.ts"
@@ -12,8 +12,9 @@ import { LogRolledBack, checkPublished } from "../ingest/publication.ts"
 import { type Database, openDatabase } from "./data-folder.ts"
 import { diagnose } from "./diagnosis/diagnose.ts"
 import type { Finding, Grade } from "./diagnosis/finding.ts"
-import type { Disk, KeyFile, MachineFacts } from "./diagnosis/machine.ts"
+import type { Disk, MachineFacts } from "./diagnosis/machine.ts"
 import { CommandFault } from "./fault.ts"
+import { readFolderMode, readKeyModes } from "./folder-modes.ts"
 import { addCommand, dataOption, jsonOption } from "./option.ts"
 import { count, print } from "./output.ts"
 import { listRunning } from "./running.ts"
@@ -66,7 +67,8 @@ async function examineMachine(
     memoryBytes: totalmem(),
     sodiumMissing,
     disks: disks.filter((disk) => disk !== null),
-    keys: await readKeyFiles(join(dataFolder, "keys")),
+    folderMode: await readFolderMode(dataFolder),
+    keys: await readKeyModes(dataFolder),
     mismatch: await findMismatch(dataFolder, database),
     running: (await listRunning(dataFolder)).map(({ kind, pid }) => `${kind} (process ${pid})`),
     isEmbedded: database.pid !== null,
@@ -82,24 +84,6 @@ async function readDisk(path: string): Promise<Disk | null> {
     // Not there yet, or not on this machine.
     return null
   }
-}
-
-async function readKeyFiles(folder: string): Promise<readonly KeyFile[] | null> {
-  // Windows has no such modes.
-  if (process.platform === "win32") return null
-  try {
-    const names = (await readdir(folder)).filter((name) => name.endsWith(".key"))
-    return await Promise.all([
-      readKeyFile("keys", folder),
-      ...names.map((name) => readKeyFile(name, join(folder, name))),
-    ])
-  } catch {
-    return null
-  }
-}
-
-async function readKeyFile(name: string, path: string): Promise<KeyFile> {
-  return { name, mode: (await lstat(path)).mode }
 }
 
 async function findMismatch(dataFolder: string, { pool }: Database): Promise<string | null> {

@@ -8,7 +8,7 @@ import { checkSchedule } from "../ingest/schedule.ts"
 import type { SealOptions, SealResult } from "../ingest/seal.ts"
 import type { CallersOptions } from "../research/locality.ts"
 import { type Connecting, loginsOf } from "./connecting.ts"
-import { type Database, makeDataFolder } from "./data-folder.ts"
+import { type Database, findKeys, makeDataFolder } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { tryFolder } from "./folder-lock.ts"
 import { openOrMakeBase } from "./parts/base.ts"
@@ -21,11 +21,12 @@ import { announcePresence } from "./parts/presence.ts"
 import { openResearch } from "./parts/research.ts"
 import { startSealing } from "./parts/sealing.ts"
 import { compareBase, planOf, startWitnesses } from "./parts/witnesses.ts"
+import { checkFirstStart, isReached, originFault } from "./preflight.ts"
 import { findUp, serviceLock } from "./running.ts"
 
 export interface ServiceOptions {
   readonly dataFolder: string
-  /** For a new log; one is made up where it is left out. */
+  /** For a new log. Where it is left out, one is made up, if nobody but this machine reaches the service. */
   readonly origin?: string
   readonly host: string
   /** Plain TCP; 0: a free one; null: not opened. */
@@ -73,18 +74,25 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const connecting = { ...named, host, ports: { mqtt: options.mqtt, ...named.ports } }
   if (schedule !== null) checkSchedule(schedule)
   await refuseSecond(dataFolder)
+  const http = { host: httpHostOf(host, options.httpHost), port: options.http }
+  if (!(await findKeys(dataFolder))) await checkFirstStart({ ...options, connecting, http })
   return compose(async (parts) => {
     parts.add(await takeFolder(dataFolder))
-    const base = parts.add(await openOrMakeBase(options))
+    const isOriginNeeded = isReached(host, http.host)
+    const base = parts.add(
+      await openOrMakeBase({
+        ...options,
+        ...(isOriginNeeded ? { originFault: originFault(host, http.host) } : {}),
+      }),
+    )
     const plan = options.witnesses === undefined ? null : planOf(options.witnesses, base.keys)
     if (plan !== null) await compareBase(base, plan)
     const { guard, operatorToken } = parts.add(openGuard(base))
     const ingest = parts.add(await startIngest(base, { connecting, limits: options.limits ?? {}, guard }))
     const research = parts.add(openResearch(base, guard))
-    const http = parts.add(
+    const httpPart = parts.add(
       await startHttp(base, {
-        host: httpHostOf(host, options.httpHost),
-        port: options.http,
+        ...http,
         ...options.callers,
         plugins: [
           ingest.plugin,
@@ -107,14 +115,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       operatorToken,
       ...(options.isOfOneRun === true ? { isOfOneRun: true } : {}),
     } as const
-    parts.add(await announcePresence(dataFolder, running, http))
+    parts.add(await announcePresence(dataFolder, running, httpPart))
     return {
       keys,
       database,
       mqtt: ports.mqtt ?? 0,
       ports,
-      http: http.port,
-      httpHost: http.host,
+      http: httpPart.port,
+      httpHost: httpPart.host,
       reloadTls: () => ingest.reloadTls(),
       seal: (sealOptions) => sealing.seal(sealOptions),
       close: () => parts.close(),

@@ -1,6 +1,6 @@
 /** Name and key of a witness, in `witness.key` of its data folder. */
 import { randomBytes } from "node:crypto"
-import { mkdir, readFile, readdir } from "node:fs/promises"
+import { access, mkdir, readFile, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { formatHex, parseHex } from "../chain/bytes.ts"
 import { type PrivateKey, algorithmEd25519, makePrivateKey } from "../chain/key.ts"
@@ -14,6 +14,13 @@ export interface WitnessIdentity {
 }
 
 const keyFile = "witness.key"
+
+export async function hasIdentity(dataFolder: string): Promise<boolean> {
+  return access(join(dataFolder, keyFile)).then(
+    () => true,
+    () => false,
+  )
+}
 
 /** Name and key of the witness in this folder, which are made where the folder is new. */
 export async function openIdentity(

@@ -15,8 +15,10 @@ import { formatHttp } from "./listening.ts"
 import { addCommand, parseHost, parsePort, readNamedFile } from "./option.ts"
 import { makeLogger, print } from "./output.ts"
 import { compose } from "./parts/composition.ts"
+import { checkPorts } from "./port-check.ts"
 import { waitForSignal } from "./signal.ts"
-import { openIdentity } from "./witness-identity.ts"
+import { readTlsFiles } from "./tls-files.ts"
+import { hasIdentity, openIdentity } from "./witness-identity.ts"
 import type { SeenLog } from "./witness-page.ts"
 import { WitnessCounts, startWitnessServer } from "./witness-server.ts"
 import { WitnessFolder } from "./witness-store.ts"
@@ -107,6 +109,9 @@ export interface WitnessService {
 /** Starts a witness, or nothing. */
 export async function startWitness(options: WitnessServiceOptions): Promise<WitnessService> {
   const { dataFolder, host, port, tls, nowMs = Date.now, onJudged, onFault = () => {} } = options
+  if (tls !== undefined) await readTlsFiles(tls)
+  // A new witness's name and key are for good: not for a start that fails.
+  if (!(await hasIdentity(dataFolder))) await checkPorts([{ what: "HTTP", flag: "--port", host, port }])
   const { name, key } = await openIdentity(dataFolder, options)
   const store = new WitnessFolder(dataFolder)
   const counts = new WitnessCounts()

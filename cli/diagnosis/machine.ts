@@ -1,4 +1,12 @@
 /** What this machine is to the log: disks, keys, libsodium. */
+import {
+  type FileMode,
+  findOpenKeys,
+  formatMode,
+  isFolderOpen,
+  openFolderAdvice,
+  openKeysAdvice,
+} from "../folder-modes.ts"
 import { type Finding, formatBytes, make, megabyte } from "./finding.ts"
 
 export interface Disk {
@@ -9,11 +17,6 @@ export interface Disk {
   readonly fileSystem: number
 }
 
-export interface KeyFile {
-  readonly name: string
-  readonly mode: number
-}
-
 export interface MachineFacts {
   readonly node: string
   readonly cpus: number
@@ -22,8 +25,10 @@ export interface MachineFacts {
   readonly sodiumMissing: string | null
   /** Of the data folder, and of the server's files where those are on this machine. */
   readonly disks: readonly Disk[]
+  /** The data folder's own; null where there is none. */
+  readonly folderMode: number | null
   /** Of the log's keys, the folder's own mode under its name; null where there is no such folder. */
-  readonly keys: readonly KeyFile[] | null
+  readonly keys: readonly FileMode[] | null
   /** What keys and database say of each other: null where they belong together, or where one of them has nothing. */
   readonly mismatch: string | null
   /** The kinds of processes that run on this folder. */
@@ -35,7 +40,7 @@ export interface MachineFacts {
 }
 
 export function diagnoseMachine(machine: MachineFacts): Finding[] {
-  const { node, cpus, memoryBytes, sodiumMissing, disks, keys, mismatch, running } = machine
+  const { node, cpus, memoryBytes, sodiumMissing, disks, folderMode, keys, mismatch, running } = machine
   const findings = [
     make("machine", "Node", `${node}, ${cpus} CPUs, ${formatBytes(memoryBytes)} of memory`, null),
     make(
@@ -51,6 +56,7 @@ export function diagnoseMachine(machine: MachineFacts): Finding[] {
     ),
     ...disks.map((disk) => diagnoseDisk(disk)),
   ]
+  if (folderMode !== null) findings.push(diagnoseFolder(folderMode))
   if (keys !== null) findings.push(diagnoseKeys(keys))
   if (mismatch !== null)
     findings.push(make("machine", "keys and database", "do not belong together", ["danger", mismatch]))
@@ -66,12 +72,14 @@ function diagnoseDisk({ path, freeBytes, totalBytes }: Disk): Finding {
   return make("machine", "disk", value, share < 10 ? ["better", `${share} % are left: ${advice}`] : null)
 }
 
-function diagnoseKeys(keys: readonly KeyFile[]): Finding {
-  const open = keys.filter(({ mode }) => (mode & 0o077) !== 0)
+function diagnoseFolder(mode: number): Finding {
+  const opinion = isFolderOpen(mode) ? (["danger", openFolderAdvice] as const) : null
+  return make("machine", "data folder", `mode ${formatMode(mode)}`, opinion)
+}
+
+function diagnoseKeys(keys: readonly FileMode[]): Finding {
+  const open = findOpenKeys(keys)
   if (open.length === 0) return make("machine", "key files", `${keys.length} for their owner only`, null)
-  const named = open.map(({ name, mode }) => `${name} ${(mode & 0o777).toString(8)}`).join(", ")
-  return make("machine", "key files", named, [
-    "danger",
-    "others on this machine may read them and speak for the log: chmod 600, and 700 for the folder",
-  ])
+  const named = open.map(({ name, mode }) => `${name} ${formatMode(mode)}`).join(", ")
+  return make("machine", "key files", named, ["danger", openKeysAdvice])
 }

@@ -27,6 +27,7 @@ import {
   openExistingLogWith,
 } from "../data-folder.ts"
 import { CommandFault } from "../fault.ts"
+import { listOpenModes } from "../folder-modes.ts"
 import { readGivenSecrets } from "../given-secrets.ts"
 import type { HttpCounters } from "../../research/counters.ts"
 import { makeHttpMetrics, makeRegistry } from "../metrics.ts"
@@ -58,6 +59,8 @@ export interface BaseOptions {
 export interface NewLogOptions extends BaseOptions {
   /** For a new log; one is made up where it is left out. */
   readonly origin?: string
+  /** Thrown in place of making up an origin. */
+  readonly originFault?: CommandFault
   /** For what a person must read, whatever the log's form is. */
   readonly say: (line: string) => void
 }
@@ -117,6 +120,7 @@ async function makeBase<Keys extends CheckpointSigner>(
   log: Logger,
 ): Promise<Base<Keys>> {
   await checkPublished(database.pool, dataFolder, keys)
+  for (const open of await listOpenModes(dataFolder)) log.warn(open)
   for (const folder of [dataFolder, join(dataFolder, "log")]) await removeDrafts(folder)
   const readiness = new Readiness()
   const registry = makeRegistry(() => readiness.isReady)
@@ -150,11 +154,12 @@ async function watchConnections(pool: Pool, readiness: Readiness): Promise<Base[
 
 async function openOrInitLog(
   database: Database,
-  { dataFolder, origin, say }: NewLogOptions,
+  { dataFolder, origin, originFault, say, log }: NewLogOptions,
 ): Promise<LogKeys> {
   const given = await readGivenSecrets()
   const keys = await openLog(database.pool, dataFolder, allSecrets, given)
   if (keys === null) {
+    if (origin === undefined && originFault !== undefined) throw originFault
     const made = origin ?? `tidemark.invalid/${randomBytes(4).toString("hex")}`
     const fresh = await initLog(database.pool, dataFolder, made, undefined, given)
     say(
@@ -168,5 +173,10 @@ async function openOrInitLog(
       "leave --origin out, or name another --data",
     )
   }
+  if (originFault !== undefined && keys.origin.startsWith("tidemark.invalid/"))
+    log.warn(
+      { origin: keys.origin },
+      "others reach this log, and its name was made up: it can never change; for real data make a new log with --origin",
+    )
   return keys
 }

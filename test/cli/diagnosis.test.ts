@@ -12,6 +12,7 @@ const machine: MachineFacts = {
   memoryBytes: 8 * gigabyte,
   sodiumMissing: null,
   disks: [{ path: "/data", freeBytes: 60 * gigabyte, totalBytes: 100 * gigabyte, fileSystem: 0xef53 }],
+  folderMode: 0o40700,
   keys: [
     { name: "keys", mode: 0o40700 },
     { name: "operator.key", mode: 0o100600 },
@@ -165,6 +166,17 @@ test.each<[string, Changes, string[]]>([
     { server: { timescale: { installed: "2.22.0", available: "2.22.0", isLoaded: true } } },
     [],
   ],
+  [
+    "field S15: a data folder that others may write",
+    { machine: { folderMode: 0o40777 } },
+    ["danger data folder"],
+  ],
+  [
+    "field S15: a data folder that its group may write",
+    { machine: { folderMode: 0o40770 } },
+    ["danger data folder"],
+  ],
+  ["a data folder that its group may pass", { machine: { folderMode: 0o40710 } }, []],
   [
     "keys that others may read",
     { machine: { keys: [{ name: "log.key", mode: 0o100640 }] } },
