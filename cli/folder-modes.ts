@@ -20,16 +20,19 @@ export async function readFolderMode(dataFolder: string): Promise<number | null>
 export async function readKeyModes(dataFolder: string): Promise<readonly FileMode[] | null> {
   if (process.platform === "win32") return null
   const folder = join(dataFolder, "keys")
-  const read = async (name: string, path: string): Promise<FileMode> => ({
-    name,
-    mode: (await lstat(path)).mode,
-  })
   try {
     const names = (await readdir(folder)).filter((name) => name.endsWith(".key"))
-    return await Promise.all([read("keys", folder), ...names.map((name) => read(name, join(folder, name)))])
+    return await Promise.all([
+      readMode("keys", folder),
+      ...names.map((name) => readMode(name, join(folder, name))),
+    ])
   } catch {
     return null
   }
+}
+
+async function readMode(name: string, path: string): Promise<FileMode> {
+  return { name, mode: (await lstat(path)).mode }
 }
 
 /** Whether others than its owner may put other keys and another checkpoint there. */
