@@ -1,4 +1,4 @@
-/** `--limit name=value`: the broker's limits under the names that README's table has. */
+/** `--limit name=value`: the broker's limits under the names that the table in docs/operate.md has. */
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { type BrokerLimits, limitsDefault } from "../broker/limits.ts"
 

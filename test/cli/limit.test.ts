@@ -148,9 +148,9 @@ test("what is no limit, or no value of one, is a usage fault that names it", () 
   })
 })
 
-test("README has every limit with its default, and no other", () => {
-  const readme = readFileSync(join(repository, "README.md"), "utf8")
-  const rows = [...readme.matchAll(/^\| `([a-z-]+)` \| (\d+) \|/gm)].map(([, name, value]) => [
+test("docs/operate.md has every limit with its default, and no other", () => {
+  const guide = readFileSync(join(repository, "docs", "operate.md"), "utf8")
+  const rows = [...guide.matchAll(/^\| `([a-z-]+)` \| (\d+) \|/gm)].map(([, name, value]) => [
     name,
     Number(value),
   ])
