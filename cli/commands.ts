@@ -19,6 +19,7 @@ export const commands: Readonly<Record<string, () => Promise<(program: Command) 
   readings: async () => (await import("./readings.ts")).addReadings,
   query: async () => (await import("./query.ts")).addQuery,
   export: async () => (await import("./export.ts")).addExport,
+  psql: async () => (await import("./psql.ts")).addPsql,
   coverage: async () => (await import("./coverage.ts")).addCoverage,
   key: async () => (await import("./key.ts")).addKey,
   access: async () => (await import("./access.ts")).addAccess,

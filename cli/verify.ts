@@ -3,6 +3,7 @@ import { describeEvidence, formatEvidence } from "../verify/evidence.ts"
 import { describeProof, formatProof } from "../verify/proof.ts"
 import { describeSplitResult, formatSplitResult } from "../verify/split-view.ts"
 import { type AuditCommandOptions, runAudit } from "./audit.ts"
+import { refuseExport } from "./export-in-file.ts"
 import { UsageFault } from "./fault.ts"
 import {
   addCommand,
@@ -83,6 +84,7 @@ function collect(text: string, before: readonly string[] = []): readonly string[
 }
 
 async function runVerifyEvidence(file: string, options: VerifyOptions): Promise<void> {
+  await refuseExport(file)
   const splitView = await readSplitView(file)
   if (splitView !== null) {
     const split = await verifySplitViewFile(splitView, options)

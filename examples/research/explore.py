@@ -16,19 +16,24 @@ from pathlib import Path
 import duckdb
 import matplotlib
 
-matplotlib.use("Agg")  # pictures into files; take this line out to see them
+if "ipykernel" not in sys.modules:
+    matplotlib.use("Agg")  # pictures into files; a notebook shows them too
 import matplotlib.dates
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument("export", type=Path, help="the folder that tidemark export wrote, as Parquet")
+parser.add_argument("export", type=Path, nargs="?", default=Path("export"), help="the folder that tidemark export wrote, as Parquet")
 parser.add_argument("--device", help="the one with the most readings where it is left out")
 parser.add_argument("--metric", default="heart-rate")
 parser.add_argument("--width", default="5min", help="of the resampled series")
 parser.add_argument("--pictures", type=Path, default=Path("pictures"))
-args = parser.parse_args()
+# A notebook's own arguments are not ours: there, write them into this list, such as ["../export", "--device", "k7"].
+in_notebook = "ipykernel" in sys.modules
+args = parser.parse_args([] if in_notebook else None)
+if not (args.export / "manifest.json").exists():
+    sys.exit(f"{args.export.resolve()} holds no export: run tidemark export -o export, and name the folder that it wrote")
 args.pictures.mkdir(parents=True, exist_ok=True)
 
 # %% Is it whole, and is it what was written? Every file has the size and the SHA-256 of the manifest

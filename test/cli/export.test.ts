@@ -15,6 +15,7 @@ import { parse } from "csv-parse/sync"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { encodePack } from "../../chain/senml.ts"
 import type { Series } from "../../chain/series.ts"
+import { refuseExport } from "../../cli/export-in-file.ts"
 import { type ExportOptions, runExport } from "../../cli/export-run.ts"
 import { type ExportManifest, type ExportQuestion, parseManifest } from "../../research/export-manifest.ts"
 import { type Stand, type TestDevice, openStand, send } from "../ingest/stand.ts"
@@ -343,4 +344,33 @@ test("field Q3: query has buckets of the wearer's days, and names a zone that th
   expect(wrong).toMatchObject({ code: 2, stdout: "" })
   expect(wrong.stderr).toContain("must be the name of a time zone such as Europe/Berlin")
   expect(await command("query", "--timezone", "Europe/Berlin")).toMatchObject({ code: 2 })
+})
+
+test("field Q10: verify of an export says that it is not evidence, and how to get evidence", async () => {
+  const folder = makeFolder()
+  for (const format of ["parquet", "csv", "ndjson"] as const) {
+    const { manifest } = await exportTo(join(folder, format), { format })
+    const file = join(folder, format, manifest.files[0]!.name)
+    await expect(refuseExport(file)).rejects.toThrow("an export is not evidence")
+    await expect(refuseExport(join(folder, format))).rejects.toThrow("an export is not evidence")
+    await expect(refuseExport(join(folder, format, "manifest.json"))).rejects.toThrow(
+      "the manifest of an export",
+    )
+  }
+  await expect(refuseExport(folder)).rejects.toThrow(
+    "is a folder: evidence, a proof or a receipt is one file",
+  )
+  await refuseExport(join(folder, "none"))
+  const { code, stdout, stderr } = await tidemark(["verify", join(folder, "parquet")])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+  expect(stderr).toMatch(
+    /is an export, and an export is not evidence.*\n {2}.*tidemark evidence DEVICE --blocks/,
+  )
+})
+
+test("field Q10: psql by DATABASE_URL shows no password", async () => {
+  const { code, stdout } = await command("psql", "--print")
+  expect(code).toBe(0)
+  expect(stdout).toContain('psql "$DATABASE_URL"')
+  expect(stdout).not.toContain(new URL(stand.url).password)
 })

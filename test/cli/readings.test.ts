@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises"
+import { chmod, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { parse } from "csv-parse/sync"
 import { afterAll, beforeAll, expect, test } from "vitest"
@@ -34,7 +34,10 @@ beforeAll(async () => {
   await client.subscribe()
   device.goOnFrom(decodeReceipt(await client.expectReceipt()))
   for (const one of said) client.publish(device.next({ payload: encodePack([one]) }).bytes)
-  for (const _ of said) await client.expect("puback")
+  for (const _ of said) {
+    await client.expectReceipt()
+    await client.expect("puback")
+  }
   await client.destroy()
   await up.end("SIGTERM")
 })
@@ -149,4 +152,32 @@ test("field Q1: a metric that nobody knows is a fault that names it and the near
   expect(stderr).toContain(
     "metric hart-rate is not in the catalogue, and no device has sent it; did you mean heart-rate?",
   )
+})
+
+/** A psql that says what it was given, first on the path of the command. */
+async function withPsql(script: string): Promise<Record<string, string>> {
+  const folder = dirname(await makeFolder())
+  await writeFile(join(folder, "psql"), `#!/bin/sh\n${script}\n`)
+  await chmod(join(folder, "psql"), 0o755)
+  return { PATH: `${folder}:${process.env["PATH"]}` }
+}
+
+test("field Q10: psql is told host, port, user and database, and its password where nobody sees it", async () => {
+  const env = await withPsql('echo "$@"; test "$(cat "$FILE")" = "$PGPASSWORD" && exit 7')
+  const said = await tidemark(["psql", "--print", "--data", data])
+  expect(said).toMatchObject({ code: 0, stderr: "" })
+  const [, file = ""] = /^password +in (.*)$/m.exec(said.stdout) ?? []
+  const password = (await readFile(file, "utf8")).trim()
+  expect(said.stdout).toMatch(/^host +127\.0\.0\.1\nport +\d+\nuser +tidemark\ndatabase +tidemark\n/)
+  expect(said.stdout).toContain(`PGPASSWORD="$(cat '${file}')" psql 'postgres`)
+  expect(said.stdout).not.toContain(password)
+
+  const ran = await tidemark(["psql", "--data", data, "--", "-Atc", "select 1"], {
+    env: { ...env, FILE: file },
+  })
+  expect(ran.code).toBe(7)
+  expect(ran.stdout).toMatch(/^postgres(ql)?:\/\/tidemark@127\.0\.0\.1:\d+\/tidemark\S* -Atc select 1\n$/)
+  const missing = await tidemark(["psql", "--data", data], { env: { PATH: "/nowhere" } })
+  expect(missing.code).toBe(1)
+  expect(missing.stderr).toContain("psql is not on this machine")
 })

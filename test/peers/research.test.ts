@@ -68,6 +68,14 @@ test("the script checks an export of ours, plots it, and refuses one that was ch
   for (const name of ["coverage.png", "series.png"])
     expect(statSync(join(folder, "pictures", name)).size).toBeGreaterThan(5_000)
   expect(readFileSync(join(folder, "pictures", "resampled.csv"), "utf8")).toMatch(/^bin,mean,readings\n/)
+  // field Q10: as a notebook, whose own arguments are none of ours, in the folder that holds the export.
+  const path = join(repository, "examples", "research", "explore.py")
+  const notebook = `import sys, types; sys.modules["ipykernel"] = types.ModuleType("ipykernel"); sys.argv = ["kernel", "-f", "x.json"]; exec(compile(open(${JSON.stringify(path)}).read(), "cell", "exec"))`
+  const cells = await promisify(execFile)(python, ["-c", notebook], {
+    cwd: folder,
+    env: { ...process.env, MPLBACKEND: "Agg" },
+  })
+  expect(cells.stdout).toContain("each file has the rows that the manifest says")
   const manifest = join(folder, "export", "manifest.json")
   const changed = readFileSync(manifest, "utf8").replace(/"sha256": "./, '"sha256": "x')
   writeFileSync(manifest, changed)
