@@ -8,7 +8,7 @@ export function isPlaceOf(order: SeriesOrder): (place: unknown) => place is Plac
   return (place): place is Place => {
     if (typeof place !== "object" || place === null) return false
     const { statement, position, index, time, device, metric } = place as Record<string, unknown>
-    if (!isCount(statement) || !isPosition(position) || !isCount(index)) return false
+    if (!isCountOrBefore(statement) || !isPosition(position) || !isCountOrBefore(index)) return false
     return order === "arrival" || (Number.isFinite(time) && isText(device) && isText(metric))
   }
 }
@@ -22,6 +22,11 @@ export function isPosition(value: unknown): value is number {
 
 export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** A count, or -1: where a page ended with a bucket, the next one begins before every statement of its time. */
+function isCountOrBefore(value: unknown): value is number {
+  return value === -1 || isCount(value)
 }
 
 export function isText(value: unknown): value is string {

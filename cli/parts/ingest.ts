@@ -49,7 +49,7 @@ export async function startIngest(
   { connecting, limits = {}, guard }: IngestOptions,
 ): Promise<IngestPart> {
   const metrics = makeIngestMetrics(registry)
-  opens(loginConnectionsMax + sealedConnectionsMax)
+  opens(loginConnectionsMax + enrolmentConnectionsMax + sealedConnectionsMax)
   readiness.add("database")
   const verifier = openPartVerifier(log)
   const intake = openIntake({

@@ -117,7 +117,7 @@ test.each<[string, DeviceRecord | null, Order, number, RegExp]>([
     /3 is not the entry/,
   ],
   ["a second enrolment", enrolled, enrolment, 0, /enrolled already/],
-  ["an enrolment of a revoked device", revoked, enrolment, 3, /enrolled already/],
+  ["an enrolment of a revoked device", revoked, enrolment, 3, /revoked for good/],
   [
     "an enrolment of a name that is no device id",
     null,
