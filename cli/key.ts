@@ -21,8 +21,11 @@ interface CreateOptions {
   readonly devices?: readonly string[]
   readonly attribute?: Readonly<Record<string, string>>
   readonly scope: KeyScope
-  readonly expires?: ReturnType<typeof parseExpiry>
+  readonly expires: (nowMs: number) => number | null
 }
+
+/** A key that is forgotten somewhere ends by itself. */
+const expiryDefault = "90d"
 
 export function addKey(program: Command): void {
   const key = addCommand(program, "key", "API keys of researchers: who may read what over HTTP")
@@ -35,11 +38,15 @@ export function addKey(program: Command): void {
       addAttribute,
     )
     .addOption(
-      new Option("--scope <scope>", "read: pages of JSON; export: bulk formats too")
+      new Option("--scope <scope>", "read: pages of JSON; export: bulk formats and evidence too")
         .choices(["read", "export"])
         .default("read"),
     )
-    .option("--expires <when>", "after 30m, 12h or 90d, or at an ISO time; never by default", parseExpiry)
+    .addOption(
+      new Option("--expires <when>", "after 30m, 12h or 90d, at an ISO time, or never")
+        .argParser((text) => (text === "never" ? () => null : parseExpiry(text)))
+        .default(parseExpiry(expiryDefault), expiryDefault),
+    )
     .addOption(dataOption())
     .action(create)
   addCommand(key, "list", "all keys, without what they are")
@@ -75,7 +82,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
   const { devices = null, attribute: attributes = null, scope, expires } = options
   if (devices !== null && attributes !== null)
     throw new UsageFault("--devices names them, --attribute finds them: give one of the two")
-  const expiresMs = expires?.(Date.now()) ?? null
+  const expiresMs = expires(Date.now())
   const made = await withLog(options.data, ({ pool, keys }) =>
     createKey(pool, accessKeyOf(keys), { name, scope, devices, attributes, expiresMs }),
   )

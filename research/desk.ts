@@ -142,11 +142,26 @@ export class Desk {
 
   /** Refuses readers whose key is not for bulk formats. */
   checkExport(request: FastifyRequest): void {
+    this.mustExport(request, "format", "must be json")
+  }
+
+  /** Refuses readers whose key is for pages where they ask for everything at once. */
+  checkPage(request: FastifyRequest, limit: number | undefined): void {
+    if (limit !== undefined && limit > readPageMax)
+      this.mustExport(request, "limit", `must be at most ${readPageMax}`)
+  }
+
+  /** Refuses readers whose key is for pages: evidence is all that a device said in its blocks. */
+  checkEvidence(request: FastifyRequest): void {
+    this.mustExport(request, "Authorization", "must be a key for export")
+  }
+
+  private mustExport(request: FastifyRequest, parameter: string, rule: string): void {
     if (request.reader.mayExport) return
     throw new Problem("out-of-scope", {
-      detail: "the key is for reading, not for export",
-      parameter: "format",
-      rule: "must be json, or the key must be made with --scope export",
+      detail: "the key is for reading pages, not for export",
+      parameter,
+      rule: `${rule}, or the key must be made with --scope export`,
     })
   }
 
@@ -285,6 +300,9 @@ export class Desk {
     }
   }
 }
+
+/** Rows of a page for a key that is for reading. */
+export const readPageMax = 10_000
 
 /** What a stream, a compressor and the kernel may hold behind the last chunk. */
 const tailSize = 256 * 1024

@@ -25,7 +25,7 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
         summary:
           "What a device said in some blocks, with the proof that it is genuine and that nothing is missing",
         description:
-          "A file to keep: `tidemark verify FILE --log-key VKEY` and the offline page check it without a network. A connection that is cut leaves a file that is refused.",
+          "A file to keep: `tidemark verify FILE --log-key VKEY` and the offline page check it without a network. A connection that is cut leaves a file that is refused. A key needs the scope export.",
         tags: ["log"],
         querystring: {
           type: "object",
@@ -42,6 +42,7 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
       },
     },
     async (request, reply) => {
+      desk.checkEvidence(request)
       const { device, from = 0, to } = request.query
       const name = `${device}-${from}-${to ?? "last"}.evidence`
       const headers = {

@@ -154,6 +154,7 @@ export const readingRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { 
       const { order, liveWithin, bucket, timezone, limit, cursor: cursorText, endLine, safe } = request.query
       const format = formatOf(request.query.format, request.headers.accept)
       if (isBulk(format)) desk.checkExport(request)
+      desk.checkPage(request, limit)
       const selection = selectionOf(request.query)
       const bucketSeconds = bucket === undefined ? null : parseBucket(bucket)
       if (bucketSeconds !== null && order === "arrival")

@@ -52,3 +52,13 @@ test.each([
   expect(refused).toMatchObject({ code, stdout: "" })
   expect(refused.stderr).toContain(named)
 })
+
+test("field Q4: a key ends after 90 days where nothing is said, and never only where that is said", async () => {
+  const before = Date.now()
+  expect((await key("create", "plain")).stderr).toContain("scope read, until ")
+  expect((await key("create", "standing", "--expires", "never")).stderr).toContain("without an end")
+  const rows = parseLines((await key("list", "--json")).stdout) as { name: string; expires: string | null }[]
+  const days = (Date.parse(rows.find(({ name }) => name === "plain")!.expires!) - before) / 86_400_000
+  expect(days).toBeCloseTo(90, 1)
+  expect(rows.find(({ name }) => name === "standing")!.expires).toBe(null)
+})

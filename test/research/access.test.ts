@@ -137,11 +137,19 @@ test("a key for some devices reaches those, by name or by attribute, and says no
   for (const name of ["by-name", "by-make"]) await revokeKey(stand.pool, accessKeyOf(stand.keys), name)
 })
 
-test("a key for reading gets pages and no bulk, and one that has expired gets nothing", async () => {
+test("field Q4: a key for reading gets pages and no bulk, and one that has expired gets nothing", async () => {
   const { key } = await makeKey({ name: "reader", scope: "read" })
   expect(await statusOf("/v1/readings?limit=1", key)).toEqual([200, undefined])
   for (const format of ["ndjson", "csv", "parquet", "arrow"])
     expect(await statusOf(`/v1/readings?format=${format}`, key)).toEqual([403, "out-of-scope"])
+  // Field Q4: evidence is a bulk format too, and a page is no more than a page.
+  expect(await statusOf("/v1/evidence?device=k7", key)).toEqual([403, "out-of-scope"])
+  expect((await ask("/v1/readings?limit=10001", key)).json()).toMatchObject({
+    status: 403,
+    parameter: "limit",
+    rule: "must be at most 10000, or the key must be made with --scope export",
+  })
+  expect(await statusOf("/v1/readings?limit=10000", key)).toEqual([200, undefined])
   const { key: old } = await makeKey({ name: "old", scope: "read", expiresMs: Date.now() - 1 })
   expect(await statusOf("/v1/devices", old)).toEqual([401, "key-refused"])
   const soon = await makeKey({ name: "soon", scope: "read", expiresMs: 2_000_000_000_000 })
