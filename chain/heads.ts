@@ -95,8 +95,7 @@ export function proveHead(places: readonly MapPlace[], key: Hash, hash: Sha256 =
   let from = 0
   let to = sorted.length
   for (let depth = 0; to - from > 1; depth++) {
-    let middle = from
-    while (middle < to && bitOf(sorted[middle]!.key, depth) === 0) middle += 1
+    const middle = middleOf(sorted, from, to, depth)
     const isRight = bitOf(key, depth) === 1
     path.unshift(
       isRight
@@ -128,7 +127,11 @@ export function checkHead(
   return equalBytes(node, root)
 }
 
-function subtreeRoot(
+/**
+ * The root of the places `from` to `to` - 1, which share the first `depth` bits of their keys and are sorted by them. In
+ * one piece `mapRootOf` is this over all places from depth 0.
+ */
+export function subtreeRoot(
   sorted: readonly MapPlace[],
   from: number,
   to: number,
@@ -137,10 +140,20 @@ function subtreeRoot(
 ): Hash {
   if (from === to) return zeroHash
   if (to - from === 1) return tagged(2, sorted[from]!.key, sorted[from]!.value, hash)
-  let middle = from
-  while (middle < to && bitOf(sorted[middle]!.key, depth) === 0) middle += 1
+  const middle = middleOf(sorted, from, to, depth)
   const left = subtreeRoot(sorted, from, middle, depth + 1, hash)
   const right = subtreeRoot(sorted, middle, to, depth + 1, hash)
+  return mapNodeOf(left, right, hash)
+}
+
+/** The first place on the right side of a subtree. */
+export function middleOf(sorted: readonly MapPlace[], from: number, to: number, depth: number): number {
+  let middle = from
+  while (middle < to && bitOf(sorted[middle]!.key, depth) === 0) middle += 1
+  return middle
+}
+
+export function mapNodeOf(left: Hash, right: Hash, hash: Sha256 = sha256): Hash {
   return tagged(3, left, right, hash)
 }
 

@@ -1,6 +1,7 @@
 /** `/v1/evidence`: the evidence file of a device and some blocks, as `tidemark evidence` writes it. */
 import type { FastifyPluginAsync } from "fastify"
 import { type EvidenceSource, planEvidence } from "./evidence.ts"
+import { HeadsMaps } from "./heads-map.ts"
 import { openEvidenceRows } from "./evidence-rows.ts"
 import { octetStream } from "./media-type.ts"
 import type { ResearchOptions } from "./options.ts"
@@ -17,6 +18,7 @@ interface EvidenceQuery {
 }
 
 export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { desk, blindOf, sha256 }) => {
+  const maps = new HeadsMaps()
   app.get<{ Querystring: EvidenceQuery }>(
     "/v1/evidence",
     {
@@ -67,6 +69,7 @@ export const evidenceRoutes: FastifyPluginAsync<ResearchOptions> = async (app, {
           to: to ?? asOf.height,
           blindOf,
           sha256,
+          maps,
         })
         if (plan.kind === "refused") throw invalidParameter(plan.parameter, plan.rule)
         return plan.write()

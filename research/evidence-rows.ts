@@ -5,6 +5,7 @@ import type { SealedHead } from "../chain/heads.ts"
 import { type Registry, decodeRegistry } from "../chain/registry.ts"
 import { decodeStatement } from "../chain/statement.ts"
 import type { EvidenceSource, ManifestLeaf, ShownLeaf } from "./evidence.ts"
+import { Pace } from "./pace.ts"
 import { ArrivalNodes, LogNodes, type Query } from "./evidence-nodes.ts"
 
 export interface EvidenceRowsOptions {
@@ -19,6 +20,13 @@ interface LeafColumns {
   readonly leaf: number
   readonly received_ms: number
   readonly bytes: Uint8Array
+}
+
+interface HeadColumns {
+  readonly device_id: string
+  readonly seq: number
+  readonly entry: Uint8Array
+  readonly registry: Uint8Array
 }
 
 /** Statements of up to 64 KiB each. */
@@ -43,7 +51,6 @@ class EvidenceRows implements EvidenceSource {
   private readonly nodes: LogNodes
   private readonly arrivals: ArrivalNodes
   private readonly manifests = new Map<number, ManifestLeaf>()
-  private lastHeads: { readonly height: number; readonly heads: readonly SealedHead[] } | null = null
 
   constructor({ query, origin, sha256 }: EvidenceRowsOptions, checkpoint: EvidenceSource["checkpoint"]) {
     this.query = query
@@ -87,26 +94,29 @@ class EvidenceRows implements EvidenceSource {
   }
 
   async readHeads(height: number): Promise<readonly SealedHead[]> {
-    if (this.lastHeads?.height === height) return this.lastHeads.heads
-    const rows = await this.query<{
-      device_id: string
-      seq: number
-      entry: Uint8Array
-      registry: Uint8Array
-    }>(
+    const rows = await this.query<HeadColumns>(
       `select d.device_id, h.seq, h.entry, h.registry from devices d
        cross join lateral (select seq, entry, registry from sealed_heads s
                            where s.device_id = d.device_id and s.height <= $1 order by s.height desc limit 1) h`,
       [height],
     )
-    const heads = rows.map(({ device_id: device, seq, entry, registry }) => ({
-      device,
-      seq,
-      entry: parseHash(entry),
-      registry: parseHash(registry),
-    }))
-    this.lastHeads = { height, heads }
+    const pace = new Pace()
+    const heads: SealedHead[] = []
+    for (const row of rows) {
+      heads.push(headOf(row))
+      if (pace.isDue) await pace.take()
+    }
     return heads
+  }
+
+  /** Of one device, without those of the others. */
+  private async readHead(device: string, height: number): Promise<SealedHead | null> {
+    const [row] = await this.query<HeadColumns>(
+      `select device_id, seq, entry, registry from sealed_heads
+       where device_id = $1 and height <= $2 order by height desc limit 1`,
+      [device, height],
+    )
+    return row === undefined ? null : headOf(row)
   }
 
   readNodes(places: Parameters<LogNodes["read"]>[0]): Promise<readonly Hash[]> {
@@ -132,8 +142,7 @@ class EvidenceRows implements EvidenceSource {
     const [policy] = await this.query<LeafColumns>(`${selectLeaf} where e.id = statement_of(0)`, [])
     if (policy === undefined) throw new Error("the policy is missing: run tidemark verify")
     const leaves = [shown(policy, "operator")]
-    const heads = await this.readHeads(this.checkpoint!.height)
-    let entry = heads.find((head) => head.device === device)?.registry
+    let entry = (await this.readHead(device, this.checkpoint!.height))?.registry
     // From the last one back: each names the one before.
     while (entry !== undefined && entry.some((byte) => byte !== 0)) {
       const leaf = shown(await this.readEntry(entry), "operator")
@@ -195,6 +204,10 @@ class EvidenceRows implements EvidenceSource {
 
 const columns = `select leaf_of(e.id) as leaf, (extract(epoch from e.received_at) * 1000)::bigint as received_ms, s.bytes`
 const selectLeaf = `${columns} from entries e join statements s on s.id = e.id and s.received_at = e.received_at`
+
+function headOf({ device_id: device, seq, entry, registry }: HeadColumns): SealedHead {
+  return { device, seq, entry: parseHash(entry), registry: parseHash(registry) }
+}
 
 function shown(
   { leaf, received_ms: receivedAtMs, bytes }: LeafColumns,

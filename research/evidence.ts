@@ -6,7 +6,9 @@ import { encodeArrival } from "../chain/block.ts"
 import { encodeUtf8 } from "../chain/bytes.ts"
 import { type EvidenceItem, type EvidencedHead, encodeEvidenceItem } from "../chain/evidence.ts"
 import type { Hash, Sha256 } from "../chain/hash.ts"
-import { type SealedHead, headKey, headValue, proveHead } from "../chain/heads.ts"
+import type { SealedHead } from "../chain/heads.ts"
+import { HeadsMap, HeadsMaps } from "./heads-map.ts"
+import { Pace } from "./pace.ts"
 import { Frontier, type NodePlace, coverRange, hashLeaf } from "../chain/merkle.ts"
 
 /** A sealed log as of its last block: the same through the whole of one file. */
@@ -55,6 +57,8 @@ export interface EvidenceRequest {
   /** The blind of a device's place in a block's heads map. */
   readonly blindOf: (height: number, device: string) => Uint8Array
   readonly sha256?: Sha256
+  /** Of the same log: who asks often makes them once. */
+  readonly maps?: HeadsMaps
 }
 
 export type EvidencePlan =
@@ -70,10 +74,10 @@ export async function planEvidence(request: EvidenceRequest): Promise<EvidencePl
   if (to > checkpoint.height)
     return refuse("to", `the last sealed block is ${checkpoint.height}, and ${to} is above it`)
   if (from > to) return refuse("from", `block ${from} is above the last one asked for, ${to}`)
-  const headsAfter = await source.readHeads(to)
-  if (!headsAfter.some((head) => head.device === device))
+  const writer = new EvidenceWriter(request, checkpoint)
+  if (!(await writer.isKnown(to)))
     return refuse("device", `device ${device} was not enrolled when block ${to} was sealed`)
-  return { kind: "plan", write: () => gather(new EvidenceWriter(request, checkpoint).items()) }
+  return { kind: "plan", write: () => gather(writer.items()) }
 }
 
 function refuse(parameter: "device" | "from" | "to", rule: string): EvidencePlan {
@@ -86,7 +90,10 @@ const pieceSize = 65_536
 async function* gather(items: AsyncIterable<EvidenceItem>): AsyncGenerator<Uint8Array> {
   let piece = new Uint8Array(2 * pieceSize)
   let length = 0
+  const pace = new Pace()
   for await (const item of items) {
+    // Where all that is needed is in memory, nothing else would get its turn.
+    if (pace.isDue) await pace.take()
     const bytes = encodeEvidenceItem(item)
     if (length + bytes.length > piece.length) {
       yield piece.subarray(0, length)
@@ -102,6 +109,7 @@ async function* gather(items: AsyncIterable<EvidenceItem>): AsyncGenerator<Uint8
 class EvidenceWriter {
   private readonly request: EvidenceRequest
   private readonly checkpoint: NonNullable<EvidenceSource["checkpoint"]>
+  private readonly maps: HeadsMaps
   private at = 0
   /** The block whose leaves are written now; null outside the range. */
   private block: ManifestLeaf | null = null
@@ -109,6 +117,7 @@ class EvidenceWriter {
   constructor(request: EvidenceRequest, checkpoint: NonNullable<EvidenceSource["checkpoint"]>) {
     this.request = request
     this.checkpoint = checkpoint
+    this.maps = request.maps ?? new HeadsMaps()
   }
 
   async *items(): AsyncGenerator<EvidenceItem> {
@@ -123,7 +132,7 @@ class EvidenceWriter {
       from,
       to,
       checkpoint: encodeUtf8(note),
-      blocksBefore: nodesOf(entries, 0, shownBefore, sha256),
+      blocksBefore: await nodesOf(entries, 0, shownBefore, sha256),
     }
     const first = await source.readManifest(from)
     const end = await source.readManifest(to)
@@ -146,7 +155,7 @@ class EvidenceWriter {
       manifest = height < to ? await this.begin(height + 1) : this.finish(manifest)
     }
     if (to < last)
-      yield* this.manifest(await source.readManifest(last), nodesOf(entries, to + 1, last, sha256))
+      yield* this.manifest(await source.readManifest(last), await nodesOf(entries, to + 1, last, sha256))
   }
 
   /** The next block of the range. */
@@ -187,28 +196,40 @@ class EvidenceWriter {
 
   /** The device's place in a block's heads map; null where it was not enrolled yet. */
   private async head(height: number): Promise<EvidencedHead | null> {
-    const { source, device, blindOf, sha256 } = this.request
-    const heads = await source.readHeads(height)
-    const own = heads.find((head) => head.device === device)
+    const { device, blindOf } = this.request
+    const map = await this.map(height)
+    const own = map.head(device)
     if (own === undefined) return null
-    const places = heads.map((head) => ({
-      key: headKey(head.device, sha256),
-      value: headValue(head, blindOf(height, head.device), sha256),
-    }))
-    const path = proveHead(places, headKey(device, sha256), sha256)
     const { seq, entry, registry } = own
-    return { seq, entry, registry, blind: blindOf(height, device), path }
+    return { seq, entry, registry, blind: blindOf(height, device), path: await map.prove(device) }
+  }
+
+  /** Whether the device was enrolled when this block was sealed. */
+  async isKnown(height: number): Promise<boolean> {
+    return (await this.map(height)).head(this.request.device) !== undefined
+  }
+
+  private map(height: number): Promise<HeadsMap> {
+    const { source, blindOf, sha256 } = this.request
+    return this.maps.get(height, async () =>
+      HeadsMap.make(await source.readHeads(height), (device) => blindOf(height, device), sha256),
+    )
   }
 }
 
 /** Nodes over entries `from` to `to` - 1 of a tree that is all here. */
-function nodesOf(entries: readonly Hash[], from: number, to: number, sha256?: Sha256): Hash[] {
-  return coverRange(from, to).map(({ level, index }) =>
-    subtreeOf(
-      entries.slice(index * 2 ** level, (index + 1) * 2 ** level).map((entry) => hashLeaf(entry, sha256)),
-      sha256,
-    ),
-  )
+async function nodesOf(entries: readonly Hash[], from: number, to: number, sha256?: Sha256): Promise<Hash[]> {
+  const pace = new Pace()
+  const nodes: Hash[] = []
+  for (const { level, index } of coverRange(from, to)) {
+    const tree = new Frontier(sha256)
+    for (const entry of entries.slice(index * 2 ** level, (index + 1) * 2 ** level)) {
+      tree.append(hashLeaf(entry, sha256))
+      if (pace.isDue) await pace.take()
+    }
+    nodes.push(tree.root())
+  }
+  return nodes
 }
 
 /** The root of a complete subtree over these leaf hashes. */

@@ -10,6 +10,7 @@ import { enrolDevices } from "../../ingest/registry.ts"
 import { DeviceSession } from "../ingest/device-session.ts"
 import { openTestDatabase } from "../ingest/postgres.ts"
 import { startServiceOn } from "../ingest/service-stand.ts"
+import { Watchdog, findStallFault } from "../watchdog.ts"
 import { TestDevice, spineTemplate, testOrigin } from "../ingest/stand.ts"
 
 export interface AttackStand {
@@ -34,6 +35,20 @@ export interface AttackStand {
   expectUnharmed(): Promise<void>
 }
 
+let watching: Promise<Watchdog> | null = null
+
+/** Of this file's tests, which run one after another. */
+function watch(): Promise<Watchdog> {
+  return (watching ??= Watchdog.open())
+}
+
+/** Signing is the test's own work, in the process that is watched. */
+function apart(watchdog: Watchdog, device: TestDevice): TestDevice {
+  const sign = device.sign.bind(device)
+  device.sign = (claims) => watchdog.apart(() => sign(claims))
+  return device
+}
+
 export async function openAttackStand(limits: Partial<BrokerLimits> = {}): Promise<AttackStand> {
   const database = await openTestDatabase({ template: spineTemplate })
   const dataFolder = await mkdtemp(join(tmpdir(), "tidemark-attack-"))
@@ -44,8 +59,9 @@ export async function openAttackStand(limits: Partial<BrokerLimits> = {}): Promi
     await rm(dataFolder, { recursive: true, force: true })
   })
   const { pool } = service.database
+  const watchdog = await watch()
   const enrol = async (id: string, algorithm: Algorithm): Promise<TestDevice> => {
-    const device = new TestDevice(id, algorithm, service.keys.binding)
+    const device = apart(watchdog, new TestDevice(id, algorithm, service.keys.binding))
     const [result] = await enrolDevices(pool, service.keys, [{ device: id, key: device.key.publicKey }])
     if (result?.kind !== "enrolled") throw new Error(`${id} was not enrolled`)
     return device
@@ -64,6 +80,7 @@ export async function openAttackStand(limits: Partial<BrokerLimits> = {}): Promi
     const line = (await readMetrics()).split("\n").find((one) => one.startsWith(`${name} `))
     return line === undefined ? 0 : Number(line.slice(name.length + 1))
   }
+  watchdog.restart()
   return {
     service,
     port: service.mqtt,
@@ -77,6 +94,8 @@ export async function openAttackStand(limits: Partial<BrokerLimits> = {}): Promi
       while ((await metric(name)) !== value) await pool.query("select pg_sleep(0.01)")
     },
     expectUnharmed: async () => {
+      const stall = findStallFault(watchdog.longest())
+      if (stall !== null) throw new Error(stall)
       const before = await victimSession.client.ping()
       if (before.length > 0)
         throw new Error(`the victim heard ${before.length} packets that it did not ask for`)

@@ -5,6 +5,7 @@ import { makeFuzzDevices } from "./fuzz-case.ts"
 import type { FuzzHeard } from "./fuzz-connection.ts"
 import { FuzzLane, type FuzzWorld } from "./fuzz-lane.ts"
 import { HonestDevice } from "./honest-device.ts"
+import { findStallFault } from "../watchdog.ts"
 import { SoakHost } from "./soak-host.ts"
 import { findCountFaults } from "./fuzz-counts.ts"
 
@@ -100,6 +101,8 @@ export async function soakByFuzz(options: FuzzOptions): Promise<FuzzReport> {
       ...counted.faults,
       ...memory.faults(),
     ]
+    const stall = findStallFault(await host.stall())
+    if (stall !== null) faults.push(stall)
     await host.seal()
     const code = await host.stop()
     if (code !== 0) faults.push(`the service ended with ${code}`)

@@ -9,6 +9,7 @@ import { makeRandom } from "../../devices-sim/random.ts"
 import { repository } from "../cli/program.ts"
 import { type BadKind, badKinds, makeBadDevices } from "./bad-neighbour.ts"
 import { HonestDevice } from "./honest-device.ts"
+import { findStallFault } from "../watchdog.ts"
 import { SoakHost } from "./soak-host.ts"
 
 export interface NeighboursOptions {
@@ -79,6 +80,8 @@ export async function soakBesideNeighbours(options: NeighboursOptions): Promise<
       storedCount += there.length
       if (there.join() !== entries.join()) faults.push(`${device.id}: not what was acknowledged is stored`)
     }
+    const stall = findStallFault(await host.stall())
+    if (stall !== null) faults.push(stall)
     if ((await host.stop()) !== 0) faults.push("the service did not end well")
     faults.push(...host.lines.slice(0, 20).map((line) => `the service said: ${line}`))
     const acknowledgements = honest.flatMap((one) => one.acknowledgements)

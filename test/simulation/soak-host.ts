@@ -10,6 +10,7 @@ import { promisify } from "node:util"
 import type { BrokerLimits } from "../../broker/limits.ts"
 import { listProcesses } from "../../ingest/database/embedded/processes.ts"
 import { programArgs, programEnvironment, repository } from "../cli/program.ts"
+import type { Stall } from "../watchdog.ts"
 import type { SoakCount, SoakMemory, SoakRequest } from "./soak-service.ts"
 
 export interface SoakHostOptions {
@@ -102,6 +103,15 @@ export class SoakHost {
 
   count(): Promise<SoakCount> {
     return this.#ask({ kind: "count" }) as Promise<SoakCount>
+  }
+
+  /** The longest stall of its event loop since this was asked last. */
+  stall(): Promise<Stall> {
+    return this.#ask({ kind: "stall" }) as Promise<Stall>
+  }
+
+  async hold(ms: number): Promise<void> {
+    await this.#ask({ kind: "hold", ms })
   }
 
   async seal(): Promise<void> {

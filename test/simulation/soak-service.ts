@@ -5,6 +5,7 @@ import { formatHex } from "../../chain/bytes.ts"
 import type { PublicKey } from "../../chain/key.ts"
 import { type Service, startService } from "../../cli/service.ts"
 import { enrolDevices } from "../../ingest/registry.ts"
+import { Watchdog, hold } from "../watchdog.ts"
 
 export interface SoakSettings {
   readonly dataFolder: string
@@ -23,6 +24,10 @@ export type SoakRequest =
   /** What the database itself counts. */
   | { readonly kind: "count" }
   | { readonly kind: "seal" }
+  /** The longest stall of the event loop since the last such question. */
+  | { readonly kind: "stall" }
+  /** A loop, planted, so that a test sees that a stall is found. */
+  | { readonly kind: "hold"; readonly ms: number }
   | { readonly kind: "stop" }
 
 export interface SoakCount {
@@ -50,6 +55,7 @@ const service = await startService({
   log: pino({ level: "error" }, pino.destination({ dest: 2, sync: true })),
   say: () => {},
 })
+const watchdog = await Watchdog.open()
 process.on("message", (message: { readonly id: number; readonly request: SoakRequest }) => {
   void answer(service, message.request).then((value) => process.send?.({ id: message.id, value }))
 })
@@ -69,6 +75,8 @@ async function answer({ database, keys }: Service, request: SoakRequest): Promis
   switch (request.kind) {
     case "enrol": {
       const results = await enrolDevices(database.pool, keys, request.devices)
+      // An operator's command does this in a process of its own.
+      watchdog.restart()
       return results.every(({ kind }) => kind === "enrolled")
     }
     case "memory": {
@@ -96,9 +104,18 @@ async function answer({ database, keys }: Service, request: SoakRequest): Promis
       const refused = new Map(refusals.map(({ code, count }) => [code, count]))
       return { stored: rows[0]?.count ?? 0, refused } satisfies SoakCount
     }
+    case "stall": {
+      const stall = watchdog.longest()
+      watchdog.restart()
+      return stall
+    }
+    case "hold":
+      hold(request.ms)
+      return null
     case "seal":
       return (await service.seal()).kind
     case "stop":
+      watchdog.close()
       await closeOnce()
       setImmediate(() => process.disconnect())
       return null
