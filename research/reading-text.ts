@@ -72,8 +72,8 @@ export async function* bucketPieces(
     rows += group.length
     count(group.length)
     const { device, metric, endsAt } = group[0]!
-    // Before everything that is said at the bucket's end.
-    last = { device, metric, time: endsAt, statement: -1, position: 0, index: -1 }
+    // Before everything that is said at the bucket's end: statements are counted from 1.
+    last = { device, metric, time: endsAt, statement: 0, position: 0, index: 0 }
     yield { text, rows: group.length, cutAt: null }
   }
 }
