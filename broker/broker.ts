@@ -24,7 +24,7 @@ export interface BrokerOptions {
   readonly listeners: readonly ListenerOptions[]
   /** Of the listeners that speak TLS. */
   readonly tls?: TlsOptions
-  /** Without one anybody may connect as any device, and the signature decides (PROTOCOL §5). */
+  /** Without one anybody may connect as any device, and the signature decides (FORMAT §5). */
   readonly login?: {
     readonly judge: Login
     /** False: a client that shows no credentials at all may connect as any device. */

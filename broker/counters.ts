@@ -30,7 +30,7 @@ export interface BrokerCounters {
   disconnected?(): void
   /** A device that connects too often waits for its turn. */
   delayed?(): void
-  /** Outside of received (PROTOCOL §5): nothing that such a connection still had in flight was judged here. */
+  /** Outside of received (FORMAT §5): nothing that such a connection still had in flight was judged here. */
   refusedConnection?(reason: RefusedReason): void
   /** A SUBSCRIBE asked for a topic that its device may not hear, and got 0x80. */
   deniedSubscription?(): void

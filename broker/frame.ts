@@ -69,7 +69,7 @@ export function emptyPublish(
 }
 
 /**
- * The same SUBSCRIBE asking for QoS 0: receipts are sent at QoS 0 (PROTOCOL §5), and aedes grants what is asked.
+ * The same SUBSCRIBE asking for QoS 0: receipts are sent at QoS 0 (FORMAT §5), and aedes grants what is asked.
  * What is malformed stays so, for the parser to judge.
  */
 export function lowerRequestedQos(frame: Uint8Array, header: FixedHeader): Uint8Array {

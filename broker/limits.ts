@@ -2,7 +2,7 @@
 export interface BrokerLimits {
   /** Sockets in all, connected or not. aedes itself has no such limit. */
   readonly connectionsMax: number
-  /** Connects of one device in a second; more are delayed, not refused (PROTOCOL §5, fine print). */
+  /** Connects of one device in a second; more are delayed, not refused (FORMAT §5). */
   readonly connectsPerSecondMax: number
   /** Sockets of one address (of IPv6: of one /64). Loopback is excepted unless one of these three is set. */
   readonly connectionsPerAddressMax: number
@@ -13,9 +13,9 @@ export interface BrokerLimits {
   readonly tlsHandshakeMsMax: number
   /** From the socket's opening to its CONNACK: PROXY header, TLS, WebSocket and login are within. */
   readonly connectMsMax: number
-  /** MQTT's remaining length: a larger packet closes the connection at the declared length (PROTOCOL §5). */
+  /** MQTT's remaining length: a larger packet closes the connection at the declared length (FORMAT §5). */
   readonly packetSizeMax: number
-  /** Messages of one connection that may wait for an answer (PROTOCOL §4: a device has at most 100 in flight). */
+  /** Messages of one connection that may wait for an answer (FORMAT §4: a device has at most 100 in flight). */
   readonly inFlightMax: number
   /**
    * Payload bytes of one connection that may wait for an answer; one message may always. A group commit takes 64 KiB of a
@@ -50,7 +50,7 @@ export const limitsDefault: BrokerLimits = {
   drainMsMax: 10_000,
 }
 
-/** A statement's largest size in bytes (PROTOCOL §1). It is a rule of the format, so not an option. */
+/** A statement's largest size in bytes (FORMAT §1). It is a rule of the format, so not an option. */
 export const statementSizeMax = 65_535
 
 /** The largest control packet: CONNECT with a will fits. A connection buffers at most so much of an unfinished packet. */

@@ -51,7 +51,7 @@ export type LoginResult =
   | { readonly kind: "refused"; readonly reason: LoginRefusal; readonly detail?: string }
 
 /**
- * Judges a login (PROTOCOL §5). May take as long as a database is away: the connect timeout bounds it. The broker is
+ * Judges a login (FORMAT §5). May take as long as a database is away: the connect timeout bounds it. The broker is
  * given one by `cli/`; without one anybody may connect as any device, and the signatures decide.
  */
 export type Login = (credentials: Credentials) => Promise<LoginResult>

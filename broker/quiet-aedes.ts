@@ -2,7 +2,7 @@ import { Aedes } from "aedes"
 
 /**
  * aedes that routes nothing: no message goes from one client to another, none is retained or queued, and `$SYS` is
- * silent (PROTOCOL §5; measured at 1.3 to 1.7 times the throughput of letting aedes publish what ingest has taken).
+ * silent (FORMAT §5; measured at 1.3 to 1.7 times the throughput of letting aedes publish what ingest has taken).
  *
  * No private member of aedes is touched. What is relied on beyond its documentation, at exactly 1.2.0, and held by
  * `test/broker/aedes-contract.test.ts`:

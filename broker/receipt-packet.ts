@@ -1,7 +1,7 @@
 import { generate } from "mqtt-packet"
 import { receiptsTopic, sealedTopic } from "./topic.ts"
 
-/** The smallest read buffer in use among clients (PROTOCOL §5). */
+/** The smallest read buffer in use among clients (FORMAT §5). */
 export const receiptPacketSizeMax = 128
 
 /**

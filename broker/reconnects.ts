@@ -1,5 +1,5 @@
 /**
- * Connects of one device beyond `perSecondMax` are delayed, never refused (PROTOCOL §5, fine print: a device reconnects
+ * Connects of one device beyond `perSecondMax` are delayed, never refused (FORMAT §5: a device reconnects
  * at most once a second, and the service delays only above 10). At most one connection of a device waits: the newest,
  * since a newer one takes an older one's place anyway [MQTT-3.1.4-2]. So a delay is at most 1 / perSecondMax seconds.
  */

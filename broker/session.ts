@@ -114,14 +114,14 @@ export class Session {
       const detail = `the client id is the device id, and must match ${deviceIdPattern.source}`
       return this.#refuseConnect("identifier", 2, detail)
     }
-    packet.clean = true // the memory is the chain, not the broker (PROTOCOL §5)
+    packet.clean = true // the memory is the chain, not the broker (FORMAT §5)
     delete packet.will
     this.#options.gate.keepAlive(packet.keepalive ?? 0)
     packet.keepalive = 0 // the gate keeps it: aedes sees no PINGREQ, and would not while an answer is awaited
     return true
   }
 
-  /** Asks `login`, and calls `enter` if it is good; a bad one is refused by CONNACK 5 (PROTOCOL §5). */
+  /** Asks `login`, and calls `enter` if it is good; a bad one is refused by CONNACK 5 (FORMAT §5). */
   logIn(
     login: { readonly judge: Login; readonly isRequired: boolean },
     username: string | null,
@@ -345,7 +345,7 @@ export class Session {
   }
 
   #accept(turn: Turn, receipt: Uint8Array): void {
-    // The receipt before the acknowledgement (PROTOCOL §5).
+    // The receipt before the acknowledgement (FORMAT §5).
     this.#acknowledge(turn, turn.asked || this.#subscribed ? this.#encodeReceipt(receipt) : null)
   }
 
@@ -363,7 +363,7 @@ export class Session {
     gate.release()
   }
 
-  /** The device's next key stands, and this connection was opened by the one before (PROTOCOL §7). */
+  /** The device's next key stands, and this connection was opened by the one before (FORMAT §7). */
   #closeBehindAck(): void {
     this.#refusing = true
     this.#options.gate.discardInput()

@@ -12,7 +12,7 @@ export interface StraightWay {
 /** An unfinished message of up to so many bytes is waited for, to go straight; a larger one goes through aedes in parts. */
 export const straightSizeMax = 8 * 1024
 
-/** QoS 1; DUP and RETAIN as they like, since neither means anything here (PROTOCOL §5). */
+/** QoS 1; DUP and RETAIN as they like, since neither means anything here (FORMAT §5). */
 export function mayGoStraight({ firstByte }: FixedHeader): boolean {
   return (firstByte & 0xf6) === 0x32
 }

@@ -13,7 +13,7 @@ export interface Submit {
  */
 export type AnswerSealed = (deviceId: string, question: Uint8Array) => Promise<Uint8Array>
 
-/** One connection's place in front of the fence (PROTOCOL §5). */
+/** One connection's place in front of the fence (FORMAT §5). */
 export interface Place {
   /**
    * Resolves in order of arrival per place, only after what it answers is committed and on disk.
@@ -41,7 +41,7 @@ export type Answer =
       readonly code: number
       readonly receipt: Uint8Array
       readonly refused: boolean
-      /** Of what is not refused: close behind the PUBACK, since another key stands now (PROTOCOL §7). */
+      /** Of what is not refused: close behind the PUBACK, since another key stands now (FORMAT §7). */
       readonly closes?: true
     }
   /** Not judged, not counted: this connection is fenced off, or stands behind a refusal of its own. Close it at once. */

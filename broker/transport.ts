@@ -18,7 +18,7 @@ export interface Exposure {
 
 /**
  * Why these may not be listened on, or null: what travels in the clear, and what lets anybody be any device, has to be
- * asked for by name outside loopback (PROTOCOL §5).
+ * asked for by name outside loopback.
  */
 export function findExposureFault(
   listeners: readonly { readonly transport: Transport; readonly host: string }[],

@@ -1,4 +1,4 @@
-/** Certificate authorities by which devices may be enrolled (PROTOCOL §7, actions 6 and 7), replayed like devices. */
+/** Certificate authorities by which devices may be enrolled (FORMAT §7, actions 6 and 7), replayed like devices. */
 import { equalBytes, formatHex } from "./bytes.ts"
 import { type Hash, zeroHash } from "./hash.ts"
 import { type Registry, findMemberFault } from "./registry.ts"

@@ -1,4 +1,4 @@
-/** A block: its manifest, and the one way in which sealer and auditor compute it (PROTOCOL §6). */
+/** A block: its manifest, and the one way in which sealer and auditor compute it (FORMAT §6). */
 import { joinBytes } from "./bytes.ts"
 import { CborReader, encodeCbor } from "./cbor.ts"
 import { type ChainBinding, emptyHeadOf } from "./genesis.ts"

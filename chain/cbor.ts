@@ -1,5 +1,5 @@
 /**
- * CBOR (RFC 8949), as much of it as PROTOCOL §1 allows: definite lengths, shortest forms, integers up to 2^53 - 1, the
+ * CBOR (RFC 8949), as much of it as FORMAT §1 allows: definite lengths, shortest forms, integers up to 2^53 - 1, the
  * tags 4, 18 and 77, no duplicate keys, nothing after the end. It checks while it decodes, so nothing costs more than
  * one pass over the bytes.
  */
@@ -333,7 +333,7 @@ export class CborReader {
     return part
   }
 
-  /** Depth counts arrays, maps and tags (PROTOCOL §5, fine print). */
+  /** Depth counts arrays, maps and tags (FORMAT §1). */
   private enter(start: number): void {
     this.depth += 1
     if (this.depth > depthMax) this.fault(`arrays, maps and tags nest at most ${depthMax} deep`, start)

@@ -43,7 +43,7 @@ const algorithm: Algorithm = algorithmEd25519
 const labelVds = 395
 /** In the unprotected header of a receipt. */
 export const labelVdp = 396
-/** Private use: PROTOCOL §6. */
+/** Private use: FORMAT §11. */
 const labelTreeSize = -65_539
 /** RFC 9162 with SHA-256, of the COSE Verifiable Data Structure Algorithms. */
 const vdsRfc9162 = 1

@@ -56,7 +56,7 @@ export interface RegistryPlace {
 }
 
 /**
- * The device after a registry statement (PROTOCOL §7), or the rule that forbids it. Ingest asks before it signs, the
+ * The device after a registry statement (FORMAT §7), or the rule that forbids it. Ingest asks before it signs, the
  * audit asks again.
  *
  * @param record the device before it, or null where it is not enrolled
@@ -179,7 +179,7 @@ function rotate(record: DeviceRecord, registry: Registry, place: RegistryPlace):
   return applied({ ...record, keys: [...ended, added].toSorted((a, b) => a.firstSeq - b.firstSeq) })
 }
 
-/** PROTOCOL §7: without 7 and one of 8 and 10 it is a re-enrolment by the operator. */
+/** FORMAT §7: without 7 and one of 8 and 10 it is a re-enrolment by the operator. */
 function introductionOf({ proofOfNew, proofOfOld, request }: Registry): KeyIntroduction {
   if (proofOfNew === undefined) return "operator"
   if (request !== undefined) return "request"

@@ -48,7 +48,7 @@ const coseKey: Shape = {
   }),
 }
 
-/** A COSE_Sign1 as PROTOCOL §1 has it. The payload's shape follows from the content type before it. */
+/** A COSE_Sign1 as FORMAT §1 has it. The payload's shape follows from the content type before it. */
 export function statementShape(): Shape {
   let content: DumpValue = null
   const claims: Shape = {
@@ -246,7 +246,7 @@ const block: Shape = {
   }),
 }
 
-/** `[code, seq, head seq, head entry, now]` (PROTOCOL §5). */
+/** `[code, seq, head seq, head entry, now]` (FORMAT §5). */
 export const receiptShape: Shape = {
   name: "a receipt",
   items: (index) =>

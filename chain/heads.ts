@@ -1,4 +1,4 @@
-/** The heads map of a block (PROTOCOL §6): one place per device, so that one head per device and block can be shown. */
+/** The heads map of a block (FORMAT §6): one place per device, so that one head per device and block can be shown. */
 import { hmac } from "@noble/hashes/hmac.js"
 import { sha256 as nobleSha256 } from "@noble/hashes/sha2.js"
 import { compareBytes, encodeUtf8, equalBytes, joinBytes } from "./bytes.ts"

@@ -1,4 +1,4 @@
-/** A device asks for its next key on its own chain (PROTOCOL §7, "A device asks for its own rotation"). */
+/** A device asks for its next key on its own chain (FORMAT §7, "A device asks for its next key"). */
 import { type DeviceRecord, applyRegistry } from "./device.ts"
 import { type Hash, zeroHash } from "./hash.ts"
 import { type Registry, listMembers } from "./registry.ts"

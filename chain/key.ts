@@ -85,7 +85,7 @@ export function decodeEnrolledKey(bytes: Uint8Array): PublicKey {
 }
 
 /**
- * Why a key may not be enrolled, or null. Ed25519: canonical, on the curve, not of small order, torsion-free (PROTOCOL
+ * Why a key may not be enrolled, or null. Ed25519: canonical, on the curve, not of small order, torsion-free (FORMAT
  * §2). P-256: on the curve and not the identity.
  */
 export function findKeyFault(key: PublicKey): string | null {

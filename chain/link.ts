@@ -1,4 +1,4 @@
-/** The one chain rule (PROTOCOL §4). Ingest, simulator and verifier call the same functions. */
+/** The one chain rule (FORMAT §4). Ingest, simulator and verifier call the same functions. */
 import { equalBytes } from "./bytes.ts"
 import { type Hash, zeroHash } from "./hash.ts"
 import type { PublicKey } from "./key.ts"
@@ -82,7 +82,7 @@ const beginsElsewhere =
   "prev is not where this chain begins in this log: it was signed for another log or for none (FORMAT §4, genesis)"
 
 /**
- * Where a statement with a good signature falls. The order is the one of PROTOCOL §4: 2, 14, 40, 22, 21, 20.
+ * Where a statement with a good signature falls. The order is the one of FORMAT §4: 2, 14, 40, 22, 21, 20.
  *
  * The state must come from the database, under the head's lock, never from a cached head.
  */

@@ -1,4 +1,4 @@
-/** `application/vnd.tidemark.lost+cbor`: readings that a device knows it lost (PROTOCOL §4). */
+/** `application/vnd.tidemark.lost+cbor`: readings that a device knows it lost (FORMAT §4). */
 import { CborReader, encodeCbor } from "./cbor.ts"
 
 export const lostReasons = ["buffer-overflow", "refused", "sensor-off", "not-worn", "other"] as const

@@ -1,5 +1,5 @@
 /**
- * What a statement's payload says. It never keeps a statement out (PROTOCOL §4): a fault inside it means "accepted,
+ * What a statement's payload says. It never keeps a statement out (FORMAT §4): a fault inside it means "accepted,
  * unread", and what is not ours to read is opaque.
  */
 import { FormatFault } from "./cbor.ts"
@@ -23,7 +23,7 @@ export function readPayload(claims: Pick<Claims, "content" | "payload">): Payloa
   return readBy(decodePack, claims)
 }
 
-/** The same by the rule of version 0.1: the audit asks it of statements that were stored unread (PROTOCOL §3). */
+/** The same by the rule of version 0.1: the audit asks it of statements that were stored unread (FORMAT §3). */
 export function readPayloadByRule01(claims: Pick<Claims, "content" | "payload">): Payload {
   return readBy(decodePackByRule01, claims)
 }
@@ -43,7 +43,7 @@ function readBy(
   }
 }
 
-/** Seconds that a device's clock may be ahead of the service's (PROTOCOL §4, code 4). */
+/** Seconds that a device's clock may be ahead of the service's (FORMAT §4, code 4). */
 export const aheadMax = 300
 
 /** Whether iat or a reading lies more than 300 s ahead of the arrival. */

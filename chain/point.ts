@@ -1,4 +1,4 @@
-/** What may stand as a point of Ed25519, decided by comparing bytes (PROTOCOL §2). */
+/** What may stand as a point of Ed25519, decided by comparing bytes (FORMAT §2). */
 import { parseHex } from "./bytes.ts"
 
 /** Why 32 bytes may stand neither as A nor as R, or null: canonical (y < p) and none of the 14 small-order encodings. */

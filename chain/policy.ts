@@ -1,4 +1,4 @@
-/** The first leaf of every log: whose log it is (PROTOCOL §6). */
+/** The first leaf of every log: whose log it is (FORMAT §6). */
 import { type CborInput, CborReader, FormatFault, encodeCbor, readInside } from "./cbor.ts"
 import { type PublicKey, algorithmEd25519, coseKeyMap, decodeCoseKey, equalKeys } from "./key.ts"
 import type { ChainBinding, ProtocolVersion } from "./genesis.ts"

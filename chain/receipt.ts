@@ -1,4 +1,4 @@
-/** The receipt of MQTT (PROTOCOL §5): `[code, seq, head seq, head entry, now]`. */
+/** The receipt of MQTT (FORMAT §5): `[code, seq, head seq, head entry, now]`. */
 import { CborReader, encodeCbor } from "./cbor.ts"
 import { type Hash, parseHash } from "./hash.ts"
 import { type VerdictCode, parseVerdictCode, verdictCodes } from "./verdict.ts"
@@ -33,7 +33,7 @@ export function decodeReceipt(bytes: Uint8Array): Receipt {
     reader.fault("a receipt is [code, seq, head seq, head entry, now]", 0)
   const codeStart = reader.offset
   const verdict = parseVerdictCode(reader.readUint("a code"))
-  if (verdict === null) return reader.fault("this code is none of PROTOCOL §4", codeStart)
+  if (verdict === null) return reader.fault("this code is none of FORMAT §4", codeStart)
   const isNull = reader.bytes[reader.offset] === 0xf6
   const seq = isNull ? null : reader.readUint("a seq, or null,")
   if (isNull) reader.readValue()

@@ -1,4 +1,4 @@
-/** Registry statements (PROTOCOL §7): who may sign for which device, on the operator's chain. */
+/** Registry statements (FORMAT §7): who may sign for which device, on the operator's chain. */
 import { encodeUtf8 } from "./bytes.ts"
 import { type CborInput, CborKeys, CborReader, type CborValue, encodeCbor, readInside } from "./cbor.ts"
 import { type Hash, parseHash } from "./hash.ts"
@@ -22,7 +22,7 @@ export const registryActions = [
 ] as const
 export type RegistryAction = (typeof registryActions)[number]
 
-/** The members that are there, by the number of PROTOCOL §7; which an action must have is for who applies it. */
+/** The members that are there, by the number of FORMAT §7; which an action must have is for who applies it. */
 export interface Registry {
   readonly action: RegistryAction
   /** 2: the device, or the CA's name. */
@@ -49,7 +49,7 @@ export interface Registry {
   readonly attributes?: ReadonlyMap<string, string>
 }
 
-/** Members by number (PROTOCOL §7). */
+/** Members by number (FORMAT §7). */
 const memberNames = [
   ["action", 1],
   ["device", 2],
@@ -91,7 +91,7 @@ export function findMemberFault(registry: Registry): string | null {
   if (missing !== undefined) return `${registry.action} has no member ${missing}`
   const extra = members.find((number) => number > 3 && !must.includes(number) && !may.includes(number))
   if (extra !== undefined) return `member ${extra} does not belong to ${registry.action}`
-  // PROTOCOL §7: 10 stands in place of 8, and what a device asks for itself is proven by its new key.
+  // FORMAT §7: 10 stands in place of 8, and what a device asks for itself is proven by its new key.
   if (registry.request === undefined) return null
   if (registry.proofOfOld !== undefined) return "10 stands in place of 8, not beside it"
   return registry.proofOfNew === undefined ? "a rotation with 10 has 7 as well" : null
@@ -205,7 +205,7 @@ const keyProofAad = encodeUtf8("tidemark/enrol")
 
 /**
  * What a proof signs: the Sig_structure of RFC 9052 §4.4 with an external_aad, so that a stock COSE library makes a proof:
- * `["Signature1", bstr({1: alg}), 'tidemark/enrol', bstr(cbor([origin, device, first seq, thumbprint]))]` (PROTOCOL §7, where
+ * `["Signature1", bstr({1: alg}), 'tidemark/enrol', bstr(cbor([origin, device, first seq, thumbprint]))]` (FORMAT §7, where
  * the third item was a text, which no such library can sign).
  */
 export function encodeKeyProof(

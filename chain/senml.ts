@@ -1,4 +1,4 @@
-/** A SenML pack in CBOR (RFC 8428, RFC 8798, RFC 9100, RFC 9193) to series and back, by the profile of PROTOCOL §3. */
+/** A SenML pack in CBOR (RFC 8428, RFC 8798, RFC 9100, RFC 9193) to series and back, by the profile of FORMAT §3. */
 import {
   type CborKey,
   CborKeys,

@@ -55,7 +55,7 @@ export function spanOf(
   return { startsAt, endsAt }
 }
 
-/** The metric of a resolved name: what follows its last `/` or `:` (PROTOCOL §3). */
+/** The metric of a resolved name: what follows its last `/` or `:` (FORMAT §3). */
 export function metricOf(name: string): string {
   return name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf(":")) + 1)
 }

@@ -1,5 +1,5 @@
 /**
- * One signature law for everybody (PROTOCOL §2). What is checked here by comparing bytes, and the equation by noble or
+ * One signature law for everybody (FORMAT §2). What is checked here by comparing bytes, and the equation by noble or
  * by a native verifier, accepts the same set of signatures on every Node, in the browser and in the service.
  */
 import { ed25519 } from "@noble/curves/ed25519.js"
@@ -21,7 +21,7 @@ export type VerifyEquation = (key: PublicKey, message: Uint8Array, signature: Ui
 export type SignatureVerdict = "good" | "bad" | "high-s"
 
 /**
- * The law of PROTOCOL §2.
+ * The law of FORMAT §2.
  *
  * @param algorithm what the statement says; one that does not fit the key is `bad`
  * @param verify the equation; noble's by default, a native one in the service

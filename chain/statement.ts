@@ -1,11 +1,11 @@
-/** The statement: what a device, or the log's operator, says once and signs (PROTOCOL §1). */
+/** The statement: what a device, or the log's operator, says once and signs (FORMAT §1). */
 import { encodeUtf8, joinBytes } from "./bytes.ts"
 import { type CborInput, CborReader, CborWriter, FormatFault, encodeCbor, readInside } from "./cbor.ts"
 import { type Hash, type Sha256, parseHash, sha256 } from "./hash.ts"
 import { type Algorithm, type PrivateKey, algorithmEd25519, algorithmEsp256, kidOf, kidSize } from "./key.ts"
 import { signMessage, signatureSize } from "./signature.ts"
 
-/** Bytes of a whole statement (PROTOCOL §1). */
+/** Bytes of a whole statement (FORMAT §1). */
 export const statementSizeMax = 65_535
 
 export const devicePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$/
@@ -300,7 +300,7 @@ export function encodeStatement(claims: Claims, signature: Uint8Array): Uint8Arr
  * Makes and signs a statement.
  *
  * @param origin the log's origin where its operator signs
- * @throws RangeError where the claims break a rule of PROTOCOL §1: the signer's mistake, named
+ * @throws RangeError where the claims break a rule of FORMAT §1: the signer's mistake, named
  */
 export function signStatement(
   claims: Omit<Claims, "algorithm" | "kid">,

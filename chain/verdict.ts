@@ -1,4 +1,4 @@
-/** The verdicts of PROTOCOL §4, their codes on the wire, and what each asks of the device. */
+/** The verdicts of FORMAT §4, their codes on the wire, and what each asks of the device. */
 
 /** Stable codes: a receipt carries the number, `/metrics` and people use the word. */
 export const verdictCodes = {

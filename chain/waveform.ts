@@ -1,4 +1,4 @@
-/** The bytes of a waveform record: regular samples at 2 bytes each (PROTOCOL §3; terms of FHIR SampledData). */
+/** The bytes of a waveform record: regular samples at 2 bytes each (FORMAT §3; terms of FHIR SampledData). */
 import { type CborInput, CborKeys, CborReader, CborTagged, type CborValue, encodeCbor } from "./cbor.ts"
 import type { Waveform } from "./series.ts"
 

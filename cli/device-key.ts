@@ -14,7 +14,7 @@ export function formatKeyRange({ firstSeq, lastSeq, endedBy }: EnrolledKey): str
     : `from seq ${firstSeq}, revoked beyond seq ${lastSeq}`
 }
 
-/** On whose word the key stands (PROTOCOL §7), and whether the device proved that it has it. */
+/** On whose word the key stands (FORMAT §7), and whether the device proved that it has it. */
 export function formatKeyWord(
   { introducedBy, isPossessionProven }: EnrolledKey,
   isFirst: boolean,

@@ -67,7 +67,7 @@ export function parseExpiry(text: string): (nowMs: number) => number {
 }
 
 /**
- * Unix seconds of a date (UTC), a time with its offset, or Unix seconds. No reading is from before 1970 (PROTOCOL §3), so a
+ * Unix seconds of a date (UTC), a time with its offset, or Unix seconds. No reading is from before 1970 (FORMAT §3), so a
  * minus is a mistake here; over HTTP it is allowed, since a chart may be moved to there.
  */
 export function parseInstant(text: string): number {

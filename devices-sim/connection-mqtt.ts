@@ -3,7 +3,7 @@ import { type IClientOptions, connect } from "mqtt"
 import type { Signer } from "./device-sign.ts"
 import { makeJwt } from "./jwt.ts"
 
-/** Where the service listens, how it is trusted, and how the device logs in (PROTOCOL §5). */
+/** Where the service listens, how it is trusted, and how the device logs in (FORMAT §5). */
 export interface Service {
   /** `mqtt://host:port`, `mqtts://…`, `ws://…` or `wss://…`. */
   readonly url: string
@@ -71,7 +71,7 @@ export interface LinkKey {
 /** Opens a connection of a device. Its listener hears nothing before this has returned. */
 export type OpenLink = (deviceId: string, service: Service, key: LinkKey, listener: LinkListener) => Link
 
-/** Opens a connection with a clean session and the device's id as client id (PROTOCOL §5). */
+/** Opens a connection with a clean session and the device's id as client id (FORMAT §5). */
 export function openLink(deviceId: string, service: Service, key: LinkKey, listener: LinkListener): Link {
   const { token, jwt } = service
   const password = jwt === undefined ? token : makeJwt(deviceId, jwt.origin, key.signer, key.nowSeconds)

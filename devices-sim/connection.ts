@@ -56,7 +56,7 @@ export { type DeviceKeys, type KeyStore, makeMemoryKeyStore } from "./key-store.
 export { makeFileKeyStore } from "./key-store-file.ts"
 
 export interface DeviceOptions {
-  /** The device id of PROTOCOL §1, also the MQTT client id. */
+  /** The device id of FORMAT §1, also the MQTT client id. */
   readonly id: string
   /** The key with which it was enrolled. Where `keyStore` holds a later one, that one signs. */
   readonly signer: Signer
@@ -78,7 +78,7 @@ export interface DeviceOptions {
   readonly rules?: Partial<DeviceRules>
   /**
    * False where an external broker stands between: its PUBACK is its own word, and only a receipt says that a statement
-   * is stored (PROTOCOL §5).
+   * is stored (FORMAT §5).
    */
   readonly isPubackTrusted?: boolean
   readonly listener?: DeviceListener
@@ -350,7 +350,7 @@ export class Device {
   }
 
   /**
-   * Goes on under the next key (PROTOCOL §7): the device asks for it in its chain, behind what it has said so far, and
+   * Goes on under the next key (FORMAT §7): the device asks for it in its chain, behind what it has said so far, and
    * what is published meanwhile waits for the answer. The key store has the key before the request goes out, and after a
    * loss of power the device finds out by itself which key stands.
    *

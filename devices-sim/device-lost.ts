@@ -1,4 +1,4 @@
-/** Readings that a device cannot deliver are said to be lost, never left out silently (PROTOCOL §4). */
+/** Readings that a device cannot deliver are said to be lost, never left out silently (FORMAT §4). */
 import { encodeLost } from "../chain/lost.ts"
 import { readPayload } from "../chain/payload.ts"
 import { countPackReadings } from "../chain/senml.ts"

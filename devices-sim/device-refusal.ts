@@ -1,4 +1,4 @@
-/** What an honest device does when it is refused (PROTOCOL §4, last column). It always begins again with its head. */
+/** What an honest device does when it is refused (FORMAT §4, last column). It always begins again with its head. */
 import { checkSignatureForm, signatureSize } from "../chain/signature.ts"
 import type { Verdict } from "../chain/verdict.ts"
 import { draftRefused } from "./device-lost.ts"

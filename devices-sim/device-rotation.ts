@@ -1,5 +1,5 @@
 /**
- * A device's next key (PROTOCOL §7), without I/O. The request is an entry of the outbox like any other, but for three
+ * A device's next key (FORMAT §7), without I/O. The request is an entry of the outbox like any other, but for three
  * things: it is written for the place at which it is signed, nothing behind it is signed before it is answered, and the
  * receipt tells which key goes on. Where the receipt is lost, the device tries the next key, and the one before if the
  * service does not know that one (verdict 13 changes nothing, and two keys at one place are no fork).

@@ -162,9 +162,9 @@ export interface DeviceRules {
 }
 
 export const deviceRulesDefault: DeviceRules = {
-  inFlightMax: 100, // PROTOCOL §4
+  inFlightMax: 100, // FORMAT §4
   entriesMax: 100_000,
-  reconnectMsMin: 1_000, // PROTOCOL §5
+  reconnectMsMin: 1_000, // FORMAT §5
   backoffMsBase: 1_000,
   backoffMsMax: 60_000,
   waitLongMsMin: 60_000,

@@ -1,5 +1,5 @@
 /**
- * An honest device (PROTOCOL §4), without I/O: what happens and what it then does. Time and chance come with the events.
+ * An honest device (FORMAT §4), without I/O: what happens and what it then does. Time and chance come with the events.
  * Whoever carries out the effects does so in order, and has a `store` on disk before a `publish` behind it.
  */
 import { equalBytes } from "../chain/bytes.ts"
@@ -109,7 +109,7 @@ function takeClosed(turn: DeviceTurn, nowMs: number, chance: number): void {
     : chance * backoffMs
   state.isWaitLong = false
   state.fruitless += 1
-  // PROTOCOL §5: at most once a second.
+  // FORMAT §5: at most once a second.
   effects.push({
     kind: "wait",
     delayMs: Math.max(delayMs, state.connectedAtMs + rules.reconnectMsMin - nowMs, 0),
@@ -128,7 +128,7 @@ function takeReceipt(turn: DeviceTurn, receipt: Receipt): void {
   else takeRefusal(turn, verdict, receipt.seq)
 }
 
-/** The head at start and after every refusal: nothing older of this device can still be committed (PROTOCOL §5, fence). */
+/** The head at start and after every refusal: nothing older of this device can still be committed (FORMAT §5, fence). */
 function takeHead(turn: DeviceTurn, head: Head): void {
   const { state } = turn
   if (isOfAnotherLog(turn, head)) {
@@ -287,7 +287,7 @@ function takeContent(turn: DeviceTurn, draft: Draft, readings: number | null): v
   publishMore(turn)
 }
 
-/** Readings that found no room are said to be lost as soon as there is some (PROTOCOL §4). */
+/** Readings that found no room are said to be lost as soon as there is some (FORMAT §4). */
 function sayOverflow(turn: DeviceTurn): void {
   const { state, context } = turn
   if (state.phase !== "ready" || state.overflow === null) return

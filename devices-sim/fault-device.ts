@@ -343,7 +343,7 @@ export class FaultyDevice {
       this.device = this.build(isOutboxLost)
       this.acts.finish(act, null)
       if (this.isStopped) return
-      // PROTOCOL §5: it connects at most once a second, however often it is switched on.
+      // FORMAT §5: it connects at most once a second, however often it is switched on.
       const { reconnectMsMin } = { ...deviceRulesDefault, ...this.options.rules }
       await new Promise<void>((resolve) => {
         this.timer(reconnectMsMin, resolve)

@@ -97,7 +97,7 @@ function fill(own: Statement, signer: Signer, sizeBytes: number): Uint8Array {
 }
 
 /**
- * The verdict that must come to bytes which cannot be a statement of this device, by the first checks of PROTOCOL §4 in
+ * The verdict that must come to bytes which cannot be a statement of this device, by the first checks of FORMAT §4 in
  * their order: 11, 10, 12, 13, then 15. Of a changed statement nothing else can come, since its signature is over all.
  */
 export function verdictOfDamaged(

@@ -122,10 +122,10 @@ export interface Expectation {
   readonly isEvidence: boolean
 }
 
-/** PROTOCOL §5: the service reads and discards a packet up to this length; a longer one closes the connection unjudged. */
+/** FORMAT §5: the service reads and discards a packet up to this length; a longer one closes the connection unjudged. */
 const packetSizeMax = 256 * 1024
 
-/** PROTOCOL §4: what is over so much ahead of the service's clock is marked. */
+/** FORMAT §4: what is over so much ahead of the service's clock is marked. */
 const aheadSecondsMax = 300
 
 const stays: Expectation = {
@@ -183,7 +183,7 @@ export function expectationOf(fault: Fault): Expectation {
       return { ...refused(), statement: "open" }
     case "rotate":
       // Of the request; then the service closes what the old key opened.
-      // Where the answer is lost, the device finds out by trying one key and then the other (PROTOCOL §7).
+      // Where the answer is lost, the device finds out by trying one key and then the other (FORMAT §7).
       return { ...refused("accepted"), asides: ["unknown-key"] }
     case "revoke":
       return { ...stays, verdicts: ["revoked"], statement: "open", device: "stops" }

@@ -1,4 +1,4 @@
-/** A device's login: a JWT by its own key (PROTOCOL §5; RFC 7519 in the compact form of RFC 7515 §3.1). */
+/** A device's login: a JWT by its own key (FORMAT §5; RFC 7519 in the compact form of RFC 7515 §3.1). */
 import { encodeUtf8, formatBase64url } from "../chain/bytes.ts"
 import { algorithmEd25519 } from "../chain/key.ts"
 import type { Signer } from "./device-sign.ts"

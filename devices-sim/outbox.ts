@@ -1,4 +1,4 @@
-/** What a device has said, or has to say, and is not yet known to be stored by the service (PROTOCOL §4). */
+/** What a device has said, or has to say, and is not yet known to be stored by the service (FORMAT §4). */
 import { equalBytes } from "../chain/bytes.ts"
 import type { Hash } from "../chain/hash.ts"
 import type { Content } from "../chain/statement.ts"

@@ -85,7 +85,7 @@ export interface PlayedDevice {
 const waitingMax = 200
 /** Of one to which things happen: of what is in flight already, a fault that comes behind another misses its place. */
 const waitingMaxFaulty = 2
-/** Without a seq these answer a question (PROTOCOL §5). */
+/** Without a seq these answer a question (FORMAT §5). */
 const standings: ReadonlySet<Verdict> = new Set(["unknown-key", "revoked", "suspended"])
 /** The answer to a fault may come behind the last statement. */
 const faultsMsMax = 3_000

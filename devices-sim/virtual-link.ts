@@ -23,9 +23,9 @@ export interface VirtualPlace {
   close(): void
 }
 
-/** PROTOCOL §1. */
+/** FORMAT §1. */
 const statementSizeMax = 65_535
-/** PROTOCOL §5: above it a packet is not read, and the connection closes. */
+/** FORMAT §5: above it a packet is not read, and the connection closes. */
 const packetSizeMax = 256 * 1024
 
 /**

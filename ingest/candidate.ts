@@ -1,6 +1,6 @@
 /**
  * A message before the database is asked: decoded, its key found, its signature checked, its payload read
- * (PROTOCOL §4, checks 11, 10, 12, 13, 15 and 17).
+ * (FORMAT §4, checks 11, 10, 12, 13, 15 and 17).
  */
 import type { DeviceRecord } from "../chain/device.ts"
 import type { Hash } from "../chain/hash.ts"

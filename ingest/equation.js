@@ -1,6 +1,6 @@
 /**
  * The equation of a signature by native code, on whatever thread imports this. JavaScript and without imports of ours:
- * a thread is loaded by Node itself, also where our sources are TypeScript. PROTOCOL §2 holds only where this stands
+ * a thread is loaded by Node itself, also where our sources are TypeScript. FORMAT §2 holds only where this stands
  * behind `checkSignatureForm`: alone each of these accepts another set, and node:crypto not the same one on every Node.
  */
 import { Buffer } from "node:buffer"

@@ -285,7 +285,7 @@ class Judgement {
     return this.judgeSigned(item, chain, checked.signed)
   }
 
-  /** A head is given only when nothing older of that device can still be committed (PROTOCOL §5, fence). */
+  /** A head is given only when nothing older of that device can still be committed (FORMAT §5, fence). */
   private passFence(place: PlaceState, chain: Chain): boolean {
     if (!chain.isEnrolled) return true
     const epoch = this.epochs.get(place) ?? place.epoch
@@ -358,7 +358,7 @@ class Judgement {
     return { ...outcome, isRotated: true }
   }
 
-  /** A request for a key that breaks a rule is accepted, unread, and the old key goes on (PROTOCOL §7). */
+  /** A request for a key that breaks a rule is accepted, unread, and the old key goes on (FORMAT §7). */
   private readPayload(item: GroupItem, { payload, statement, entry }: SignedCandidate): Payload {
     if (item.isUnreadable) return { kind: "unread", rule: ruleOfRefusedSeries, offset: 0 }
     if (payload.kind !== "registry") return payload

@@ -1,4 +1,4 @@
-/** A JWT by the device's own key (PROTOCOL §5; RFC 7519, RFC 8037, RFC 9864). */
+/** A JWT by the device's own key (FORMAT §5; RFC 7519, RFC 8037, RFC 9864). */
 import { type KeyObject, createPublicKey } from "node:crypto"
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify } from "jose"
 import { type PublicKey, algorithmEd25519 } from "../chain/key.ts"

@@ -23,7 +23,7 @@ export type KeyStanding = "stands" | "revoked" | "rotated"
 
 /**
  * A key logs its device in while the next statement may be signed by it, or by a key that a rotation has already named
- * (PROTOCOL §7). A key that a revocation ended never does: it is the key that somebody else may have.
+ * (FORMAT §7). A key that a revocation ended never does: it is the key that somebody else may have.
  */
 export function standingOf({ lastSeq, endedBy }: EnrolledKey, headSeq: number): KeyStanding {
   if (lastSeq === null) return "stands"

@@ -1,5 +1,5 @@
 /**
- * Logins of devices (PROTOCOL §5): a JWT by the device's key, a static token, or a client certificate. Nothing of what a
+ * Logins of devices (FORMAT §5): a JWT by the device's key, a static token, or a client certificate. Nothing of what a
  * device shows comes back out of here but a reason: no token, key or JWT in a line, an error or a counter.
  */
 import { equalKeys } from "../chain/key.ts"

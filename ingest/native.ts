@@ -1,5 +1,5 @@
 /**
- * The arithmetic of `chain/` by libsodium and node:crypto. PROTOCOL §2 holds only where these stand behind
+ * The arithmetic of `chain/` by libsodium and node:crypto. FORMAT §2 holds only where these stand behind
  * `checkSignatureForm`: alone they accept other sets of signatures, and node:crypto not the same one on every Node.
  */
 import { hash, verify } from "node:crypto"

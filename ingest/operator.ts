@@ -1,4 +1,4 @@
-/** The operator's own chain: policy, registry statements, manifests (PROTOCOL §6 and §7). */
+/** The operator's own chain: policy, registry statements, manifests (FORMAT §6 and §7). */
 import type { PoolClient } from "pg"
 import { type Hash, parseHash } from "../chain/hash.ts"
 import { type Content, entryOf, signStatement, signedBytesOf } from "../chain/statement.ts"

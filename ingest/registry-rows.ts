@@ -150,7 +150,7 @@ async function writeKeys(client: PoolClient, records: readonly DeviceRecord[]): 
   )
 }
 
-/** The fence: connections from before a registry statement are closed, and nothing of them is judged (PROTOCOL §5). */
+/** The fence: connections from before a registry statement are closed, and nothing of them is judged (FORMAT §5). */
 export async function raiseEpochs(client: PoolClient, devices: readonly string[]): Promise<void> {
   if (devices.length === 0) return
   await client.query("update chain_heads set epoch = epoch + 1 where device_id = any($1)", [devices])

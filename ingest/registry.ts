@@ -264,7 +264,7 @@ class RegistryBatch {
 export interface Enrolment {
   readonly device: string
   readonly key: PublicKey
-  /** Proof of possession (PROTOCOL §7), 64 bytes; without it the device is shown as enrolled without possession. */
+  /** Proof of possession (FORMAT §7), 64 bytes; without it the device is shown as enrolled without possession. */
   readonly proof?: Uint8Array
   /** make, model, firmware */
   readonly attributes?: ReadonlyMap<string, string>

@@ -1,4 +1,4 @@
-/** Static tokens, for clients without a clock or with a CONNECT of 256 bytes (PROTOCOL §5). */
+/** Static tokens, for clients without a clock or with a CONNECT of 256 bytes (FORMAT §5). */
 import { randomBytes, timingSafeEqual } from "node:crypto"
 import type { Pool } from "pg"
 import type { DeviceStatus } from "../chain/link.ts"

@@ -243,7 +243,7 @@ export async function readRemarks(
   device: string,
   { boundaries }: Days,
 ): Promise<{ readonly remarks: readonly Remark[]; readonly complete: boolean }> {
-  // A device's clock may be so much ahead before it is called that (PROTOCOL §4, code 4).
+  // A device's clock may be so much ahead before it is called that (FORMAT §4, code 4).
   const aheadMax = 300
   const rows = await queries.query<{
     seq: number

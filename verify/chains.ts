@@ -61,7 +61,7 @@ export class Chains {
     return finding?.kind === "key" ? finding.deviceKey.key : null
   }
 
-  /** The judgement of ingest again (PROTOCOL §4), at the moment when the statement was accepted. */
+  /** The judgement of ingest again (FORMAT §4), at the moment when the statement was accepted. */
   judge(statement: Statement, entry: Hash): Standing {
     const { iss, kid, seq, prev } = statement
     const chain = this.find(iss)

@@ -94,7 +94,7 @@ export class EvidencedDevice {
   }
 
   /**
-   * The next statement of the chain: the judgement of ingest again (PROTOCOL §4), at the place where it was accepted.
+   * The next statement of the chain: the judgement of ingest again (FORMAT §4), at the place where it was accepted.
    * Throws an EvidenceFault. Moves the head.
    */
   follow(statement: Statement, entry: Hash): { readonly payload: Payload; readonly key: PublicKey } {

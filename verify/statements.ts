@@ -332,7 +332,7 @@ export class StatementAudit {
   }
 
   /**
-   * A statement that can be read now, and was stored unread by the rule of version 0.1 (PROTOCOL §3): as it was judged
+   * A statement that can be read now, and was stored unread by the rule of version 0.1 (FORMAT §3): as it was judged
    * then, since block and rows say that. Null for any other. One remark is enough for all of a device with such an encoder.
    */
   private findOldVerdict(

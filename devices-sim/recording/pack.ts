@@ -10,7 +10,7 @@ export interface PackLimits {
   readonly samples: number
 }
 
-// A statement has at most 65,535 bytes (PROTOCOL §4, code 11); the envelope takes up to 500 of them.
+// A statement has at most 65,535 bytes (FORMAT §4, code 11); the envelope takes up to 500 of them.
 const payloadSizeMax = 64_500
 // As encodePack writes them: a record of a time and a value as float64 has 21 bytes, of a waveform its 2 bytes a sample
 // and about 70, and each series its name, its unit and their heads once.

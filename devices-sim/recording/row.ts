@@ -144,7 +144,7 @@ export function fault(row: Row, rule: string): RecordingError {
 
 const textLengthMax = 1000
 
-/** Whether a statement can carry `text`: no control characters (PROTOCOL §1), and not so long that it fills a pack. */
+/** Whether a statement can carry `text`: no control characters (FORMAT §1), and not so long that it fills a pack. */
 export function carriesText(text: string): boolean {
   return text.length <= textLengthMax && !/[\u0000-\u001f\u007f]/.test(text)
 }

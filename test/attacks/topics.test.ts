@@ -70,7 +70,7 @@ test("a will is never published, however its sender goes, and stores nothing", a
 test("who takes a foreign client id without logins gets its connection, but nothing in: the signature decides", async () => {
   const stand = await openAttackStand()
   const forged = stand.attacker.sign({ iss: "victim", sub: "victim", seq: 2, prev: stand.victim.entry })
-  // PROTOCOL §5: where no login is configured anybody may connect as any device. It is a nuisance, and no more.
+  // FORMAT §5: where no login is configured anybody may connect as any device. It is a nuisance, and no more.
   const thief = await RawClient.connect(stand.port, "victim")
   expect(await stand.victimSession.client.readUntilClose()).toEqual([])
   thief.publish(forged.bytes)

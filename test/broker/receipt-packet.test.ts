@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { encodeReceiptPacket } from "../../broker/receipt-packet.ts"
 
-/** PROTOCOL §5 at its largest: `[code, seq, head seq, head entry, now]` with 2, 9, 9, 34 and 5 bytes. */
+/** FORMAT §5 at its largest: `[code, seq, head seq, head entry, now]` with 2, 9, 9, 34 and 5 bytes. */
 const receiptSizeMax = 1 + 2 + 9 + 9 + 34 + 5
 
 test("the largest receipt to the longest device id is a packet of at most 128 bytes", () => {

@@ -1,5 +1,5 @@
 /**
- * A device's history, folded statement by statement: the reference of PROTOCOL §4, built from the functions of `chain/`
+ * A device's history, folded statement by statement: the reference of FORMAT §4, built from the functions of `chain/`
  * alone. Ingest has a fold of its own, in groups and over a database; the two must never say different things.
  */
 import { type ChainBinding, firstPrevOf } from "../../chain/genesis.ts"

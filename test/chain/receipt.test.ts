@@ -58,7 +58,7 @@ const entry = bytes(zeroHash)
 test.each([
   ["four items", array(int(1), int(1), int(1), entry), /a receipt is/],
   ["six items", array(int(1), int(1), int(1), entry, int(1), nil), /a receipt is/],
-  ["a code that there is not", array(int(5), int(1), int(1), entry, int(1)), /none of PROTOCOL/],
+  ["a code that there is not", array(int(5), int(1), int(1), entry, int(1)), /none of FORMAT/],
   ["a negative code", array(int(-1), int(1), int(1), entry, int(1)), /a code expected/],
   ["a seq in letters", array(int(1), text("1"), int(1), entry, int(1)), /a seq, or null, expected/],
   ["a head seq of null", array(int(1), int(1), nil, entry, int(1)), /the head's seq expected/],

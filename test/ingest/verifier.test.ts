@@ -1,4 +1,4 @@
-/** Signatures by native code, on this thread and on others: one law, whoever checks (PROTOCOL §2). */
+/** Signatures by native code, on this thread and on others: one law, whoever checks (FORMAT §2). */
 import { copyFile, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

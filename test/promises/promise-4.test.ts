@@ -20,7 +20,7 @@ async function enrol(...ids: string[]): Promise<TestDevice[]> {
   return devices
 }
 
-/** The honest loop of PROTOCOL §4: ask, send what the head does not cover, forget what is acknowledged. */
+/** The honest loop of FORMAT §4: ask, send what the head does not cover, forget what is acknowledged. */
 async function deliver(
   device: TestDevice,
   count: number,

@@ -1,4 +1,4 @@
-/** An honest device of PROTOCOL §4 as raw frames, with a memory that no kill reaches: what it signed, what was acknowledged. */
+/** An honest device of FORMAT §4 as raw frames, with a memory that no kill reaches: what it signed, what was acknowledged. */
 import { createPrivateKey, sign, type KeyObject } from "node:crypto"
 import { setTimeout as wait } from "node:timers/promises"
 import { equalBytes } from "../../chain/bytes.ts"
@@ -14,7 +14,7 @@ import { RawClient } from "../broker/raw-client.ts"
 
 /** RFC 8410 §7: what stands before an Ed25519 seed in PKCS #8. */
 const pkcs8Prefix = Buffer.from("302e020100300506032b657004220420", "hex")
-/** PROTOCOL §4: at most 100 in flight. */
+/** FORMAT §4: at most 100 in flight. */
 const windowMax = 40
 
 export interface DeviceWorld {
@@ -55,7 +55,7 @@ export class KillDevice {
 
   /**
    * @param isForgetful it has no durable storage: what the head does not cover is gone after each connection, and other
-   *   content is signed for the same places (PROTOCOL §4: ask for the head before signing)
+   *   content is signed for the same places (FORMAT §4: ask for the head before signing)
    */
   constructor(id: string, random: Random, isForgetful = false) {
     this.#isForgetful = isForgetful
@@ -133,7 +133,7 @@ export class KillDevice {
     }
   }
 
-  /** PROTOCOL §4: a head below what was acknowledged means that the service lost data. */
+  /** FORMAT §4: a head below what was acknowledged means that the service lost data. */
   #goOnFrom(head: Head): void {
     if (head.seq < this.#acceptedHighest)
       return this.#fault(

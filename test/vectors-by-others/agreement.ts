@@ -1,4 +1,4 @@
-/** The law of PROTOCOL §2 by all verifiers, which must never differ. */
+/** The law of FORMAT §2 by all verifiers, which must never differ. */
 import { expect } from "vitest"
 import { type PublicKey, algorithmEd25519 } from "../../chain/key.ts"
 import {

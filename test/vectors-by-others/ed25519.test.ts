@@ -16,7 +16,7 @@ interface CctvVector {
 }
 
 /**
- * What PROTOCOL §2 refuses, in the words of CCTV: rule 2 (canonical, not of small order) and rule 3 (cofactorless, so a
+ * What FORMAT §2 refuses, in the words of CCTV: rule 2 (canonical, not of small order) and rule 3 (cofactorless, so a
  * residue of small order is a failure). A component of small order that leaves no residue is accepted.
  */
 const refused = ["non_canonical_A", "non_canonical_R", "low_order_A", "low_order_R", "low_order_residue"]

@@ -1,6 +1,6 @@
 /**
  * The network between devices and service: connections in order, that are slow, cut, go silent, or bring what was sent
- * long ago; and what the broker does at the service's end, PUBACK behind receipt (PROTOCOL §5).
+ * long ago; and what the broker does at the service's end, PUBACK behind receipt (FORMAT §5).
  */
 import type { Random } from "../../../devices-sim/random.ts"
 import type { IntakeAnswer, IntakeMessage, IntakePlace } from "../../../ingest/intake.ts"
