@@ -70,7 +70,8 @@ export interface DeviceOptions {
   readonly logVkey?: string
   /** The log's, as the device was told where it was enrolled; `rotate` needs it. By default of `logVkey` or `service.jwt`. */
   readonly origin?: string
-  readonly service: Service
+  /** `jwt` without an origin is for the log of `origin` or `logVkey`. */
+  readonly service: Omit<Service, "jwt"> & { readonly jwt?: { readonly origin?: string } }
   /** Without one that survives a loss of power, what was not acknowledged is lost with the process. */
   readonly outbox?: Outbox
   /** What statements are about where `publish` does not say; the device id by default. */
@@ -175,7 +176,7 @@ export class Device {
     receipts: {},
     reconnects: 0,
   }
-  private readonly options: DeviceOptions
+  private readonly options: Omit<DeviceOptions, "service"> & { readonly service: Service }
   private context: DeviceContext
   private readonly outbox: Outbox
   private readonly keyStore: KeyStore
@@ -218,8 +219,8 @@ export class Device {
         "logVkey is no C2SP verifier key: it has the form origin+hash+key, as log/policy shows it",
       )
     this.id = options.id
-    this.options = options
-    if (options.openLink === undefined) checkService(options.id, options.service)
+    this.options = { ...options, service: nameLog(options) }
+    if (options.openLink === undefined) checkService(options.id, this.options.service)
     const { log = writeToStandardError } = options
     const write = (words: string): void => log?.(`device ${options.id}: ${words}`)
     this.troubles = new TroubleLog(write)
@@ -260,9 +261,19 @@ export class Device {
    */
   async start(until: { readonly timeoutMs?: number } = {}): Promise<void> {
     if (this.state === null) {
-      const content = await this.outbox.load()
+      const loaded = await this.outbox.load()
+      // An outbox that cannot remember a log does not show that it was of another one before.
+      const { firstPrev = null } = this.context
+      const content = this.outbox.bind === undefined && firstPrev !== null ? { ...loaded, firstPrev } : loaded
       const keys = await this.keyStore.load()
       this.context = { ...this.context, ...wakeKeys(this.id, keys, content.entries) }
+      const { rotation = null } = this.context
+      // A request that waits is made for the log that the device is configured for now.
+      if (rotation !== null)
+        this.context = {
+          ...this.context,
+          rotation: { ...rotation, origin: originOf(this.options) ?? rotation.origin },
+        }
       this.state = wakeDevice(content, this.context.firstPrev)
     }
     await this.tell({ kind: "start" })
@@ -359,9 +370,7 @@ export class Device {
    * @throws Error without an origin, before `start`, while another rotation is under way, or where a store fails (rejects)
    */
   async rotate(next: Signer): Promise<"rotated" | "refused" | "unknown" | "kept"> {
-    const { logVkey, service } = this.options
-    const named = logVkey === undefined ? undefined : parseVkey(logVkey)?.name
-    const origin = this.options.origin ?? named ?? service.jwt?.origin
+    const origin = originOf(this.options)
     if (origin === undefined) throw new Error(`device ${this.id}: rotate() needs the log's origin`)
     if (this.state === null) throw new Error(`device ${this.id}: start() comes before rotate()`)
     if (this.isRotating || (this.context.rotation ?? null) !== null)
@@ -702,6 +711,23 @@ function explainOutcome(outcome: Outcome): Trouble | null {
         words: "the outbox is full: what is said now is lost, and the device will say so in its chain",
       }
   }
+}
+
+function originOf({ origin, logVkey, service }: DeviceOptions): string | undefined {
+  const named = logVkey === undefined ? undefined : parseVkey(logVkey)?.name
+  return origin ?? named ?? service.jwt?.origin
+}
+
+/** The service as a connection takes it: a JWT names the log that it is for. */
+function nameLog(options: DeviceOptions): Service {
+  const { jwt, ...service } = options.service
+  if (jwt === undefined) return service
+  const origin = jwt.origin ?? originOf(options)
+  if (origin === undefined)
+    throw new RangeError(
+      `device ${options.id}: service.jwt wants the log's origin: give it as service.jwt.origin, or logVkey (tidemark device enroll prints both)`,
+    )
+  return { ...service, jwt: { origin } }
 }
 
 function checkService(id: string, service: Service): void {

@@ -13,8 +13,10 @@ export function forgetUpTo(
   const { state, effects } = turn
   const count = state.entries.findIndex((entry) => entry.number > number)
   const gone = count < 0 ? state.entries : state.entries.slice(0, count)
-  for (const { number: one, signed } of gone) {
+  for (const entry of gone) {
+    const { number: one, signed } = entry
     if (signed === null) continue
+    state.lastAccepted = entry
     const isLast = one === number
     settle(turn, one, {
       kind: "stored",

@@ -11,11 +11,7 @@ import type { Verdict } from "../chain/verdict.ts"
 import { type Speaker, signDraft, signLow } from "./device-sign.ts"
 import { type DeviceTurn, alarm, closeConnection } from "./device-turn.ts"
 import type { DeviceContext, Rotation } from "./device-state.ts"
-import type { Draft, OutboxEntry } from "./outbox.ts"
-
-export function isRequest({ content }: Draft): boolean {
-  return content === contentRegistry
-}
+import { type Draft, type OutboxEntry, isRequest } from "./outbox.ts"
 
 /** The entry with its statement for this place. A request says the seq behind it, so its payload is made anew as well. */
 export function signEntry(context: DeviceContext, entry: OutboxEntry, seq: number, prev: Hash): OutboxEntry {

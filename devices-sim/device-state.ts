@@ -5,7 +5,7 @@ import type { Head, Receipt } from "../chain/receipt.ts"
 import type { Verdict } from "../chain/verdict.ts"
 import { noHead } from "../chain/link.ts"
 import type { Speaker } from "./device-sign.ts"
-import type { Draft, OutboxContent, OutboxEntry } from "./outbox.ts"
+import { type Draft, type LeftChain, type OutboxContent, type OutboxEntry, boundTo } from "./outbox.ts"
 
 /**
  * - `idle`: not started, or stopped by its owner.
@@ -30,6 +30,12 @@ export interface DeviceState {
   readonly firstPrev: Hash | null
   /** The chain begins elsewhere than the outbox knows: to be written before anything is signed. */
   readonly isRebound: boolean
+  /** The last acknowledged statement that is still at hand. */
+  readonly lastAccepted: OutboxEntry | null
+  /** What the device said in other logs. */
+  readonly left: readonly LeftChain[]
+  /** What was sent again, of late, to see whether the service has this chain. */
+  readonly probe: Probe | null
   readonly entries: readonly OutboxEntry[]
   /** How many of the first entries were published on this connection. */
   readonly inFlight: number
@@ -47,6 +53,15 @@ export interface DeviceState {
   readonly refused: { readonly number: number; readonly unfit: number; readonly misplaced: number } | null
   /** Readings that found no room; said as `lost` as soon as there is. */
   readonly overflow: Overflow | null
+}
+
+export interface Probe {
+  readonly number: number
+  readonly seq: number
+  /** The head that is believed if the service has the statement. */
+  readonly head: Head
+  /** False once the connection is gone. */
+  readonly isPending: boolean
 }
 
 export interface Overflow {
@@ -176,24 +191,27 @@ export const deviceRulesDefault: DeviceRules = {
  * A device that was just switched on, with what its outbox held.
  *
  * @param configured where its chain begins in the log that it was configured for. If the outbox is of another log's chain,
- *   nothing of the new chain is accepted yet, and what was signed is made again.
+ *   what was signed there is made again (`boundTo`).
  */
 export function wakeDevice(content: OutboxContent, configured: Hash | null = null): DeviceState {
-  const { forgottenUpTo } = content
   const remembered = content.firstPrev ?? null
   const isElsewhere = configured !== null && remembered !== null && !equalBytes(configured, remembered)
-  const entries = isElsewhere ? content.entries.map((entry) => ({ ...entry, signed: null })) : content.entries
-  const acceptedSeq = isElsewhere ? 0 : content.acceptedSeq
+  const known = isElsewhere ? boundTo(content, configured) : content
+  const { entries, left = [] } = known
+  const numbers = [...left.flatMap((chain) => chain.entries), ...entries].map(({ number }) => number)
   return {
     phase: "idle",
     head: noHead,
-    acceptedSeq,
-    acceptedEntry: isElsewhere ? null : (content.acceptedEntry ?? null),
-    firstPrev: isElsewhere ? configured : remembered,
+    acceptedSeq: known.acceptedSeq,
+    acceptedEntry: known.acceptedEntry ?? null,
+    firstPrev: known.firstPrev ?? null,
     isRebound: isElsewhere,
+    lastAccepted: known.lastAccepted ?? null,
+    left,
+    probe: null,
     entries,
     inFlight: 0,
-    numberNext: Math.max(forgottenUpTo, entries.at(-1)?.number ?? 0) + 1,
+    numberNext: numbers.reduce((max, number) => Math.max(max, number), known.forgottenUpTo) + 1,
     fruitless: 0,
     isWaitLong: false,
     isLoginByNext: false,

@@ -3,24 +3,17 @@
  * Whoever carries out the effects does so in order, and has a `store` on disk before a `publish` behind it.
  */
 import { equalBytes } from "../chain/bytes.ts"
-import { zeroHash } from "../chain/hash.ts"
 import type { Head, Receipt } from "../chain/receipt.ts"
 import { type Verdict, isStored, parseVerdictCode } from "../chain/verdict.ts"
 import { forgetUpTo } from "./device-forget.ts"
+import { askWhetherKnown, bindChain, isOfAnotherLog, takeProof } from "./device-log.ts"
 import { type DeviceTurn, alarm, closeConnection, settle } from "./device-turn.ts"
 import { mendRefused, takeRefusal } from "./device-refusal.ts"
-import {
-  beginRotation,
-  isAwaitingAnswer,
-  isRequest,
-  signEntry,
-  tryOtherKey,
-  tryOtherLogin,
-} from "./device-rotation.ts"
+import { beginRotation, isAwaitingAnswer, signEntry, tryOtherKey, tryOtherLogin } from "./device-rotation.ts"
 import { findDraftFault } from "./device-sign.ts"
 import type { DeviceContext, DeviceEvent, DeviceState, Effect } from "./device-state.ts"
 import { draftOverflow, overflowWith } from "./device-lost.ts"
-import type { Draft, OutboxEntry } from "./outbox.ts"
+import { type Draft, type OutboxEntry, isRequest } from "./outbox.ts"
 
 export {
   type DeviceContext,
@@ -59,6 +52,7 @@ function takeEvent(turn: DeviceTurn, event: DeviceEvent): void {
       return
     case "stop":
       if (state.phase !== "halted") state.phase = "idle"
+      state.probe = null
       state.inFlight = 0
       effects.push({ kind: "disconnect" })
       return
@@ -103,6 +97,7 @@ function takeClosed(turn: DeviceTurn, nowMs: number, chance: number): void {
   const { rules } = context
   state.phase = "offline"
   state.inFlight = 0
+  if (state.probe !== null) state.probe = { ...state.probe, isPending: false }
   const backoffMs = Math.min(rules.backoffMsMax, rules.backoffMsBase * 2 ** Math.min(state.fruitless, 30))
   const delayMs = state.isWaitLong
     ? rules.waitLongMsMin + chance * (rules.waitLongMsMax - rules.waitLongMsMin)
@@ -131,6 +126,8 @@ function takeReceipt(turn: DeviceTurn, receipt: Receipt): void {
 /** The head at start and after every refusal: nothing older of this device can still be committed (FORMAT §5, fence). */
 function takeHead(turn: DeviceTurn, head: Head): void {
   const { state } = turn
+  // A second answer tells nothing new.
+  if (state.probe?.isPending === true) return
   if (isOfAnotherLog(turn, head)) {
     alarm(turn, { kind: "another-log", headSeq: head.seq })
     closeConnection(turn, true)
@@ -142,9 +139,17 @@ function takeHead(turn: DeviceTurn, head: Head): void {
     closeConnection(turn, true)
     return
   }
+  if (!askWhetherKnown(turn, head)) goOn(turn, head)
+}
+
+/** From a head of this chain, as far as anybody can tell. */
+function goOn(turn: DeviceTurn, head: Head): void {
+  const { state, effects } = turn
+  const isNews = head.seq !== state.acceptedSeq || state.acceptedEntry === null
   state.acceptedSeq = head.seq
   state.acceptedEntry = head.entry
-  dropCovered(turn, head)
+  if (!dropCovered(turn, head) && isNews && head.seq > 0 && state.firstPrev !== null)
+    effects.push({ kind: "forget", upTo: 0, acceptedSeq: head.seq, acceptedEntry: head.entry })
   if (!mendRefused(turn)) return
   state.phase = "ready"
   state.head = head
@@ -154,49 +159,23 @@ function takeHead(turn: DeviceTurn, head: Head): void {
   publishMore(turn)
 }
 
-/**
- * Whether this head contradicts what the device knows of its chain: where it begins, or the entry of the last statement
- * that the service acknowledged. To link to such a head would be to sign for another log.
- */
-function isOfAnotherLog({ state, context }: DeviceTurn, head: Head): boolean {
-  const firstPrev = context.firstPrev ?? state.firstPrev
-  if (head.seq === 0) return firstPrev !== null && !equalBytes(head.entry, firstPrev)
-  const { acceptedSeq, acceptedEntry } = state
-  return head.seq === acceptedSeq && acceptedEntry !== null && !equalBytes(head.entry, acceptedEntry)
-}
-
-/** Remembers where the chain begins: as it was configured, or as an empty head tells. */
-function bindChain({ state, effects, context }: DeviceTurn, head: Head): void {
-  const told = head.seq === 0 ? head.entry : null
-  const firstPrev = context.firstPrev ?? state.firstPrev ?? told
-  if (firstPrev === null) return
-  if (state.firstPrev === null) {
-    // An outbox from before chains were bound, of a log of version 1, and now a log that has nothing of this device.
-    if (told !== null && context.firstPrev != null && state.acceptedSeq > 0) {
-      effects.push({ kind: "bind", firstPrev: zeroHash })
-      state.entries = state.entries.map((entry) => ({ ...entry, signed: null }))
-      state.acceptedSeq = 0
-      state.acceptedEntry = null
-    }
-    effects.push({ kind: "bind", firstPrev })
-    state.firstPrev = firstPrev
-  }
-}
-
-function dropCovered(turn: DeviceTurn, head: Head): void {
+/** @returns whether anything was covered */
+function dropCovered(turn: DeviceTurn, head: Head): boolean {
   let last: OutboxEntry | null = null
   for (const entry of turn.state.entries) {
     if (entry.signed === null || entry.signed.seq > head.seq) break
     last = entry
   }
-  if (last === null) return
+  if (last === null) return false
   const { signed } = last
-  // We sign once and keep the bytes, so no other entry of ours can stand there.
+  // We sign once and keep the bytes, so no other entry of ours can stand there. Ours is made again behind the head.
   if (signed?.seq === head.seq && !equalBytes(signed.entry, head.entry)) {
     alarm(turn, { kind: "another-signer", seq: head.seq })
+    return false
   }
   forgetUpTo(turn, last.number, "accepted", "head")
   rememberHead(turn, last.number, head)
+  return true
 }
 
 /** The entry at the accepted seq is the service's, also where it stored another signature of the same bytes. */
@@ -231,6 +210,10 @@ function relink(turn: DeviceTurn): void {
 
 function takeStored(turn: DeviceTurn, verdict: Verdict, receipt: Receipt): void {
   const { state } = turn
+  if (state.probe?.isPending === true) {
+    if (receipt.seq === state.probe.seq) goOn(turn, takeProof(turn, state.probe))
+    return
+  }
   const at = state.entries.findIndex(({ signed }) => signed !== null && signed.seq === receipt.seq)
   const entry = state.entries[at]
   if (at < 0 || at >= state.inFlight || entry === undefined) return
@@ -261,6 +244,11 @@ function signWaiting(turn: DeviceTurn): void {
 
 /** Committed, and with it everything before it in the chain. */
 function takePuback(turn: DeviceTurn, number: number): void {
+  const { probe } = turn.state
+  if (probe?.isPending === true) {
+    if (number === probe.number) goOn(turn, takeProof(turn, probe))
+    return
+  }
   const at = turn.state.entries.findIndex((entry) => entry.number === number)
   if (at < 0 || at >= turn.state.inFlight) return
   forgetUpTo(turn, number, "accepted", "puback")

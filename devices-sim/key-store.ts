@@ -1,8 +1,7 @@
 /** Which keys a device has: what must outlive a loss of power while it rotates. */
 import { type Signer, makeSpeaker } from "./device-sign.ts"
-import { isRequest } from "./device-rotation.ts"
 import type { DeviceContext, Effect, Rotation } from "./device-state.ts"
-import type { OutboxEntry } from "./outbox.ts"
+import { type OutboxEntry, isRequest } from "./outbox.ts"
 
 export interface DeviceKeys {
   readonly current: Signer

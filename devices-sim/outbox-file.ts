@@ -5,7 +5,7 @@ import type { Hash } from "../chain/hash.ts"
 import { encodeUtf8, equalBytes, joinBytes } from "../chain/bytes.ts"
 import { removeDrafts, replaceFile } from "../disk/durable.ts"
 import { type Outbox, type OutboxContent, type OutboxEntry, OutboxIndex } from "./outbox.ts"
-import { encodeRecord, readRecord } from "./outbox-record.ts"
+import { encodeRecord, readRecord, recordsOfChains, takeRecord } from "./outbox-record.ts"
 
 /** Bytes of records that say nothing any more, above which the file is written anew. */
 const compactAboveBytes = 1024 * 1024
@@ -135,30 +135,22 @@ class DiskOutbox implements FileOutbox {
       if (found.kind === "torn") return
       offset = found.end
       if (found.kind === "damaged") this.damagedCount += 1
-      else if (found.record.kind === "entry") this.index.put(found.record.entry)
-      else if (found.record.kind === "bind") this.index.bind(found.record.firstPrev)
-      else this.index.forget(found.record.upTo, found.record.acceptedSeq, found.record.acceptedEntry)
+      else takeRecord(this.index, found.record)
     }
   }
 
   /** Puts the same content into a new file, which replaces the old one. */
   private async compact(): Promise<void> {
-    const {
-      entries,
-      forgottenUpTo,
-      acceptedSeq,
-      acceptedEntry = null,
-      firstPrev = null,
-    } = this.index.content()
+    const content = this.index.content()
+    const { entries } = content
     const records = entries.map((entry) => encodeRecord({ kind: "entry", entry }))
-    const begun = firstPrev === null ? [] : [encodeRecord({ kind: "bind", firstPrev })]
-    const forgotten = encodeRecord({ kind: "forget", upTo: forgottenUpTo, acceptedSeq, acceptedEntry })
+    const known = recordsOfChains(content).map((record) => encodeRecord(record))
     const isOpen = this.file !== null
     await this.file?.close()
     this.file = null
     try {
       // Power lost meanwhile leaves the old file or the new one. Both say the same.
-      await replaceFile(this.path, joinBytes(this.magic, ...begun, forgotten, ...records))
+      await replaceFile(this.path, joinBytes(this.magic, ...known, ...records))
     } catch (error) {
       // A full disk: the old file is whole, and goes on.
       if (isOpen) this.file = await open(this.path, "a")

@@ -1,7 +1,8 @@
 /**
  * The records of an outbox on disk: `u32 length (big-endian) ‖ first 8 bytes of the body's SHA-256 ‖ body`, the body
  * being CBOR: `[0, forgotten up to, accepted seq, ? its entry]`, `[1, number, statement]`, `[2, number, unsigned statement]`,
- * or `[3, 0, where the chain begins]`.
+ * `[3, 0, where the chain begins]`; and where the file is written again `[4, accepted seq, where a chain begins that was
+ * left, ? the entry at that seq]` and `[5, number, where its chain begins, statement, 1 if it was acknowledged and 0 if not]`.
  */
 import { createHash } from "node:crypto"
 import { equalBytes, joinBytes } from "../chain/bytes.ts"
@@ -10,7 +11,7 @@ import { type Hash, hashSize, parseHash, zeroHash } from "../chain/hash.ts"
 import { algorithmEd25519, kidSize } from "../chain/key.ts"
 import { signatureSize } from "../chain/signature.ts"
 import { decodeStatement, encodeStatement, entryOf, statementSizeMax } from "../chain/statement.ts"
-import type { OutboxEntry } from "./outbox.ts"
+import type { OutboxContent, OutboxEntry, OutboxIndex, Signed } from "./outbox.ts"
 
 export type OutboxRecord =
   | {
@@ -21,6 +22,18 @@ export type OutboxRecord =
     }
   | { readonly kind: "bind"; readonly firstPrev: Hash }
   | { readonly kind: "entry"; readonly entry: OutboxEntry }
+  | {
+      readonly kind: "left"
+      readonly firstPrev: Hash
+      readonly acceptedSeq: number
+      readonly acceptedEntry: Hash | null
+    }
+  | {
+      readonly kind: "kept"
+      readonly firstPrev: Hash
+      readonly entry: OutboxEntry & { readonly signed: Signed }
+      readonly isAccepted: boolean
+    }
 
 const checkSize = 8
 const headSize = 4 + checkSize
@@ -52,6 +65,14 @@ function encodeBody(record: OutboxRecord): Uint8Array {
     }
     case "bind":
       return encodeCbor([3, 0, record.firstPrev])
+    case "left": {
+      const { acceptedSeq, firstPrev, acceptedEntry } = record
+      return encodeCbor([4, acceptedSeq, firstPrev, ...(acceptedEntry === null ? [] : [acceptedEntry])])
+    }
+    case "kept": {
+      const { firstPrev, entry, isAccepted } = record
+      return encodeCbor([5, entry.number, firstPrev, entry.signed.bytes, isAccepted ? 1 : 0])
+    }
     default: {
       const { entry } = record
       return entry.signed === null
@@ -117,11 +138,24 @@ function decodeBody(body: Uint8Array): OutboxRecord | null {
       }
     }
     if (kind === 3) return { kind: "bind", firstPrev: readHash(reader) }
+    if (kind === 4) {
+      const firstPrev = readHash(reader)
+      return {
+        kind: "left",
+        firstPrev,
+        acceptedSeq: number,
+        acceptedEntry: members === 4 ? readHash(reader) : null,
+      }
+    }
+    const keptIn = kind === 5 ? readHash(reader) : null
     const decoded = decodeStatement(Uint8Array.from(reader.readBytes("a statement")))
     if (decoded.kind !== "statement") return null
     const { content, payload, iat, sub, seq, prev, bytes } = decoded.statement
-    const signed = kind === 1 ? { seq, prev, bytes, entry: entryOf(bytes) } : null
-    return { kind: "entry", entry: { number, content, payload, iat, sub, signed } }
+    const draft = { number, content, payload, iat, sub }
+    if (kind === 2) return { kind: "entry", entry: { ...draft, signed: null } }
+    const entry = { ...draft, signed: { seq, prev, bytes, entry: entryOf(bytes) } }
+    if (keptIn === null) return { kind: "entry", entry }
+    return { kind: "kept", firstPrev: keptIn, entry, isAccepted: reader.readUint("0 or 1") === 1 }
   } catch (error) {
     if (error instanceof FormatFault) return null
     throw error
@@ -132,4 +166,63 @@ function readHash(reader: CborReader): Hash {
   const start = reader.offset
   const bytes = reader.readBytes("an entry")
   return bytes.length === hashSize ? parseHash(bytes) : reader.fault("an entry has 32 bytes", start)
+}
+
+/** Everything but the entries, in the order in which a file has it. */
+export function recordsOfChains(content: OutboxContent): OutboxRecord[] {
+  const { entries, forgottenUpTo, acceptedSeq, acceptedEntry = null, firstPrev = null } = content
+  const forgotten: OutboxRecord = { kind: "forget", upTo: forgottenUpTo, acceptedSeq, acceptedEntry }
+  if (firstPrev === null) return [forgotten]
+  const { lastAccepted = null, left = [] } = content
+  // Acknowledged in another log since they were signed for this one: their numbers are forgotten, and they are not.
+  const again = entries.filter(({ number }) => number <= forgottenUpTo)
+  return [
+    { kind: "bind", firstPrev },
+    ...left.flatMap((chain): OutboxRecord[] => [
+      { ...chain, kind: "left" },
+      ...keptOf(chain.firstPrev, chain.lastAccepted, chain.entries),
+    ]),
+    forgotten,
+    ...keptOf(firstPrev, lastAccepted, again),
+  ]
+}
+
+function keptOf(
+  firstPrev: Hash,
+  lastAccepted: OutboxEntry | null,
+  entries: readonly OutboxEntry[],
+): OutboxRecord[] {
+  const all = [...(lastAccepted === null ? [] : [lastAccepted]), ...entries]
+  return all.flatMap((entry) =>
+    entry.signed === null
+      ? []
+      : [
+          {
+            kind: "kept",
+            firstPrev,
+            entry: { ...entry, signed: entry.signed },
+            isAccepted: entry === lastAccepted,
+          },
+        ],
+  )
+}
+
+/** What a record says, said to an outbox in memory. */
+export function takeRecord(index: OutboxIndex, record: OutboxRecord): void {
+  switch (record.kind) {
+    case "entry":
+      index.put(record.entry)
+      return
+    case "bind":
+      index.bind(record.firstPrev)
+      return
+    case "left":
+      index.keepChain(record.firstPrev, record.acceptedSeq, record.acceptedEntry)
+      return
+    case "kept":
+      index.keep(record.firstPrev, record.entry, record.isAccepted)
+      return
+    default:
+      index.forget(record.upTo, record.acceptedSeq, record.acceptedEntry)
+  }
 }

@@ -1,7 +1,7 @@
 /** What a device has said, or has to say, and is not yet known to be stored by the service (FORMAT §4). */
 import { equalBytes } from "../chain/bytes.ts"
 import type { Hash } from "../chain/hash.ts"
-import type { Content } from "../chain/statement.ts"
+import { type Content, contentRegistry } from "../chain/statement.ts"
 
 /** What is to be said, before it has a place in the chain. Kept so that it can be said again at another place. */
 export interface Draft {
@@ -38,6 +38,62 @@ export interface OutboxContent {
   readonly acceptedEntry?: Hash | null
   /** Where the chain begins, which names its log (FORMAT §4, genesis); absent or null where that was never told. */
   readonly firstPrev?: Hash | null
+  /** The last acknowledged statement that is still at hand: sent again, it shows whether a service has this chain. */
+  readonly lastAccepted?: OutboxEntry
+  /** What is known of the chains in other logs, which this outbox was bound to before. */
+  readonly left?: readonly LeftChain[]
+}
+
+/** What a device knows of its chain in one log. */
+export interface LeftChain {
+  readonly firstPrev: Hash
+  readonly acceptedSeq: number
+  readonly acceptedEntry: Hash | null
+  readonly lastAccepted: OutboxEntry | null
+  /** Signed for places in that log, and perhaps published there: a place is never signed for another content. */
+  readonly entries: readonly OutboxEntry[]
+}
+
+/** FORMAT §4: no more than these can have been published and not acknowledged. */
+const publishedMax = 100
+
+/**
+ * The content after its chain begins elsewhere: what was signed for the log before is a draft again. In a log that the
+ * outbox was bound to before, the chain goes on with what was signed for it then.
+ */
+export function boundTo(content: OutboxContent, firstPrev: Hash): OutboxContent {
+  const before = content.firstPrev ?? null
+  if (before === null) return { ...content, firstPrev }
+  if (equalBytes(before, firstPrev)) return content
+  const { acceptedSeq, acceptedEntry = null, lastAccepted = null, entries, left = [] } = content
+  const request = entries.findIndex((entry) => isRequest(entry))
+  const signed = (request < 0 ? entries : entries.slice(0, request)).filter((entry) => entry.signed !== null)
+  const leaving: LeftChain = {
+    firstPrev: before,
+    acceptedSeq,
+    acceptedEntry,
+    lastAccepted,
+    entries: signed.slice(0, publishedMax),
+  }
+  const again = left.find((one) => equalBytes(one.firstPrev, firstPrev))
+  const numbers = new Set(again?.entries.map(({ number }) => number))
+  const drafts = entries
+    .filter(({ number }) => !numbers.has(number))
+    .map((entry) => ({ ...entry, signed: null }))
+  return {
+    entries: [...(again?.entries ?? []), ...drafts],
+    forgottenUpTo: content.forgottenUpTo,
+    acceptedSeq: again?.acceptedSeq ?? 0,
+    acceptedEntry: again?.acceptedEntry ?? null,
+    firstPrev,
+    ...(again?.lastAccepted == null ? {} : { lastAccepted: again.lastAccepted }),
+    left: [...left.filter((one) => one !== again), leaving],
+  }
+}
+
+/** The next key that a device asks for: what it says is made for one log and one place. */
+export function isRequest({ content }: Draft): boolean {
+  return content === contentRegistry
 }
 
 /**
@@ -56,8 +112,7 @@ export interface Outbox {
    */
   forget(upTo: number, acceptedSeq: number, acceptedEntry?: Hash | null): Promise<void>
   /**
-   * Remembers where the chain begins. If it began elsewhere before, this is a chain in another log: every entry becomes
-   * a draft again and nothing of the new chain is accepted yet. Resolves when a loss of power keeps it. An outbox without
+   * Remembers where the chain begins. If it began elsewhere before, this is a chain in another log (`boundTo`). Resolves when a loss of power keeps it. An outbox without
    * this function notices another log only by a head that contradicts what it remembers.
    */
   bind?(firstPrev: Hash): Promise<void>
@@ -71,16 +126,20 @@ export class OutboxIndex {
   private forgottenUpTo = 0
   private acceptedSeq = 0
   private acceptedEntry: Hash | null = null
+  private lastAccepted: OutboxEntry | null = null
   private firstPrev: Hash | null = null
+  private left: readonly LeftChain[] = []
 
   put(entry: OutboxEntry): void {
-    if (entry.number > this.forgottenUpTo) this.byNumber.set(entry.number, entry)
+    const { number } = entry
+    if (number > this.forgottenUpTo || this.byNumber.has(number)) this.byNumber.set(number, entry)
   }
 
   forget(upTo: number, acceptedSeq: number, acceptedEntry: Hash | null = null): void {
     // Numbers were put in their order, and one that is put again keeps its place.
-    for (const number of this.byNumber.keys()) {
+    for (const [number, entry] of this.byNumber) {
       if (number > upTo) break
+      if (entry.signed !== null && this.firstPrev !== null) this.lastAccepted = entry
       this.byNumber.delete(number)
     }
     this.forgottenUpTo = Math.max(this.forgottenUpTo, upTo)
@@ -90,12 +149,39 @@ export class OutboxIndex {
   }
 
   bind(firstPrev: Hash): void {
-    const isElsewhere = this.firstPrev !== null && !equalBytes(this.firstPrev, firstPrev)
+    const content = boundTo(this.content(), firstPrev)
+    const { entries, acceptedSeq, acceptedEntry = null, lastAccepted = null, left = [] } = content
     this.firstPrev = firstPrev
-    if (!isElsewhere) return
-    for (const [number, entry] of this.byNumber) this.byNumber.set(number, { ...entry, signed: null })
-    this.acceptedSeq = 0
-    this.acceptedEntry = null
+    this.acceptedSeq = acceptedSeq
+    this.acceptedEntry = acceptedEntry
+    this.lastAccepted = lastAccepted
+    this.left = left
+    this.byNumber.clear()
+    for (const entry of entries) this.byNumber.set(entry.number, entry)
+  }
+
+  /** What is known of the chain that begins here, as `content` told it. */
+  keepChain(firstPrev: Hash, acceptedSeq: number, acceptedEntry: Hash | null): void {
+    this.changeLeft({ firstPrev, acceptedSeq, acceptedEntry, lastAccepted: null, entries: [] })
+  }
+
+  /** A statement of the chain that begins here, which is this one or one that was left. */
+  keep(firstPrev: Hash, entry: OutboxEntry, isAccepted: boolean): void {
+    if (this.firstPrev !== null && equalBytes(this.firstPrev, firstPrev)) {
+      if (isAccepted) this.lastAccepted = entry
+      else this.byNumber.set(entry.number, entry)
+      return
+    }
+    const chain = this.left.find((one) => equalBytes(one.firstPrev, firstPrev))
+    if (chain === undefined) return
+    this.changeLeft(
+      isAccepted ? { ...chain, lastAccepted: entry } : { ...chain, entries: [...chain.entries, entry] },
+    )
+  }
+
+  private changeLeft(chain: LeftChain): void {
+    const others = this.left.filter(({ firstPrev }) => !equalBytes(firstPrev, chain.firstPrev))
+    this.left = [...others, chain]
   }
 
   content(): OutboxContent {
@@ -105,6 +191,8 @@ export class OutboxIndex {
       acceptedSeq: this.acceptedSeq,
       acceptedEntry: this.acceptedEntry,
       firstPrev: this.firstPrev,
+      ...(this.lastAccepted === null ? {} : { lastAccepted: this.lastAccepted }),
+      ...(this.left.length === 0 ? {} : { left: this.left }),
     }
   }
 }

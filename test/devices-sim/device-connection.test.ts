@@ -4,11 +4,13 @@ import { join } from "node:path"
 import { afterEach, expect, test } from "vitest"
 import { encodeUtf8 } from "../../chain/bytes.ts"
 import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
+import { formatVkey } from "../../chain/note.ts"
 import { contentLost } from "../../chain/statement.ts"
 import {
   type Alarm,
   Device,
   type DeviceOptions,
+  type Service,
   makeFileOutbox,
   makeSigner,
   signNatively,
@@ -320,4 +322,42 @@ test("field D9: an outbox of the devices in other languages is named, and not re
   folders.push(folder)
   const k7 = device(stood, { outbox: makeFileOutbox({ path: folder, deviceId: "k7" }) })
   await expect(k7.start()).rejects.toThrow(`${folder} is a folder, and this outbox is a file`)
+})
+
+const logVkey = formatVkey({ name: "tidemark.example/log", publicKey: key.publicKey })
+
+test("with an outbox that remembers no log, a service that lost what it acknowledged gets nothing signed", async () => {
+  const stood = await stand()
+  stood.service.binding = { logVkey, version: 2 }
+  const outbox = makeMemoryOutbox()
+  delete outbox.bind
+  const first = device(stood, { logVkey, outbox })
+  await first.start()
+  expect(await say(first, "a")).toMatchObject({ kind: "stored", seq: 1 })
+  await first.stop()
+  stood.service.devices.get("k7")!.chain.length = 0
+  const alarmed = await new Promise<Alarm>((alarm) => {
+    void device(stood, { logVkey, outbox, listener: { alarm } }).start()
+  })
+  expect(alarmed).toEqual({ kind: "service-lost-statements", acceptedSeq: 1, headSeq: 0 })
+})
+
+test("a login by JWT is for the log of logVkey where it does not say which", async () => {
+  const stood = await stand()
+  const service = { url: `mqtt://127.0.0.1:${stood.proxy.port}`, jwt: {} }
+  const origin = await new Promise((resolve) => {
+    const openLink = (_id: string, { jwt }: Service) => {
+      resolve(jwt?.origin)
+      return {
+        subscribe: () => {},
+        publish: () => {},
+        write: () => {},
+        end: () => Promise.resolve(),
+        cut: () => {},
+      }
+    }
+    void device(stood, { logVkey, service, openLink }).start()
+  })
+  expect(origin).toBe("tidemark.example/log")
+  expect(() => device(stood, { service })).toThrow("service.jwt wants the log's origin")
 })

@@ -72,6 +72,16 @@ class Kept {
     )
   }
 
+  /** The connection ends, and the next one is told this head. */
+  reconnect(head: Head): this {
+    return this.tell(
+      { kind: "closed", nowMs: 0, chance: 0 },
+      { kind: "timer", nowMs: 0 },
+      { kind: "connected" },
+      { kind: "receipt", receipt: { code: 0, seq: null, head, now: iat } },
+    )
+  }
+
   say(...texts: readonly string[]): this {
     for (const text of texts) {
       const draft = { content: "text/plain", payload: encodeUtf8(text), iat, sub: "k7" }
@@ -177,4 +187,86 @@ test("a service that lost what it acknowledged is still an alarm in a bound chai
   const later = first.restart(logA).connect(empty(logA))
   expect(later.alarms).toEqual([{ kind: "service-lost-statements", acceptedSeq: 1, headSeq: 0 }])
   expect(later.isReady).toBe(false)
+})
+
+/** A device with "a" acknowledged in log A, and "b" signed behind it and not known to be stored. */
+function halfStored(): Kept {
+  const device = new Kept(logA).connect(empty(logA)).say("a", "b")
+  return device.tell({ kind: "puback", number: 1 })
+}
+
+test("a service whose head is further on has to know the last stored statement, or it is another log", () => {
+  const device = halfStored().restart(logA).connect({ seq: 7, entry: otherEntry })
+  expect(texts(device)).toEqual(["a"])
+  device.tell({
+    kind: "receipt",
+    receipt: { code: 21, seq: 1, head: { seq: 7, entry: otherEntry }, now: iat },
+  })
+  expect(device.alarms).toEqual([])
+  device.reconnect({ seq: 7, entry: otherEntry })
+  expect(device.alarms).toEqual([{ kind: "another-log", headSeq: 7 }])
+  expect(device.isReady).toBe(false)
+  expect(device.outbox.content().entries).toHaveLength(1)
+  const [a, b] = [device.outbox.content().acceptedEntry!, device.outbox.content().entries[0]!.signed!]
+  expect(b.prev).toEqual(a)
+  expect(texts(device.restart(logA).connect({ seq: 1, entry: a }))).toEqual(["b"])
+})
+
+test("where the chain went on without this outbox, the last stored statement is a duplicate, and the device goes on", () => {
+  const head = { seq: 7, entry: otherEntry }
+  const device = halfStored().restart(logA).connect(head)
+  device.say("c").tell({ kind: "receipt", receipt: { code: 2, seq: 1, head, now: iat } })
+  expect(device.alarms).toEqual([])
+  expect(device.published.at(-1)).toMatchObject({ seq: 8, prev: otherEntry })
+  expect(texts(device)).toEqual(["a", "c"])
+})
+
+test("what stands in the place of another's statement is said again behind it", () => {
+  const head = { seq: 2, entry: otherEntry }
+  const device = halfStored().restart(logA).connect(head)
+  device.tell({ kind: "receipt", receipt: { code: 2, seq: 1, head, now: iat } })
+  expect(device.alarms).toEqual([{ kind: "another-signer", seq: 2 }])
+  expect(device.published.at(-1)).toMatchObject({ seq: 3, prev: otherEntry })
+  expect(texts(device)).toEqual(["a", "b"])
+})
+
+test("a device that is configured for another log and still led to the old one knows its old head", () => {
+  const old = halfStored()
+  const { acceptedEntry, entries } = old.outbox.content()
+  for (const head of [{ seq: 1, entry: acceptedEntry! }, entries[0]!.signed!]) {
+    const moved = old.restart(logB).connect(head)
+    expect(moved.alarms.at(-1)).toEqual({ kind: "another-log", headSeq: head.seq })
+    expect(moved.published).toEqual([])
+  }
+  expect(texts(old.restart(logB).connect(empty(logB)))).toEqual(["b"])
+})
+
+test("a device that comes back to a log says again what it had signed there, and signs no place for another content", () => {
+  const old = halfStored()
+  const { acceptedEntry, entries } = old.outbox.content()
+  const away = old.restart(logB).connect(empty(logB)).say("c")
+  away.tell({ kind: "puback", number: 2 }, { kind: "puback", number: 3 })
+  const back = away.restart(logA).connect({ seq: 1, entry: acceptedEntry! }).say("d")
+  expect(texts(back)).toEqual(["b", "d"])
+  expect(back.published[0]!.bytes).toEqual(entries[0]!.signed!.bytes)
+})
+
+test("an outbox from before chains were bound goes on in a log where the device has spoken before", () => {
+  for (const seq of [2, 7]) {
+    const outbox = new OutboxIndex()
+    outbox.forget(3, 3)
+    const old = new Kept(null, outbox).connect({ seq: 3, entry: otherEntry }).say("d")
+    expect(old.published).toMatchObject([{ seq: 4 }])
+    const head = { seq, entry: parseHash(new Uint8Array(32).fill(8)) }
+    const moved = new Kept(logA, outbox).connect(head)
+    expect([seq, texts(moved), moved.published[0]?.seq]).toEqual([seq, ["d"], seq + 1])
+  }
+})
+
+test("an empty head where something was acknowledged binds no device that only asks", () => {
+  const outbox = new OutboxIndex()
+  outbox.forget(3, 3, otherEntry)
+  const device = new Kept(null, outbox).connect(empty(logB))
+  expect(device.alarms).toEqual([{ kind: "service-lost-statements", acceptedSeq: 3, headSeq: 0 }])
+  expect(outbox.content().firstPrev).toBeNull()
 })
