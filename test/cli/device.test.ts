@@ -3,6 +3,8 @@ import { mkdir, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { formatHex } from "../../chain/bytes.ts"
+import { genesisOf } from "../../chain/genesis.ts"
+import { logVkeyOf, readLogKeys } from "../../ingest/log-keys.ts"
 import { algorithmEd25519, encodeCoseKey, thumbprintOf, type PublicKey } from "../../chain/key.ts"
 import { holdDatabase, makeFolder, parseLines, removeFolders, run, RunningUp, tidemark } from "./command.ts"
 
@@ -82,11 +84,12 @@ test("a key is taken as PEM, JWK and COSE_Key, of Ed25519 and P-256; of a privat
 
   const json = parseLines((await tidemark(["device", "list", "--json", "--data", data])).stdout)
   expect(json).toHaveLength(7)
+  const keys = await readLogKeys(join(data, "keys"), ["log"])
   expect(json[1]).toMatchObject({
     device: "ed-cose",
     status: "active",
     keys: [{ algorithm: "Ed25519", thumbprint, firstSeq: 1, lastSeq: null, endedBy: null }],
-    head: { seq: 0, entry: "0".repeat(64) },
+    head: { seq: 0, entry: formatHex(genesisOf(logVkeyOf(keys!), "ed-cose")) },
     sealedSeq: 0,
     firstArrival: null,
   })
