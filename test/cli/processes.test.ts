@@ -74,7 +74,7 @@ test("processes that take and one that seals are found on their folders by their
   expect(listed.items).toHaveLength(4)
 
   for (const up of [here, there, sealer, research]) expect((await up.end("SIGTERM")).code).toBe(0)
-  expect((await readdir(home)).toSorted()).toEqual(["keys", "log", "publisher"])
+  expect((await readdir(home)).toSorted()).toEqual(["access-macs", "keys", "log", "publisher"])
   await run(["seal", "--data", home], { env })
   expect(await run(["verify", "--data", home], { env })).toContain("20 statements")
 })
