@@ -159,6 +159,8 @@ test("field S20: npm start drains and stops when npm is told to end", async () =
     npm.on("close", () => reject(new Error(`npm start ended: ${said}`)))
   })
   await isReady
+  // The options after -- reached the service.
+  expect(JSON.parse(await readFile(join(data, "up.json"), "utf8"))).toHaveProperty("pid")
   npm.kill("SIGTERM")
   expect((await once(npm, "close"))[0]).toBe(0)
   expect(said).toContain("stopped: everything acknowledged is on disk")
