@@ -71,7 +71,7 @@ export class Callers {
   mayScrape(request: IncomingMessage): boolean {
     if (this.isCrossSite(request)) return false
     if (!isLoopback(request.socket.remoteAddress ?? "")) return true
-    return isNamedAsThisMachine(request) && !hasForwardingHeader(request)
+    return isNamedAsThisMachine(request) && !this.isPassedOn(request)
   }
 
   /**

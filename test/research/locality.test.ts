@@ -47,12 +47,15 @@ describe("who is this machine", () => {
   })
 
   it("field S8: nginx with its default proxy_pass speaks HTTP/1.0 and adds no header: not from here either", () => {
-    expect(callers.isFromHere(request({ version: [1, 0], headers: { connection: "close" } }))).toBe(false)
+    const passedOn = request({ version: [1, 0], headers: { connection: "close" } })
+    expect(callers.isFromHere(passedOn)).toBe(false)
+    expect(callers.mayScrape(passedOn)).toBe(false)
   })
 
   it("field S8: an address that was named as a proxy is never this machine", () => {
     const named = new Callers({ proxies: ["127.0.0.1"] })
     expect(named.isFromHere(request({}))).toBe(false)
+    expect(named.mayScrape(request({}))).toBe(false)
     expect(named.isFromHere(request({ address: "::ffff:127.0.0.1" }))).toBe(false)
     expect(named.isFromHere(request({ address: "127.0.0.2" }))).toBe(true)
   })
