@@ -22,3 +22,14 @@ test("field D8: no document, example or message runs or installs a name of a reg
   const found = texts.filter((path) => foreign.test(readFileSync(join(top, path), "utf8")))
   expect(found).toEqual([])
 })
+
+test("field D10: the guide of the device in C names the package of each header that it includes", () => {
+  const packages: Readonly<Record<string, string>> = { mosquitto: "libmosquitto-dev", openssl: "libssl-dev" }
+  const source = readFileSync(join(top, "examples/devices/c/device.c"), "utf8")
+  const foreign = [...source.matchAll(/^#include <(\w+)/gm)].flatMap(([, name]) => packages[name!] ?? [])
+  expect(new Set(foreign)).toEqual(new Set(Object.values(packages)))
+  const guide = readFileSync(join(top, "examples/devices/README.md"), "utf8")
+  const line = guide.split("\n").find((one) => one.startsWith("| [c/device.c]"))
+  for (const name of ["gcc", "libc6-dev", ...foreign])
+    expect(line).toMatch(new RegExp(`apt-get install.* ${name}\\b`))
+})

@@ -108,7 +108,7 @@ test("a rotation with both proofs is proven, and one without is a re-enrolment b
   expect(stderr).toContain("the device had a key of this kid")
 })
 
-test("suspend, resume and revoke are said once each, and what does not fit is refused by its rule", async () => {
+test("field D12: suspend, resume and revoke are said once each, and what does not fit, such as a revoked id, is refused by its rule", async () => {
   await done("enroll", "s", "--key", await makeKey("s"))
   await done("suspend", "s", "--reason", "in repair")
   expect(await show("s")).toMatchObject({ status: "suspended" })
@@ -131,7 +131,6 @@ test("suspend, resume and revoke are said once each, and what does not fit is re
   expect((await device("rotate", "s", "--key", await makeKey("s-third"))).stderr).toContain("was revoked")
   const again = await device("enroll", "s", "--key", await makeKey("s-fourth"))
   expect(again).toMatchObject({ code: 1 })
-  // Field D12.
   expect(again.stderr).toContain("device s was revoked for good: enrol what replaces it under another id")
   expect(await device("token", "create", "s")).toMatchObject({
     code: 1,
