@@ -154,10 +154,10 @@ test.each(peers.map((peer, index) => [peer.name, `bound${index}`, peer] as const
     expect((await tidemark(["device", "enroll", id, "--key", key, "--data", data])).code).toBe(0)
     const policy = await (await fetch(`${up.http}/log/policy`)).text()
     const vkey = /^log (\S+)/m.exec(policy)![1]!
-    const run = (outbox: string, log: string): RunningPeer => {
+    const run = (outbox: string, log: string, reading = 61): RunningPeer => {
       const args = [id, key, join(files, `${id}-${outbox}`), "127.0.0.1", port]
       const device = new RunningPeer(command, args, { TIDEMARK_LOG: log })
-      device.tell([61])
+      device.tell([reading])
       return device
     }
     const misled = run("misled", vkey.replace(/^[^+]+/, "other.example/log"))
@@ -171,6 +171,14 @@ test.each(peers.map((peer, index) => [peer.name, `bound${index}`, peer] as const
     const device = run("bound", vkey)
     expect([await device.finish(), device.said]).toEqual([0, ""])
     expect(await readBack(id)).toEqual([61])
+    // A head that is further on than all that this outbox has signed could be another log's.
+    expect(await run("later", vkey, 62).finish()).toBe(0)
+    const passed = run("bound", vkey, 63)
+    try {
+      await passed.saying(/another log answers, or .* is an old copy/)
+    } finally {
+      passed.kill()
+    }
   },
 )
 

@@ -146,7 +146,14 @@ static uint64_t number(const uint8_t **at) {
 static int is_of_another_log(uint64_t seq, const uint8_t *entry) {
   Bytes named = {0};
   uint8_t genesis[32];
+  uint8_t own[32];
   if (isOld && seq == stored.seq && memcmp(entry, stored.entry, 32)) return 1;
+  /* Further on than what is known to be stored: it has to be what was signed there. */
+  if (isOld && seq > stored.seq) {
+    if (!load(seq, &record, sizeof record)) return 1;
+    entry_of(&record, own);
+    return memcmp(entry, own, 32) != 0;
+  }
   if (!logVkey || seq) return 0;
   put(&named, "tidemark/genesis\x82", 17), text(&named, logVkey), text(&named, me), SHA256(named.bytes, named.size, genesis);
   return memcmp(entry, genesis, 32) != 0;
@@ -160,7 +167,7 @@ static void hear(struct mosquitto *m, void *_, const struct mosquitto_message *m
   if (time(NULL) < CLOCK_MIN) offset = number(&at) - time(NULL);
   if (code >= 10) tell("refused", refused_as(refusal = code));
   else if (code == 0) {
-    if (is_of_another_log(head_seq, entry)) stop("alarm: another log answers; nothing was signed for it", 0);
+    if (is_of_another_log(head_seq, entry)) stop("alarm: another log answers, or the outbox is an old copy; nothing was signed for it", 0);
     if (head_seq < stored.seq) stop("alarm: the service has lost data", 0);
     forget(head_seq, entry), relink(), sent = head_seq, known = 1, anew = 0, tell("", "");
   } else if (seq > stored.seq && load(seq, &record, sizeof record)) /* 1 to 4: stored */

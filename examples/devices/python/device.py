@@ -169,8 +169,10 @@ def converse(chain, anew, ended, clock):
                 tell(f"refused with {code}, seq {seq}, head {head}: {REFUSALS.get(code, 'see FORMAT.md §4')}")
                 return code
             if code == 0 and ((head == 0 and GENESIS not in (None, entry)) or
-                              (chain.known and head == chain.stored[0] and entry != chain.stored[1])):
-                sys.exit(f"alarm: another log answers: its head {head} is not of this chain. Nothing was signed for it")
+                              (chain.known and head == chain.stored[0] and entry != chain.stored[1]) or
+                              (chain.known and head > chain.stored[0] and entry_of(chain.waiting.get(head, b"")) != entry)):
+                sys.exit(f"alarm: another log answers, or {OUTBOX} is an old copy: the head {head} is not of this chain. "
+                         "Nothing was signed for it")
             if code == 0 and head < chain.stored[0]:
                 sys.exit(f"alarm: the service has lost data: its head is {head}, and {chain.stored[0]} was stored")
             if code == 0:

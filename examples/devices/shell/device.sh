@@ -44,6 +44,8 @@ write() { cat >"$outbox/new" && sync "$outbox/new" && mv "$outbox/new" "$outbox/
 waiting() { find "$outbox" -name '*.statement' | sort; }
 stored() { cat "$outbox/head" 2>/dev/null || echo "0 $zeros"; } # seq and entry of the last that is known to be stored
 
+signed_at() { cut -d ' ' -f 5 "$outbox/$(printf %010d "$1").statement" 2>/dev/null | sha256; } # the entry of what waits there
+
 # A statement's file: its seq, prev, iat, payload and, last, its bytes in hex.
 say() { # IAT PAYLOAD: signs once and stores the bytes; only then are they published
   local seq prev header signed signature last
@@ -124,8 +126,9 @@ while :; do
       case $code in
       0)
         if [[ $head_seq == 0 && -n $genesis && $head_entry != "$genesis" ]] ||
-          [[ -e $outbox/head && $head_seq == "$seq" && $head_entry != "$entry" ]]; then
-          echo "alarm: another log answers: its head $head_seq is not of this chain. Nothing was signed for it" >&2 && exit 3
+          [[ -e $outbox/head && $head_seq == "$seq" && $head_entry != "$entry" ]] ||
+          { [[ -e $outbox/head ]] && ((head_seq > seq)) && [[ $(signed_at "$head_seq") != "$head_entry" ]]; }; then
+          echo "alarm: another log answers, or $outbox is an old copy: the head $head_seq is not of this chain. Nothing was signed for it" >&2 && exit 3
         fi
         if ((head_seq < seq)); then echo "alarm: the service has lost data" >&2 && exit 3; fi ;;
       14) echo "stop: the key or the device was revoked" >&2 && exit 1 ;;
