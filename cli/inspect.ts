@@ -176,7 +176,7 @@ function describe(inspection: Inspection, bytes: Uint8Array, signature: Signatur
         ...lines,
         `receipt        ${code} ${verdict}${seq === null ? "" : ` of seq ${seq}`}`,
         `then           ${verdictAdvice[verdict]}`,
-        `head           seq ${head.seq}, entry ${formatHex(head.entry)}`,
+        `head           seq ${head.seq}, ${head.seq === 0 ? "where the chain begins" : "entry"} ${formatHex(head.entry)}`,
         `now            ${formatSeconds(now) ?? now}`,
       ]
     }
@@ -188,7 +188,7 @@ function describe(inspection: Inspection, bytes: Uint8Array, signature: Signatur
         `statement      ${bytes.length} bytes, ${wrong === null ? "as it must be" : "well-formed, and its payload cannot be read"}`,
         `entry          ${formatHex(entry)}`,
         `iss            ${iss}${sub === iss ? "" : `, about ${sub}`}`,
-        `seq            ${seq}${seq === 1 ? ", the first" : `, behind ${formatHex(statement.prev)}`}`,
+        `seq            ${seq}, ${seq === 1 ? describeBeginning(statement) : `behind ${formatHex(statement.prev)}`}`,
         `iat            ${formatSeconds(iat) ?? iat}`,
         `kid            ${formatHex(kid)}, ${algorithm === algorithmEd25519 ? "Ed25519" : "P-256"}`,
         `payload        ${describeContent(statement.content)}, ${statement.payload.length} bytes`,
@@ -199,6 +199,13 @@ function describe(inspection: Inspection, bytes: Uint8Array, signature: Signatur
       ]
     }
   }
+}
+
+/** Where a chain begins names its log (FORMAT §4, genesis), and a statement of another log is broken there. */
+function describeBeginning({ prev }: Statement): string {
+  return prev.some((byte) => byte !== 0)
+    ? `the first, on the genesis ${formatHex(prev)}`
+    : "the first, on zeros: by an operator, or in a log of protocol version 1"
 }
 
 function describeReceipt(receipt: CoseReceipt | null): string {

@@ -49,7 +49,11 @@ export const statementRoutes: FastifyPluginAsync<ResearchOptions> = async (app, 
             entry: entrySchema,
             device: { type: "string" },
             seq: { type: "integer" },
-            prev: { type: "string", description: "entry of the statement before" },
+            prev: {
+              type: "string",
+              description:
+                "entry of the statement before; of a device's first, the genesis of its chain in this log, and zeros in a log of protocol version 1",
+            },
             signedAt: { type: "string", description: "iat, by the device's clock" },
             content: { type: ["string", "integer"], description: "content type; 112 is SenML in CBOR" },
             verdict: { type: "string" },
