@@ -5,7 +5,7 @@ import type { Hash } from "../chain/hash.ts"
 import { encodeUtf8, equalBytes, joinBytes } from "../chain/bytes.ts"
 import { removeDrafts, replaceFile } from "../disk/durable.ts"
 import { type Outbox, type OutboxContent, type OutboxEntry, OutboxIndex } from "./outbox.ts"
-import { encodeRecord, readRecord, recordsOfChains, takeRecord } from "./outbox-record.ts"
+import { encodeRecord, readRecord, recordsOf, takeRecord } from "./outbox-record.ts"
 
 /** Bytes of records that say nothing any more, above which the file is written anew. */
 const compactAboveBytes = 1024 * 1024
@@ -141,16 +141,14 @@ class DiskOutbox implements FileOutbox {
 
   /** Puts the same content into a new file, which replaces the old one. */
   private async compact(): Promise<void> {
-    const content = this.index.content()
-    const { entries } = content
-    const records = entries.map((entry) => encodeRecord({ kind: "entry", entry }))
-    const known = recordsOfChains(content).map((record) => encodeRecord(record))
+    const records = recordsOf(this.index.content())
+    const encoded = records.map((record) => encodeRecord(record))
     const isOpen = this.file !== null
     await this.file?.close()
     this.file = null
     try {
       // Power lost meanwhile leaves the old file or the new one. Both say the same.
-      await replaceFile(this.path, joinBytes(this.magic, ...known, ...records))
+      await replaceFile(this.path, joinBytes(this.magic, ...encoded))
     } catch (error) {
       // A full disk: the old file is whole, and goes on.
       if (isOpen) this.file = await open(this.path, "a")
@@ -159,7 +157,11 @@ class DiskOutbox implements FileOutbox {
     this.file = await open(this.path, "a")
     this.isTorn = false
     this.staleSize = 0
-    this.liveSizes = new Map(entries.map(({ number }, place) => [number, records[place]?.length ?? 0]))
+    this.liveSizes = new Map(
+      records.flatMap((record, place) =>
+        record.kind === "entry" ? [[record.entry.number, encoded[place]!.length]] : [],
+      ),
+    )
   }
 
   private async write(bytes: Uint8Array): Promise<void> {

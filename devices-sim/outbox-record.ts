@@ -168,22 +168,28 @@ function readHash(reader: CborReader): Hash {
   return bytes.length === hashSize ? parseHash(bytes) : reader.fault("an entry has 32 bytes", start)
 }
 
-/** Everything but the entries, in the order in which a file has it. */
-export function recordsOfChains(content: OutboxContent): OutboxRecord[] {
+/**
+ * The records of a file that is written again. A kit from before chains were bound passes over one record that it does
+ * not know and takes a second one for a torn end: so those come last.
+ */
+export function recordsOf(content: OutboxContent): OutboxRecord[] {
   const { entries, forgottenUpTo, acceptedSeq, acceptedEntry = null, firstPrev = null } = content
-  const forgotten: OutboxRecord = { kind: "forget", upTo: forgottenUpTo, acceptedSeq, acceptedEntry }
-  if (firstPrev === null) return [forgotten]
   const { lastAccepted = null, left = [] } = content
+  const waiting: OutboxRecord[] = [
+    { kind: "forget", upTo: forgottenUpTo, acceptedSeq, acceptedEntry },
+    ...entries.map((entry): OutboxRecord => ({ kind: "entry", entry })),
+  ]
+  if (firstPrev === null) return waiting
   // Acknowledged in another log since they were signed for this one: their numbers are forgotten, and they are not.
   const again = entries.filter(({ number }) => number <= forgottenUpTo)
   return [
     { kind: "bind", firstPrev },
+    ...waiting,
+    ...keptOf(firstPrev, lastAccepted, again),
     ...left.flatMap((chain): OutboxRecord[] => [
       { ...chain, kind: "left" },
       ...keptOf(chain.firstPrev, chain.lastAccepted, chain.entries),
     ]),
-    forgotten,
-    ...keptOf(firstPrev, lastAccepted, again),
   ]
 }
 

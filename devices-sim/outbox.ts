@@ -77,8 +77,9 @@ export function boundTo(content: OutboxContent, firstPrev: Hash): OutboxContent 
   }
   const again = left.find((one) => equalBytes(one.firstPrev, firstPrev))
   const numbers = new Set(again?.entries.map(({ number }) => number))
+  // What is forgotten is stored in some log: only its place in this one kept it here.
   const drafts = entries
-    .filter(({ number }) => !numbers.has(number))
+    .filter(({ number }) => number > content.forgottenUpTo && !numbers.has(number))
     .map((entry) => ({ ...entry, signed: null }))
   return {
     entries: [...(again?.entries ?? []), ...drafts],
@@ -169,7 +170,7 @@ export class OutboxIndex {
   keep(firstPrev: Hash, entry: OutboxEntry, isAccepted: boolean): void {
     if (this.firstPrev !== null && equalBytes(this.firstPrev, firstPrev)) {
       if (isAccepted) this.lastAccepted = entry
-      else this.byNumber.set(entry.number, entry)
+      else this.insert(entry)
       return
     }
     const chain = this.left.find((one) => equalBytes(one.firstPrev, firstPrev))
@@ -177,6 +178,15 @@ export class OutboxIndex {
     this.changeLeft(
       isAccepted ? { ...chain, lastAccepted: entry } : { ...chain, entries: [...chain.entries, entry] },
     )
+  }
+
+  /** At its place among the others. */
+  private insert(entry: OutboxEntry): void {
+    const { number } = entry
+    const behind = [...this.byNumber].filter(([other]) => other > number)
+    for (const [other] of behind) this.byNumber.delete(other)
+    this.byNumber.set(number, entry)
+    for (const [other, one] of behind) this.byNumber.set(other, one)
   }
 
   private changeLeft(chain: LeftChain): void {

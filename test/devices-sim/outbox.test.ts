@@ -9,6 +9,7 @@ import { algorithmEd25519, makePrivateKey } from "../../chain/key.ts"
 import { noHead } from "../../chain/link.ts"
 import { contentSenml } from "../../chain/statement.ts"
 import { makeSigner, makeSpeaker, signDraft, signNatively } from "../../devices-sim/device-sign.ts"
+import { recordsOf, takeRecord } from "../../devices-sim/outbox-record.ts"
 import { makeFileOutbox } from "../../devices-sim/outbox-file.ts"
 import {
   type Draft,
@@ -139,6 +140,27 @@ test("an outbox on disk holds what one in memory holds, however often it is open
     }),
     { numRuns: 40 },
   )
+})
+
+test("a kit from before chains were bound finds everything that waits in a file written again", () => {
+  const index = new OutboxIndex()
+  const [logA, logB] = [1, 2].map((log) => sha256(Uint8Array.of(log)))
+  index.bind(logA!)
+  for (const number of [1, 2, 3, 4]) index.put(signed(number))
+  index.forget(1, 1)
+  index.bind(logB!)
+  for (const number of [2, 3, 4]) index.put(signed(number, number - 1))
+  index.forget(3, 2)
+  index.bind(logA!)
+  index.bind(logB!)
+  const kinds = recordsOf(index.content()).map(({ kind }) => kind)
+  expect(kinds.slice(0, 3)).toEqual(["bind", "forget", "entry"])
+  // None that it knows behind the first that it does not know, but for where the chain begins.
+  const unknown = kinds.findIndex((kind) => kind === "left" || kind === "kept")
+  expect(kinds.slice(unknown).filter((kind) => kind === "entry" || kind === "forget")).toEqual([])
+  const again = new OutboxIndex()
+  for (const record of recordsOf(index.content())) takeRecord(again, record)
+  expect(again.content()).toEqual(index.content())
 })
 
 async function writeThree(): Promise<{ path: string; ends: number[] }> {

@@ -16,7 +16,7 @@ import {
 import { type Alarm, type DeviceContext, deviceRulesDefault } from "../../devices-sim/device-state.ts"
 import { type Signer, makeSigner, makeSpeaker, signNatively } from "../../devices-sim/device-sign.ts"
 import { OutboxIndex } from "../../devices-sim/outbox.ts"
-import { type OutboxRecord, recordsOfChains, takeRecord } from "../../devices-sim/outbox-record.ts"
+import { recordsOf, takeRecord } from "../../devices-sim/outbox-record.ts"
 import type { Message } from "../../broker/submit.ts"
 import { type ModelPlace, ModelService } from "./device-service.ts"
 
@@ -324,9 +324,7 @@ export class TwoLogs {
 
 /** The writes of an outbox that is written again, as a file has them. */
 function compacted(outbox: OutboxIndex): Write[] {
-  const content = outbox.content()
-  const entries = content.entries.map((entry): OutboxRecord => ({ kind: "entry", entry }))
-  return [...recordsOfChains(content), ...entries].map((record) => (index) => takeRecord(index, record))
+  return recordsOf(outbox.content()).map((record) => (index) => takeRecord(index, record))
 }
 
 function serviceOf(origin: string): ModelService {
