@@ -30,11 +30,23 @@ export interface BundleOptions {
   readonly nextUrl: (last: SingleReading) => string
   /** How many the search has; null: not asked for. */
   readonly total: number | null
+  /** Why nothing can be found, in words; null: no reason is known. */
+  readonly hint: string | null
 }
 
 /** A Bundle that only says how many there are. */
-export async function* formatCount(log: LogContext, selfUrl: string, total: number): AsyncGenerator<string> {
-  yield `${JSON.stringify({ ...headOf(log), total, link: [{ relation: "self", url: selfUrl }] })}\n`
+export async function* formatCount(
+  log: LogContext,
+  { selfUrl, total, hint }: Pick<BundleOptions, "selfUrl" | "hint"> & { readonly total: number },
+): AsyncGenerator<string> {
+  const entry = hint === null ? {} : { entry: [hintEntry(hint)] }
+  yield `${JSON.stringify({ ...headOf(log), total, ...entry, link: [{ relation: "self", url: selfUrl }] })}\n`
+}
+
+/** An unknown code is an empty searchset, and hints come as an entry that is no match (FHIR R4 search §3.1.1.6). */
+function hintEntry(hint: string) {
+  const issue = [{ severity: "warning", code: "not-found", diagnostics: hint, expression: ["http.code"] }]
+  return { resource: { resourceType: "OperationOutcome", issue }, search: { mode: "outcome" } }
 }
 
 function headOf(log: LogContext) {
@@ -47,10 +59,15 @@ function headOf(log: LogContext) {
 export async function* formatBundle(
   readings: AsyncIterable<SingleReading>,
   log: LogContext,
-  { count, pageSize, selfUrl, resourceUrl, nextUrl, total }: BundleOptions,
+  { count, pageSize, selfUrl, resourceUrl, nextUrl, total, hint }: BundleOptions,
 ): AsyncGenerator<string> {
   let text = JSON.stringify({ ...headOf(log), ...(total === null ? {} : { total }) }).slice(0, -1)
   let taken = 0
+  let entries = 0
+  if (hint !== null) {
+    text += `,"entry":[\n${JSON.stringify(hintEntry(hint))}`
+    entries += 1
+  }
   let last: SingleReading | null = null
   let next: string | null = null
   for await (const reading of readings) {
@@ -61,8 +78,9 @@ export async function* formatBundle(
     const resource = makeObservation(reading, log)
     const entry = { fullUrl: resourceUrl(observationId(reading)), resource, search: { mode: "match" } }
     // An empty array is no FHIR JSON: the member comes with the first entry.
-    text += `${taken === 0 ? ',"entry":[' : ","}\n${JSON.stringify(entry)}`
+    text += `${entries === 0 ? ',"entry":[' : ","}\n${JSON.stringify(entry)}`
     taken += 1
+    entries += 1
     last = reading
     count()
     if (text.length < chunkSize) continue
@@ -73,5 +91,5 @@ export async function* formatBundle(
     { relation: "self", url: selfUrl },
     ...(next === null ? [] : [{ relation: "next", url: next }]),
   ]
-  yield `${text}${taken === 0 ? "" : "\n]"},"link":${JSON.stringify(link)}}\n`
+  yield `${text}${entries === 0 ? "" : "\n]"},"link":${JSON.stringify(link)}}\n`
 }

@@ -23,7 +23,8 @@ export function sendOutcome(reply: FastifyReply, problem: Problem): FastifyReply
   const { detail, parameter, rule, retryAfterSeconds } = problem.facts
   if (retryAfterSeconds !== undefined) reply.header("retry-after", String(retryAfterSeconds))
   if (problem.status === 401) reply.header("www-authenticate", 'Bearer realm="tidemark"')
-  const diagnostics = rule === undefined || detail.includes(rule) ? detail : `${detail}: ${parameter} ${rule}`
+  const said = rule?.startsWith("must ") ? `${parameter} ${rule}` : rule
+  const diagnostics = rule === undefined || detail.includes(rule) ? detail : `${detail}: ${said}`
   const issue = {
     severity: "error",
     code: issueCodeOf(problem.status),

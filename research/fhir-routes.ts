@@ -7,6 +7,7 @@ import { formatBundle, formatCount, formatLines } from "./fhir-bundle.ts"
 import { makeCapabilityStatement } from "./fhir-capability.ts"
 import { type EnrolledDevice, findDevice, makeDevice, makePatient } from "./fhir-device.ts"
 import { type DateOrder, datedPlaceOf, isDatedPlace, readByDate } from "./fhir-order.ts"
+import { findUnknownCode } from "./fhir-code.ts"
 import {
   type ObservationQuery,
   type ObservationSearch,
@@ -139,6 +140,11 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
       },
       async (snapshot) => {
         await desk.checkDevices(request, snapshot, wanted.devices ?? [])
+        const unknown = await findUnknownCode(request.query.code ?? [], desk.log.origin, (metric) =>
+          desk.metrics.check(snapshot, { metrics: [metric], devices: wanted.devices, scope }),
+        )
+        if (isBulk && unknown !== null) throw unknown
+        const hint = unknown?.facts.detail ?? null
         const context = log(snapshot.asOf)
         const filter = observationFilter(snapshot, wanted, scope)
         const count = (): void => void (request.access.rows += 1)
@@ -148,11 +154,12 @@ export const fhirRoutes: FastifyPluginAsync<ResearchOptions> = async (app, { des
         const selfUrl = addressOf(`${self}/Observation`, parameters)
         const isCounted = isCountOnly || (_total !== undefined && _total !== "none")
         const total = isCounted ? await countObservations(snapshot, filter, wanted, desk.log.origin) : null
-        if (isCountOnly) return formatCount(context, selfUrl, total!)
+        if (isCountOnly) return formatCount(context, { selfUrl, total: total!, hint })
         return formatBundle(page.read(snapshot, filter, wanted, desk.log.origin, _count), context, {
           count,
           pageSize: _count,
           total,
+          hint,
           selfUrl,
           resourceUrl: (id: string) => `${self}/Observation/${id}`,
           nextUrl: (last: SingleReading) => {

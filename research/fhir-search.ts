@@ -143,7 +143,7 @@ function parseReference(parameter: string, text: string, type: string | null, sy
   return value
 }
 
-function codeOf(token: string): string {
+export function codeOf(token: string): string {
   return token.slice(token.indexOf("|") + 1)
 }
 
@@ -153,7 +153,7 @@ function hasCodes(codes: ObservationSearch["codes"], ofReading: readonly string[
 }
 
 /** The metrics that a token names: `system|code`, or a code of any system. */
-function metricsOf(token: string, origin: string): string[] {
+export function metricsOf(token: string, origin: string): string[] {
   const bar = token.indexOf("|")
   const system = bar === -1 ? null : token.slice(0, bar)
   const code = bar === -1 ? token : token.slice(bar + 1)

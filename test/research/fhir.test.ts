@@ -91,11 +91,17 @@ afterAll(() => stand.close())
 
 interface Bundle extends Json {
   readonly link: { readonly relation: string; readonly url: string }[]
-  readonly entry?: { readonly fullUrl: string; readonly resource: Json }[]
+  readonly entry?: {
+    readonly fullUrl?: string
+    readonly resource: Json
+    readonly search: { readonly mode: string }
+  }[]
 }
 
 const search = async (query: string) => stand.get<Bundle>(`/fhir/Observation?${query}`)
-const found = async (query: string) => ((await search(query)).entry ?? []).map(({ resource }) => resource)
+const matchesOf = (bundle: Bundle) =>
+  (bundle.entry ?? []).filter(({ search: { mode } }) => mode === "match").map(({ resource }) => resource)
+const found = async (query: string) => matchesOf(await search(query))
 const origin = () => encodeURI(stand.keys.origin)
 
 /** The first code of each Observation found. */
@@ -280,7 +286,7 @@ test("in bulk a resource is a line, and the same as in the Bundle", async () => 
 test("an Observation is found again by its id, and by no other", async () => {
   const { entry } = await search("code=8867-4")
   const { fullUrl, resource } = entry![1]!
-  expect(await stand.get(new URL(fullUrl).pathname)).toEqual(resource)
+  expect(await stand.get(new URL(fullUrl!).pathname)).toEqual(resource)
   const id = String(resource["id"])
   for (const other of [`${id}9`, id.replace(/^./, (digit) => (digit === "0" ? "1" : "0")), "x"]) {
     const outcome = await stand.get(`/fhir/Observation/${other}`, 404)
@@ -390,7 +396,7 @@ test.each([
   "code=http://snomed.info/sct%7C364075005",
 ])("field Q7: the total of a search for %s is what its pages have", async (query) => {
   const bundle = await search(`${query}&_total=accurate&_count=1000`)
-  expect(bundle["total"]).toBe((bundle.entry ?? []).length)
+  expect(bundle["total"]).toBe(matchesOf(bundle).length)
   expect((await search(query))["total"]).toBeUndefined()
 })
 
@@ -461,6 +467,51 @@ test("field Q7: a form that is too large, and an address outside FHIR, keep thei
   expect([large.statusCode, large.json<Json>()["resourceType"]]).toEqual([413, "OperationOutcome"])
   const other = await stand.app.inject({ url: "/nothing", headers: { host: "127.0.0.1" } })
   expect(other.headers["content-type"]).toContain("application/problem+json")
+})
+
+test("field Q1: a code that nobody knows is an empty searchset that says so, and names the nearest", async () => {
+  for (const query of ["code=heartrate", "code=8867-4,heartrate&_count=0", "code=heartrate&_summary=count"]) {
+    const bundle = await search(query)
+    expect(faultsOf(bundle)).toEqual([])
+    const outcomes = (bundle.entry ?? []).filter(({ resource }) => resource["resourceType"] !== "Observation")
+    expect(outcomes).toEqual([
+      {
+        resource: {
+          resourceType: "OperationOutcome",
+          issue: [
+            expect.objectContaining({
+              severity: "warning",
+              diagnostics: expect.stringContaining("heart-rate"),
+            }),
+          ],
+        },
+        search: { mode: "outcome" },
+      },
+    ])
+  }
+  expect((await search("code=heartrate")).entry).toHaveLength(1)
+  const loinc = await search(`code=${encodeURIComponent("http://loinc.org|99-9")}`)
+  expect(JSON.stringify(loinc.entry)).toContain("no metric of /v1/metrics has the code 99-9")
+  // A metric that exists and has no readings here, and one that only a device knows, are no fault.
+  for (const code of ["heart-rate-variability", "mood"])
+    expect(JSON.stringify(await search(`code=${code}`))).not.toContain("OperationOutcome")
+  const bulk = await stand.app.inject({
+    url: "/fhir/Observation?code=heartrate&_format=ndjson",
+    headers: { host: "127.0.0.1" },
+  })
+  expect([bulk.statusCode, bulk.json<Json>()]).toMatchObject([
+    400,
+    { issue: [{ expression: ["http.code"] }] },
+  ])
+})
+
+test("field Q7: the outcome of an unknown parameter is a sentence", async () => {
+  const response = await stand.app.inject({ url: "/fhir/Observation?foo=1", headers: { host: "127.0.0.1" } })
+  expect(response.json()).toMatchObject({
+    issue: [
+      { diagnostics: expect.stringMatching(/^foo is no parameter of this route: only the parameters that/) },
+    ],
+  })
 })
 
 test("field Q6: links of a Bundle begin with the address that was asked", async () => {
