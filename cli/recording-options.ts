@@ -72,7 +72,7 @@ export async function readRecordings(
     const [first] = faults
     const only = faults.length === 1 && recordings.length === 0
     const fault = only
-      ? `the recording ${first?.path} cannot be replayed: ${first?.error.message}`
+      ? `the recording cannot be replayed: ${first?.error.message}`
       : `${faults.length} of ${faults.length + recordings.length} recordings cannot be replayed, so none is:${faults.map(({ error }) => `\n  ${error.message}`).join("")}`
     return { recordings: [], fault }
   }
