@@ -97,6 +97,8 @@ const deviceBytesMax = 64 * 1024
  * and is never away from its sockets for longer than that takes.
  */
 const partItemsMax = 64
+/** The payloads of so many bytes are read in some 4 ms; 64 statements of the largest size would take 60. */
+const partBytesMax = 256 * 1024
 const recordsCachedMax = 100_000
 const retryMsMin = 50
 const retryMsMax = 2_000
@@ -191,7 +193,7 @@ export function openIntake(options: IntakeOptions): Intake {
     for (; at < queue.length && taken.length < groupItemsMax && bytes < groupBytesMax; at++) {
       const entry = queue[at]!
       const { device } = entry.place
-      const size = entry.decoded.kind === "decoded" ? entry.decoded.statement.bytes.length : 0
+      const size = sizeOf(entry)
       const before = shares.get(device) ?? 0
       // One is always taken. A device's later messages stay behind those that wait: its order is kept.
       const isOver = before > 0 && before + size > deviceBytesMax
@@ -211,9 +213,7 @@ export function openIntake(options: IntakeOptions): Intake {
   async function check(group: readonly Entry[]): Promise<GroupItem[]> {
     await loadRecords(group)
     const parts: Promise<GroupItem[]>[] = []
-    for (let at = 0; at < group.length; at += partItemsMax) {
-      parts.push(checkPart(group.slice(at, at + partItemsMax)))
-    }
+    for (const part of partsOf(group)) parts.push(checkPart(part))
     return (await Promise.all(parts)).flat()
   }
 
@@ -433,3 +433,24 @@ async function withClient<T>(pool: Pool, work: (client: PoolClient) => Promise<T
 }
 
 function ignore(): void {}
+
+function sizeOf({ decoded }: Pick<Entry, "decoded">): number {
+  return decoded.kind === "decoded" ? decoded.statement.bytes.length : 0
+}
+
+/** A group in its order, cut where a part has its number of items or of bytes; each part has one item at least. */
+export function* partsOf<Item extends Pick<Entry, "decoded">>(group: readonly Item[]): Generator<Item[]> {
+  let part: Item[] = []
+  let bytes = 0
+  for (const item of group) {
+    const size = sizeOf(item)
+    if (part.length > 0 && (part.length === partItemsMax || bytes + size > partBytesMax)) {
+      yield part
+      part = []
+      bytes = 0
+    }
+    part.push(item)
+    bytes += size
+  }
+  if (part.length > 0) yield part
+}

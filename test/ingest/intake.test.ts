@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { equalBytes } from "../../chain/bytes.ts"
 import { decodeReceipt } from "../../chain/receipt.ts"
 import { entryOf } from "../../chain/statement.ts"
+import { partsOf } from "../../ingest/intake.ts"
 import { takeIds } from "../../ingest/storage.ts"
 import { type Stand, openStand, send } from "./stand.ts"
 
@@ -91,4 +92,21 @@ test("ids that others took in between are left out", async () => {
     await others.query("rollback")
     others.release()
   }
+})
+
+/** A message of so many bytes, as far as a part looks at it. */
+const messageOf = (size: number) =>
+  ({ decoded: { kind: "decoded", statement: { bytes: new Uint8Array(size) } } }) as Parameters<
+    typeof partsOf
+  >[0][number]
+
+const sizesOf = (sizes: readonly number[]): number[] =>
+  [...partsOf(sizes.map(messageOf))].map(({ length }) => length)
+
+test("a group is read in parts of at most 64 statements and 256 KiB, in its order", () => {
+  expect(sizesOf([])).toEqual([])
+  expect(sizesOf(Array.from({ length: 130 }, () => 500))).toEqual([64, 64, 2])
+  // Four of the largest have 262,140 bytes, and the next byte is one too many.
+  expect(sizesOf([65_535, 65_535, 65_535, 65_535, 5, 500])).toEqual([4, 2])
+  expect(sizesOf([65_535, 65_535, 65_535, 65_535, 4, 500])).toEqual([5, 1])
 })
