@@ -329,10 +329,11 @@ function skipUnknown(reader: CborReader, key: CborKey, isUnknownRead: boolean): 
  * base unit, once set, cannot be unset).
  *
  * @throws RangeError on what no pack can hold: no series or over 256, over 10,000 records, a time that is not absolute, a
- *   series that has not as many values as times
+ *   series that lacks a field or has not as many values as times
  */
 export function encodePack(series: readonly Series[]): Uint8Array {
   for (const one of series) {
+    checkFields(one)
     if (one.kind !== "waveform" && one.times.length !== one.values.length)
       throw new RangeError(
         `series ${showText(one.name)} has ${one.times.length} times and ${one.values.length} values: each value has a time`,
@@ -354,6 +355,16 @@ export function encodePack(series: readonly Series[]): Uint8Array {
     throw error
   }
   return bytes
+}
+
+/** Programs without types come here too: the missing field is named. */
+function checkFields(series: Series): void {
+  const given = series as unknown as Readonly<Record<string, unknown>>
+  const needed = series.kind === "waveform" ? ["startsAt"] : ["times", "values"]
+  const missing = ["name", "unit", ...needed].filter((field) => given[field] === undefined)
+  if (missing.length === 0) return
+  const hint = missing.includes("unit") ? ": unit is null where there is none" : ""
+  throw new RangeError(`series ${showText(String(given["name"]))} has no ${missing.join(" and no ")}${hint}`)
 }
 
 function writeSeries(writer: CborWriter, series: Series, bases: Pick<Bases, "name" | "unit" | "time">): void {

@@ -126,6 +126,16 @@ test.each([
   },
 )
 
+const packing = (series: unknown) => () => encodePack([series as Series])
+
+test("a series without a field is named with it", () => {
+  const { unit: _unit, ...unitless } = one
+  const { times: _times, ...timeless } = one
+  expect(packing(unitless)).toThrow('series "n" has no unit: unit is null where there is none')
+  expect(packing(timeless)).toThrow('series "n" has no times')
+  expect(packing({ kind: "waveform", name: "ecg", unit: null })).toThrow('series "ecg" has no startsAt')
+})
+
 test("256 series and 10,000 readings make one", () => {
   const many = Array.from({ length: 256 }, (_, index) => ({ ...one, name: `n${index}` }))
   expect(decodePack(encodePack(many))).toHaveLength(256)
