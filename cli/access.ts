@@ -7,7 +7,7 @@ import { listRefusals } from "../research/refusal-record.ts"
 import { withLog } from "./data-folder.ts"
 import { CommandFault } from "./fault.ts"
 import { addCommand, dataOption, jsonOption, parseCount } from "./option.ts"
-import { print } from "./output.ts"
+import { formatNumber, print } from "./output.ts"
 import { formatTable } from "./table.ts"
 
 interface ListOptions {
@@ -73,11 +73,20 @@ async function list({ data, json, key, device, limit }: ListOptions): Promise<vo
         ["at (UTC)", "who", "what", "devices", "rows", "outcome"],
         accesses.map((access) => {
           const { at, who, route, devices, rows, outcome } = describe(access)
-          return [at, who, route, devices === null ? "all" : devices.join(","), rows ?? "", outcome]
+          return [at, who, route, devices === null ? "all" : nameSome(devices), rows ?? "", outcome]
         }),
       ),
     )
   }
+}
+
+const namedMax = 3
+
+/** A cell of a table has a few; `--json` has all. */
+export function nameSome(devices: readonly string[]): string {
+  const named = devices.slice(0, namedMax).join(",")
+  const more = devices.length - namedMax
+  return more > 0 ? `${named} and ${formatNumber(more)} more` : named
 }
 
 /** Of a name that there is not, no reads would say that nobody read. */

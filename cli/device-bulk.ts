@@ -9,7 +9,7 @@ import { enrolDevices } from "../ingest/registry.ts"
 import { withLog } from "./data-folder.ts"
 import { type EnrolmentLine, readEnrolmentLines } from "./device-lines.ts"
 import { CommandFault, UsageFault } from "./fault.ts"
-import { Progress, formatBar, formatNumber, print, say } from "./output.ts"
+import { Progress, count, formatBar, formatNumber, print, say } from "./output.ts"
 
 /**
  * A transaction. A device costs 5 ms of arithmetic (its key is checked, its statement signed), so that 500 hold the
@@ -53,7 +53,7 @@ export async function enrolFrom(path: string, dataFolder: string): Promise<void>
     }
     await flush(size)
     progress.done()
-    print(`enrolled  ${formatNumber(enrolled)} devices on ${keys.origin}`)
+    print(`enrolled  ${count(enrolled, "device")} on ${keys.origin}`)
     if (known > 0) print(`known     ${formatNumber(known)} were enrolled like that already`)
     if (refused > 0)
       throw new CommandFault(

@@ -118,7 +118,7 @@ test("field D7: the mended file is given again: what is so already is counted, a
   const mended = [...lines, `f3,${hexOf("f3")},,`]
   expect(await enrol(await write("fleet.csv", mended.join("\n")))).toMatchObject({
     code: 0,
-    stdout: `enrolled  1 devices on ${origin}\nknown     2 were enrolled like that already\n`,
+    stdout: `enrolled  1 device on ${origin}\nknown     2 were enrolled like that already\n`,
   })
   expect(await enrol(join(dirname(data), "fleet.csv"))).toMatchObject({
     code: 0,

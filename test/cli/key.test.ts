@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { nameSome } from "../../cli/access.ts"
 import { holdDatabase, makeFolder, parseLines, removeFolders, run, tidemark } from "./command.ts"
 
 let data: string
@@ -38,6 +39,13 @@ test("a key is printed once, listed without what it is, and revoked by its name"
   expect(await key("create", "anna@example.org")).toMatchObject({ code: 1, stdout: "" })
   const reads = await tidemark(["access", "list", "--data", data])
   expect(reads).toMatchObject({ code: 0, stdout: "nothing was read yet\n" })
+})
+
+test("a read of many devices names a few of them in its cell", () => {
+  expect(nameSome([])).toBe("")
+  expect(nameSome(["a", "b", "c"])).toBe("a,b,c")
+  expect(nameSome(["a", "b", "c", "d"])).toBe("a,b,c and 1 more")
+  expect(nameSome(Array.from({ length: 1_003 }, (_, index) => `k${index}`))).toBe("k0,k1,k2 and 1,000 more")
 })
 
 test.each([
