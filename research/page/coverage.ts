@@ -1,14 +1,7 @@
 /** What is missing of a device, and why: how it is asked, a strip of the day's hours for each metric, the gaps in words. */
 import { ask } from "./answer.ts"
 import { type Child, h, svg } from "./element.ts"
-import {
-  type Coverage,
-  type MetricCoverage,
-  type MetricDay,
-  importedAfterSeconds,
-  nameCause,
-  silencesOf,
-} from "./silence.ts"
+import { type Coverage, type MetricCoverage, importedAfterSeconds, nameCause, silencesOf } from "./silence.ts"
 import type { Span } from "./span.ts"
 import { formatCount, formatDuration, formatInstant } from "./time.ts"
 
@@ -155,7 +148,8 @@ function lastDays({ days, boundaries, metrics }: Coverage, count: number): Cover
 const partWidth = 10
 const height = 22
 
-function renderMetric({ metric, days, lastAt }: MetricCoverage, names: readonly string[]): HTMLElement {
+function renderMetric(found: MetricCoverage, names: readonly string[]): HTMLElement {
+  const { metric, days } = found
   const parts = days.flatMap((day, index) =>
     day.parts.map((share, part) => ({
       share,
@@ -165,7 +159,7 @@ function renderMetric({ metric, days, lastAt }: MetricCoverage, names: readonly 
       of: day.parts.length,
     })),
   )
-  const words = describe(days, lastAt)
+  const words = describeDays(found)
   const cells: Child[] = parts.map(({ share, cause, day, part, of }, place) =>
     share === null
       ? null
@@ -206,21 +200,4 @@ function renderMetric({ metric, days, lastAt }: MetricCoverage, names: readonly 
     ),
     h("span", { class: "words" }, words),
   )
-}
-
-function describe(days: readonly MetricDay[], lastAt: number): string {
-  const missing = new Map<string, number>()
-  for (const { missingSeconds } of days)
-    for (const [cause, seconds] of Object.entries(missingSeconds))
-      missing.set(cause, (missing.get(cause) ?? 0) + seconds)
-  const told = [...missing].filter(([, seconds]) => seconds >= 1).toSorted((a, b) => b[1] - a[1])
-  if (told.length === 0) return "nothing is missing"
-  return told
-    .map(([cause, seconds]) =>
-      // It goes on after these days.
-      cause === "not-yet"
-        ? `${nameCause(cause)} ${formatInstant(lastAt)}`
-        : `${formatDuration(seconds)}: ${nameCause(cause)}`,
-    )
-    .join("; ")
 }

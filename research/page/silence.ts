@@ -43,6 +43,8 @@ export interface Silence {
   readonly lastAt: number
   /** In order of time; a gap that goes on over midnight is one. */
   readonly gaps: readonly Gap[]
+  /** Unix seconds: where the first answer begins. Gaps before are not known. */
+  readonly askedFrom: number
   /** Gaps that are counted and not listed, in days that have very many. */
   readonly unlisted: number
   /** Days all of whose readings arrived over a day after their time: a replay, or a backlog. */
@@ -100,6 +102,7 @@ export function silencesOf(answers: readonly Coverage[], nowSeconds: number): Re
       firstAt: latest.firstAt,
       lastAt: latest.lastAt,
       gaps,
+      askedFrom: parts[0]!.boundaries[0]!,
       unlisted: days.reduce((sum, day) => sum + day.gapsTotal - day.gaps.length, 0),
       imported,
       isImport: withReadings.length > 0 && withReadings.every(isImported),
@@ -168,12 +171,17 @@ export function gapsWithin({ gaps }: Silence, { from, to }: Span): readonly Gap[
  */
 export function stretchesOf(silences: Iterable<Silence>, share = 0.02): Span[] {
   const spans: Span[] = []
-  for (const { rhythmSeconds, firstAt, lastAt, gaps } of silences) {
+  for (const { rhythmSeconds, firstAt, lastAt, gaps, askedFrom } of silences) {
     if (rhythmSeconds === null) {
       spans.push({ from: firstAt, to: firstAt }, { from: lastAt, to: lastAt })
       continue
     }
     let at = firstAt
+    if (firstAt < askedFrom && gaps[0]?.from === askedFrom) {
+      // The answers begin inside a gap: nothing says that readings reach to it.
+      spans.push({ from: firstAt, to: firstAt })
+      at = askedFrom
+    }
     for (const gap of gaps) {
       if (gap.from > lastAt) break
       // A gap begins a rhythm after the last reading; one that goes on under another cause begins where that ends.
@@ -207,7 +215,7 @@ export function describeSilence(
 ): string[] {
   const nothing = hasReadings ? [] : ["No readings in this range."]
   if (silence === null) return [...nothing, ...(trouble === null ? [] : [`Gaps are not known: ${trouble}`])]
-  const { rhythmSeconds, firstAt, lastAt, unlisted } = silence
+  const { rhythmSeconds, firstAt, lastAt, unlisted, askedFrom } = silence
   if (to < firstAt) return [`No readings in this range: the first is of ${formatInstant(firstAt)}.`]
   const gaps = gapsWithin(silence, { from, to })
   const around = gaps.find((gap) => gap.from <= from && (gap.to >= to || gap.cause === "not-yet"))
@@ -235,6 +243,32 @@ export function describeSilence(
     ...(unlisted > 0
       ? [`${count(unlisted, "short one")} more ${unlisted === 1 ? "is" : "are"} not drawn.`]
       : []),
+    ...(rhythmSeconds !== null && Math.max(from, firstAt) < askedFrom
+      ? [`Gaps before ${formatInstant(askedFrom)} are not looked up.`]
+      : []),
     ...(isOver ? [`Nothing has come since ${formatInstant(lastAt)}.`] : []),
   ]
+}
+
+/** What the days of a metric lack, in words. */
+export function describeDays({
+  days,
+  lastAt,
+  rhythmSeconds,
+}: Pick<MetricCoverage, "days" | "lastAt" | "rhythmSeconds">): string {
+  const missing = new Map<string, number>()
+  for (const { missingSeconds } of days)
+    for (const [cause, seconds] of Object.entries(missingSeconds))
+      missing.set(cause, (missing.get(cause) ?? 0) + seconds)
+  const told = [...missing].filter(([, seconds]) => seconds >= 1).toSorted((a, b) => b[1] - a[1])
+  if (told.length === 0)
+    return rhythmSeconds === null ? "it has no rhythm to tell gaps by" : "nothing is missing"
+  return told
+    .map(([cause, seconds]) =>
+      // It goes on after these days.
+      cause === "not-yet"
+        ? `${nameCause(cause)} ${formatInstant(lastAt)}`
+        : `${formatDuration(seconds)}: ${nameCause(cause)}`,
+    )
+    .join("; ")
 }

@@ -5,6 +5,7 @@ import {
   type Coverage,
   type Gap,
   type MetricDay,
+  describeDays,
   describeSilence,
   gapsWithin,
   refineSilence,
@@ -123,6 +124,34 @@ test("field Q5: windows of coverage that follow one another give one gap, and a 
   const open = { from: start + day, to: start + 2 * day, cause: "not-yet" }
   const stopped = silencesOf([coverageOf([open], 2)], start + 9 * day).get("glucose")!
   expect(stopped.gaps).toEqual([{ ...open, to: start + 9 * day }])
+})
+
+test("field Q5: before the answers begin no gap is known, which is said, and no stretch reaches into it", () => {
+  const whole = coverageOf([{ from: start, to: start + 5 * day, cause: "never-sent" }], 10)
+  const [metric] = whole.metrics
+  const firstAt = start - 9_000 * day
+  const late = silencesOf([{ ...whole, metrics: [{ ...metric!, firstAt }] }], start + 10 * day).get(
+    "glucose",
+  )!
+  const told = (from: number) => describeSilence(late, null, { from, to: start + 10 * day }, true)
+  expect(told(firstAt)).toEqual(["One gap, of 5 days.", "Gaps before 2020-06-02 00:00:00 are not looked up."])
+  expect(told(start)).toEqual(["One gap, of 5 days."])
+  expect(stretchesOf([late])).toEqual([
+    { from: firstAt, to: firstAt },
+    { from: start + 5 * day, to: metric!.lastAt },
+  ])
+  // Where readings go on into the answers, they are one stretch.
+  const dense = coverageOf([], 10)
+  const going = silencesOf([{ ...dense, metrics: [{ ...dense.metrics[0]!, firstAt }] }], start).get(
+    "glucose",
+  )!
+  expect(stretchesOf([going])).toEqual([{ from: firstAt, to: metric!.lastAt }])
+})
+
+test("field Q12: days of a metric without a rhythm are not said to be whole", () => {
+  const [found] = coverageOf([], 2).metrics
+  expect(describeDays(found!)).toBe("nothing is missing")
+  expect(describeDays({ ...found!, rhythmSeconds: null })).toBe("it has no rhythm to tell gaps by")
 })
 
 test("days with more gaps than were listed say so, and show all of them once they are looked at closely", () => {
