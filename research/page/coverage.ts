@@ -1,7 +1,14 @@
 /** What is missing of a device, and why: how it is asked, a strip of the day's hours for each metric, the gaps in words. */
 import { ask } from "./answer.ts"
 import { type Child, h, svg } from "./element.ts"
-import { type Coverage, type MetricCoverage, importedAfterSeconds, nameCause, silencesOf } from "./silence.ts"
+import {
+  type Coverage,
+  type MetricCoverage,
+  describeDays,
+  importedAfterSeconds,
+  nameCause,
+  silencesOf,
+} from "./silence.ts"
 import type { Span } from "./span.ts"
 import { formatCount, formatDuration, formatInstant } from "./time.ts"
 
