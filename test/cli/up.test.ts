@@ -99,10 +99,12 @@ test.each([
   expect(stderr).toContain(message)
 })
 
-test("up refuses another name for the log that is there", async () => {
+test("field S17: up refuses another name for the log that is there, and leaves no database running", async () => {
   const { code, stderr } = await tidemark(["up", "--data", data, "--origin", "example.org/other"])
   expect(code).toBe(1)
   expect(stderr).toMatch(/the log in .* is tidemark\.invalid\/[0-9a-f]{8}, not example\.org\/other/)
+  // The refusal comes after the embedded database has started.
+  expect(processesIn(data)).toEqual([])
 })
 
 test("a killed up is followed by the next one, which takes over its Postgres; what it left in up.json misleads nobody", async () => {
