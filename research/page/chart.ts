@@ -585,7 +585,7 @@ export class Chart {
       parts.push(
         `Said in words: ${[...said]
           .slice(0, 4)
-          .map(([text, times]) => `${text} (${formatCount(times)} times)`)
+          .map(([text, times]) => `${text} (${count(times, "time")})`)
           .join(", ")}.`,
       )
     }
