@@ -38,7 +38,7 @@ export interface BrokerCounters {
   dropped?(count: number): void
 }
 
-/** Whose connection was refused, and why, as far as it is known. Text that the client made is escaped in all of them. */
+/** A refused connection: its client and the reason, as far as they are known. Text that the client made is escaped. */
 export interface Refused {
   /** The client id, where it has the form of a device id. Nobody has proven it before a login. */
   readonly deviceId: string | null

@@ -47,7 +47,7 @@ export interface Entry {
   readonly isProxied: boolean
   /** Clients are asked for a certificate. */
   readonly isCertificateAsked: boolean
-  /** Of web pages that may connect over WebSocket, as browsers write them. */
+  /** Origins of web pages that may connect over WebSocket, as browsers write them. */
   readonly webOrigins: ReadonlySet<string>
   /** Ms that only go forward. */
   readonly clock: () => number

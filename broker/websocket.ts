@@ -13,7 +13,7 @@ const messageSlack = 64 * 1024
 
 export interface UpgraderOptions {
   readonly limits: Pick<BrokerLimits, "packetSizeMax">
-  /** Of web pages that may connect, as browsers write them. */
+  /** Origins of web pages that may connect, as browsers write them. */
   readonly origins: ReadonlySet<string>
 }
 

@@ -25,7 +25,7 @@ export function showControlsInLines(text: string): string {
   )
 }
 
-/** Of a text of JSON that will be parsed and shown: its strings then hold `\u009b` as text. */
+/** Escapes a text of JSON that will be parsed and shown: its strings then hold `\u009b` as text. */
 export function showControlsInJson(json: string): string {
   return json.replace(obeyedInJson, (found) => {
     if (found === "\\\\" || found === "\n") return found

@@ -89,7 +89,7 @@ export function nameSome(devices: readonly string[]): string {
   return more > 0 ? `${named} and ${formatNumber(more)} more` : named
 }
 
-/** Of a name that there is not, no reads would say that nobody read. */
+/** Refuses a name that does not exist: an empty list would say that nobody read. */
 async function checkNames(pool: Pool, key: string | undefined, device: string | undefined): Promise<void> {
   if (key !== undefined && !(await listKeys(pool)).some(({ id, name }) => id === key || name === key))
     throw new CommandFault(`there is no key ${key}`, "tidemark key list shows those that there are")

@@ -30,7 +30,7 @@ export interface Connecting {
   readonly isProxied?: boolean
   readonly isPlaintextAllowed?: boolean
   readonly isAnonymousAllowed?: boolean
-  /** Of web pages that may connect over WebSocket. */
+  /** Origins of web pages that may connect over WebSocket. */
   readonly webOrigins?: readonly string[]
 }
 

@@ -16,7 +16,7 @@ export async function readFolderMode(dataFolder: string): Promise<number | null>
   )
 }
 
-/** Of the log's keys, the folder's own mode under its name; null where there is no such folder. */
+/** Modes of the log's keys, and of their folder under its name; null where there is no such folder. */
 export async function readKeyModes(dataFolder: string): Promise<readonly FileMode[] | null> {
   if (process.platform === "win32") return null
   const folder = join(dataFolder, "keys")

@@ -25,7 +25,7 @@ try {
 async function explain(error: unknown): Promise<number> {
   // Help and version end here too, with 0; any other of commander's has been printed and is about usage.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  // Whoever read the output has had enough: no failure, and nothing to say.
+  // The reader of the output has had enough: no failure, and nothing to say.
   if (error instanceof OutputClosed) return Number(process.exitCode ?? 0)
   if (error instanceof UsageFault || error instanceof RangeError) {
     say(`tidemark: ${error.message}`)

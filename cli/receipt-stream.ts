@@ -16,7 +16,7 @@ export interface StreamLimits {
   /** Bytes that wait for a slow reader. */
   readonly bufferedBytesMax: number
   readonly readersMax: number
-  /** Of one key; of one address where no key is asked for. */
+  /** Limit for one key, or for one address where no key is asked for. */
   readonly streamsOfReaderMax: number
   /** An empty line so often, so that a reader that is gone is noticed; and its key is looked at again. */
   readonly idleMsMax: number

@@ -36,7 +36,7 @@ export interface ProofFileOptions extends TrustOptions {
 export interface ProofFile {
   readonly kind: "proof" | "receipt" | "transparent"
   readonly bytes: Uint8Array
-  /** Of an answer over MQTT: the statement's, as the service said it; nothing signs it. */
+  /** The statement's seq in an answer over MQTT, as the service said it; nothing signs it. */
   readonly seq?: number
 }
 

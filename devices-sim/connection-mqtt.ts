@@ -41,7 +41,7 @@ export interface LinkListener {
   sealed?(payload: Uint8Array): void
   /** PUBACK of the publish with this number. */
   acknowledged(number: number): void
-  /** Called once, whoever closed. `reason` is for a log; `failure` says more about it, where it is known. */
+  /** Called once, whichever side closed. `reason` is for a log; `failure` says more about it, where it is known. */
   closed(reason: string | null, failure?: LinkFailure): void
 }
 

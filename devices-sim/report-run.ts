@@ -43,14 +43,14 @@ export function writeUp(scenario: Scenario, outcome: RunOutcome, facts: RunFacts
   }
 }
 
-/** Of a run that did not come to its end thresholds say nothing; what is untrue is untrue all the same. */
+/** Thresholds say nothing about a run that did not come to its end; a broken truth is reported all the same. */
 function verdictOf(ending: RunEnding, isTrue: boolean, isWithin: boolean): RunReport["verdict"] {
   if (ending.kind === "stopped") return isTrue ? "stopped" : "failed"
   if (ending.kind !== "whole") return ending.kind
   return isTrue && isWithin ? "passed" : "failed"
 }
 
-/** Of a run that could not begin: an archive and a continuous integration get a file all the same. */
+/** Reports a run that could not begin: an archive and a continuous integration get a file all the same. */
 export function writeUpNotRun(scenario: Scenario, why: string, facts: RunFacts): RunReport {
   const nothing = { demanded: 0, made: 0, sent: 0, acknowledged: 0, stored: null, sealed: null }
   return {

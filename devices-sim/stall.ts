@@ -5,7 +5,7 @@ export const stallMsDefault = 60_000
 const factorConnected = 5
 
 export interface StallSigns {
-  /** Of a clock that only goes forward. */
+  /** Milliseconds by a clock that only goes forward. */
   readonly nowMs: number
   /** Statements that were answered so far, in any way; it only grows. */
   readonly answered: number

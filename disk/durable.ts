@@ -9,7 +9,7 @@ import { basename, dirname, join } from "node:path"
 export type Content = string | Uint8Array
 
 export interface DurableOptions {
-  /** Of the file: only its owner may read it by default. */
+  /** Mode of the file: only its owner may read it by default. */
   readonly mode?: number
   /** Where the draft is, on the same file system; by default next to the file. */
   readonly draftFolder?: string

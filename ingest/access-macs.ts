@@ -12,7 +12,7 @@ import { type LogKeys, accessKeyOf } from "./log-keys.ts"
 import { hmacNative } from "./native.ts"
 import { macOfToken } from "./token.ts"
 
-/** Of an API key's row, by `research/key.ts`. */
+/** MAC of an API key's row, by `research/key.ts`. */
 export type MacOfKeyRow = (macKey: Uint8Array, row: Readonly<Record<string, unknown>>) => Uint8Array
 
 export interface AdoptOptions {

@@ -3,7 +3,7 @@ import { Problem } from "./problem.ts"
 
 export interface TurnstileLimits {
   readonly inMax: number
-  /** Of one key; of one address where no key is asked for. */
+  /** Limit for one key, or for one address where no key is asked for. */
   readonly ofReaderMax: number
   readonly ofAddressMax: number
   /** So long a read waits for a place. */

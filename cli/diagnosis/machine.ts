@@ -27,7 +27,7 @@ export interface MachineFacts {
   readonly disks: readonly Disk[]
   /** The data folder's own; null where there is none. */
   readonly folderMode: number | null
-  /** Of the log's keys, the folder's own mode under its name; null where there is no such folder. */
+  /** Modes of the log's keys, and of their folder under its name; null where there is no such folder. */
   readonly keys: readonly FileMode[] | null
   /** What keys and database say of each other: null where they belong together, or where one of them has nothing. */
   readonly mismatch: string | null

@@ -144,7 +144,7 @@ function diagnoseSettings({ settingFaults, isPooled }: ServerFacts): Finding[] {
   )
 }
 
-/** Of a `tidemark up`, whose own connections must not run out. */
+/** The share for a `tidemark up`, whose own connections must not run out. */
 function diagnoseRoom({ connectionRoom, isPooled }: ServerFacts): Finding[] {
   const fault = findConnectionFault(connectionRoom, upConnectionsMax)
   // A pooler shares the server's connections among ours.

@@ -14,7 +14,7 @@ export interface GuardPart {
   close(): Promise<void>
 }
 
-/** Of its own: whatever readers do, no statement waits for a connection behind them. */
+/** A pool of its own: no statement waits for a connection that readers hold. */
 const connectionsMax = 3
 
 export function openGuard({

@@ -40,7 +40,7 @@ export interface IngestPart {
   close(): Promise<void>
 }
 
-/** Of each process, for logins, and for enrolments by certificate. */
+/** Connections of each process for logins and for enrolments by certificate. */
 const loginConnectionsMax = 3
 const enrolmentConnectionsMax = 1
 

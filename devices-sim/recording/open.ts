@@ -39,7 +39,7 @@ export async function openRecording(path: string, options: RecordingOptions = {}
 
 export interface OpenedRecordings {
   readonly recordings: readonly { readonly path: string; readonly recording: Recording }[]
-  /** Of all paths: where there is one, nothing of the others should be replayed either. */
+  /** Faults of all paths: where there is one, nothing of the others should be replayed either. */
   readonly faults: readonly { readonly path: string; readonly error: RecordingError }[]
   /** Files in folders that are not looked at, and why. Never a reading. */
   readonly remarks: readonly string[]

@@ -15,7 +15,7 @@ interface LimitRow {
   readonly superuser: boolean
 }
 
-/** Of this role in this database. A superuser is bound by `max_connections` alone. */
+/** Limits of this role in this database. A superuser is bound by `max_connections` alone. */
 export async function readConnectionRoom(pool: Pool): Promise<ConnectionRoom> {
   const { rows } = await pool.query<LimitRow>(
     `select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
